@@ -1,0 +1,55 @@
+"""Where documents live: the working directory's own first, then those shipped with b0nas.
+
+>>> find("search_spaces", "digits").name
+'digits.yml'
+"""
+
+from pathlib import Path
+
+from nas.errors import NasError, listed, near
+
+KINDS = {"search_spaces": "search space", "baselines": "baseline"}
+
+
+def shipped(kind: str) -> Path:
+    """The folder of shipped documents: inside the wheel, or beside `nas/` in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "_data" / kind
+    return inside if inside.is_dir() else package.parent / kind
+
+
+def folders(kind: str) -> list[Path]:
+    """Folders searched, in order."""
+    return [Path(kind), shipped(kind)]
+
+
+def names(kind: str) -> list[str]:
+    """Every name that `find` knows, sorted."""
+    return sorted({path.stem for folder in folders(kind) for path in folder.glob("*.yml")})
+
+
+def is_path(name: str) -> bool:
+    """Whether a SPACE or BASELINE was given as a path rather than as a catalogue name."""
+    return "/" in name or "\\" in name or name.endswith((".yml", ".yaml"))
+
+
+def find(kind: str, name: str) -> Path:
+    """The file of the document called `name`, or at the path `name`.
+
+    Raises:
+        NasError: for an unknown name, with near matches and the names there are.
+    """
+    if is_path(name):
+        path = Path(name)
+        if not path.is_file():
+            raise NasError(f"{name}: there is no such file; give the path of a {KINDS[kind]}'s YAML")
+        return path
+    for folder in folders(kind):
+        path = folder / f"{name}.yml"
+        if path.is_file():
+            return path
+    known = names(kind)
+    raise NasError(
+        f"there is no {KINDS[kind]} {name!r}{near(name, known)}; known: {listed(known) or 'none'}; "
+        "or give the path of a .yml file"
+    )

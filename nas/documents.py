@@ -1,0 +1,136 @@
+"""Search spaces and baselines are documents of one grammar, in YAML, read strictly.
+
+Where a space writes a list, a baseline writes one value; a stage is one line.
+
+>>> SpaceDocument.parse("name: x", where="x.yml")
+Traceback (most recent call last):
+...
+nas.errors.NasError: x.yml: 'resolution' is missing (and 3 more mistakes)
+"""
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from nas.reading import count, load_yaml, number, read_text, validate
+
+
+def _name(value: object) -> object:
+    if isinstance(value, bool) or value is None:
+        raise ValueError("a name; YAML reads a bare yes, no, on, off or null as something else")
+    return value
+
+
+Int = Annotated[int, BeforeValidator(count)]
+Number = Annotated[int | float, BeforeValidator(number)]
+Text = Annotated[str, BeforeValidator(_name)]
+
+T = TypeVar("T")
+OneOrMany = T | list[T]
+
+
+class Strict(BaseModel):
+    """Frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class StemLine(Strict):
+    channels: Int
+    stride: Int = 2
+    in_chans: Int = 3
+
+
+class HeadLine(Strict):
+    channels: Int | None
+    classes: Int = 1000
+
+
+class StageLine(Strict):
+    """One stage of a document; the fields are `nas.architecture.Stage`'s."""
+
+    op: OneOrMany[Text]
+    kernel: OneOrMany[Int]
+    expand: OneOrMany[Number] | None = None
+    se: OneOrMany[Number] = 0.0
+    skip: OneOrMany[Text] = "none"
+    channels: OneOrMany[Int]
+    layers: OneOrMany[Int] = 1
+    stride: Int = 1
+    pointwise_activation: bool = False
+    always_expand: bool = False
+
+
+class NetworkDocument(Strict):
+    """What spaces and baselines have in common."""
+
+    name: Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+    source: Text = ""
+    resolution: Int
+    stem: StemLine
+    stages: Annotated[list[StageLine], Field(min_length=1, max_length=64)]
+    head: HeadLine
+    activation: Text = "relu"
+
+    @classmethod
+    def parse(cls, text: str, where: str):
+        """The document that `text` holds; mistakes are told with their line."""
+        data, lines = load_yaml(text, where)
+        return cls.check(data, where, lines)
+
+    @classmethod
+    def read(cls, path: Path):
+        """The document in a file."""
+        return cls.parse(read_text(path), str(path))
+
+    @classmethod
+    def check(cls, data: object, where: str, lines: dict[tuple, int] | None = None):
+        """The document that plain data (from NNI, or a loaded file) describes."""
+        return validate(cls, data, where, lines)
+
+
+class SpaceDocument(NetworkDocument):
+    target: Int | None = None
+    added: dict[Text, list[Int | Number | Text]] = {}
+
+
+class Facts(Strict):
+    """What was measured of a baseline; accuracies are fractions in [0, 1]."""
+
+    params: Int
+    macs: Int
+    fvcore: Int | None = None
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    search_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    reward: Number | None = None
+    data: Text | None = None
+    seed: Int | None = None
+    recipe: Text | None = None
+
+
+class Provenance(Strict):
+    """Where a found baseline comes from."""
+
+    space: Text | None = None
+    space_sha256: Text | None = None
+    strategy: Text | None = None
+    experiment: Text | None = None
+    trial: Int | None = None
+    versions: dict[str, str] = {}
+    date: Text | None = None
+
+
+class ScalingLine(Strict):
+    """Compound coefficients of the family."""
+
+    alpha: Number
+    beta: Number
+    gamma: Number
+
+
+class BaselineDocument(NetworkDocument):
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    scaling: ScalingLine | None = None
+    facts: Facts | None = None
+    provenance: Provenance | None = None

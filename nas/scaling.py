@@ -1,0 +1,204 @@
+"""Compound scaling: depth alpha^phi, width beta^phi, resolution gamma^phi.
+
+EfficientNet (arXiv:1905.11946) section 3.3, equation 3, with alpha * beta^2 * gamma^2 ~ 2. The
+published B1 ... B7 are *not* the formula's (the paper's small grid of rounded coefficients is):
+`official=True` gives them. Channels round to eights, repeats by ceil; so the realised cost is not
+exactly 2^phi, and `Scaled` holds both.
+
+>>> from nas.baseline import load
+>>> b0 = load("efficientnet-b0").architecture
+>>> scale(b0, phi=3, official=True).macs
+1827141392
+>>> scale(b0, phi=1).macs / b0.macs > 2.5   # the promise is 2
+True
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from nas.architecture import Architecture
+from nas.baseline import Baseline
+from nas.errors import NasError
+from nas.ops import make_divisible
+
+ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
+"""Depth, width and resolution coefficients of EfficientNet section 3.3 (product 1.92)."""
+
+OFFICIAL: dict[int, tuple[float, float, int, float]] = {
+    # phi: width, depth, resolution, dropout
+    0: (1.0, 1.0, 224, 0.2),
+    1: (1.0, 1.1, 240, 0.2),
+    2: (1.1, 1.2, 260, 0.3),
+    3: (1.2, 1.4, 300, 0.3),
+    4: (1.4, 1.8, 380, 0.4),
+    5: (1.6, 2.2, 456, 0.4),
+    6: (1.8, 2.6, 528, 0.5),
+    7: (2.0, 3.1, 600, 0.5),
+}
+"""The released EfficientNet code's table; the paper prints only its results (Table 2)."""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """One member of a family: the multipliers asked for, and the network they realise."""
+
+    name: str
+    phi: float | None
+    width: float
+    depth: float
+    dropout: float
+    architecture: Architecture
+    target_macs: float
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "phi": self.phi,
+            "name": self.name,
+            "width": self.width,
+            "depth": self.depth,
+            "resolution": self.architecture.resolution,
+            "dropout": self.dropout,
+            "params": self.architecture.params,
+            "macs": self.architecture.macs,
+            "target_macs": round(self.target_macs),
+        }
+
+
+def dropout(phi: float) -> float:
+    """min(0.5, 0.2 + 0.3 * phi / 7), at least 0: ours, through B0's 0.2 and B7's 0.5."""
+    return max(0.0, min(0.5, 0.2 + 0.3 * phi / 7))
+
+
+def resize(arch: Architecture, width: float, depth: float, resolution: int) -> Architecture:
+    """`arch` at another width and depth (ratios) and resolution (pixels).
+
+    Channels of stem, stages and head are rounded to eights (`make_divisible`), layers up.
+
+    Raises:
+        NasError: where no network is left, with the reason.
+    """
+    for name, value in (("width", width), ("depth", depth)):
+        if not (math.isfinite(value) and value > 0):
+            raise NasError(f"{name} is {value}; give a ratio over 0")
+    if resolution < 1:
+        raise NasError(f"no network is left at resolution {resolution}; give a larger phi or resolution")
+
+    def channels(base: int) -> int:
+        return base if width == 1 else make_divisible(base * width)
+
+    try:
+        return replace(
+            arch,
+            stem=replace(arch.stem, channels=channels(arch.stem.channels)),
+            stages=tuple(
+                replace(
+                    stage,
+                    channels=channels(stage.channels),
+                    layers=math.ceil(round(stage.layers * depth, 9)),
+                )
+                for stage in arch.stages
+            ),
+            head=replace(
+                arch.head,
+                channels=None if arch.head.channels is None else channels(arch.head.channels),
+            ),
+            resolution=resolution,
+        )
+    except NasError as error:
+        raise NasError(f"no network is left at width {width:g}, depth {depth:g}, resolution {resolution}: {error}") from None
+
+
+def is_b0(arch: Architecture) -> bool:
+    """Whether the published B1 ... B7 are this architecture's family."""
+    from nas.baseline import load
+
+    return arch.with_data(1000, 3).key == load("efficientnet-b0").architecture.key
+
+
+def multipliers(
+    arch: Architecture, phi: float, alpha: float, beta: float, gamma: float
+) -> tuple[float, float, int]:
+    """(width, depth, resolution in pixels) of the formula at `phi`."""
+    for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
+        if not (math.isfinite(value) and value > 0):
+            raise NasError(f"{name} is {value}; give a ratio over 0, such as 1.2")
+    if not math.isfinite(phi) or abs(phi) > 100:
+        raise NasError(f"phi is {phi}; give a number such as 0, 1 or 2.5")
+    return beta**phi, alpha**phi, round(arch.resolution * gamma**phi)
+
+
+def scale(
+    arch: Architecture,
+    phi: float,
+    official: bool = False,
+    alpha: float = ALPHA,
+    beta: float = BETA,
+    gamma: float = GAMMA,
+) -> Architecture:
+    """`arch` at compound coefficient `phi`, by the formula, or by B0's published table.
+
+    Raises:
+        NasError: where `official` is asked of another network than B0, or of a phi outside the
+            table, or no network is left.
+    """
+    if official:
+        width, depth, resolution, _ = official_row(arch, phi)
+    else:
+        width, depth, resolution = multipliers(arch, phi, alpha, beta, gamma)
+    return resize(arch, width, depth, resolution)
+
+
+def official_row(arch: Architecture, phi: float) -> tuple[float, float, int, float]:
+    """(width, depth, resolution, dropout) of the published table."""
+    if not is_b0(arch):
+        raise NasError("the official table is EfficientNet-B0's own; leave --official out to use the formula")
+    if phi not in OFFICIAL:
+        raise NasError(f"phi is {phi:g}; the official table has 0, 1, 2, 3, 4, 5, 6 and 7")
+    return OFFICIAL[int(phi)]
+
+
+def family(
+    baseline: Baseline,
+    phis: list[float],
+    official: bool = False,
+    alpha: float | None = None,
+    beta: float | None = None,
+    gamma: float | None = None,
+) -> list[Scaled]:
+    """The members of a baseline's family at `phis`, in that order.
+
+    Coefficients not given are the document's, else EfficientNet's. The target is 2^phi times the
+    baseline's multiply-adds.
+    """
+    arch, own = baseline.architecture, baseline.scaling
+    a = alpha if alpha is not None else own.alpha if own else ALPHA
+    b = beta if beta is not None else own.beta if own else BETA
+    g = gamma if gamma is not None else own.gamma if own else GAMMA
+    members = []
+    for phi in phis:
+        if official:
+            width, depth, resolution, drop = official_row(arch, phi)
+            name = f"efficientnet-b{phi:g}"
+        else:
+            width, depth, resolution = multipliers(arch, phi, a, b, g)
+            drop, name = dropout(phi), f"{baseline.name}-phi{phi:g}"
+        scaled = resize(arch, width, depth, resolution)
+        members.append(Scaled(name, phi, width, depth, drop, scaled, arch.macs * 2.0**phi))
+    return members
+
+
+def single(
+    baseline: Baseline, width: float = 1.0, depth: float = 1.0, resolution: int | None = None
+) -> Scaled:
+    """The baseline scaled by chosen dimensions, as in EfficientNet's Tables 3 and 7.
+
+    The target is what real numbers would cost: depth * width^2 * resolution^2 (section 3.2).
+    """
+    arch = baseline.architecture
+    pixels = arch.resolution if resolution is None else resolution
+    scaled = resize(arch, width, depth, pixels)
+    words = [f"w{width:g}"] * (width != 1) + [f"d{depth:g}"] * (depth != 1)
+    words += [f"r{pixels}"] * (pixels != arch.resolution)
+    target = arch.macs * depth * width**2 * (pixels / arch.resolution) ** 2
+    name = "-".join([baseline.name, *words])
+    return Scaled(name, None, width, depth, baseline.dropout, scaled, target)
