@@ -12,7 +12,7 @@ the layer that takes it); `key` is the canonical form, for equality and deduplic
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from nas.cost import Cost, cost
@@ -154,8 +154,9 @@ class Architecture:
         """Multiply-adds of one image at this architecture's resolution."""
         return self.cost.macs
 
-    @property
+    @cached_property
     def cost(self) -> Cost:
+        """Parameters and multiply-adds, summed over `parts` once."""
         params = macs = 0
         for _, part in self.parts():
             params += part.params

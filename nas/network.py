@@ -1,5 +1,6 @@
 """The network: plain torch modules, built from the same layer specs that cost is summed over.
 
+>>> import torch
 >>> from nas.baseline import load
 >>> net = build(load("efficientnet-b0").architecture, num_classes=10)
 >>> tuple(net(torch.zeros(1, 3, 64, 64)).shape)
@@ -12,13 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.architecture import Architecture, Block
 from nas.errors import NasError
-from nas.ops import Conv, SqueezeExcite
+from nas.ops import Conv, LayerSpec, SqueezeExcite
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": partial(nn.ReLU, inplace=True),
@@ -37,7 +37,8 @@ class Settings:
         padding: 'symmetric' ((k - 1) // 2 on each side) or 'same' (TensorFlow's SAME, which
             differs at stride 2 on even inputs).
         dropout: before the classifier.
-        drop_path: stochastic depth of the last block; block i of n has drop_path * i / n.
+        drop_path: stochastic depth: block i of n, counted from 0 over all stages, drops its
+            branch at rate drop_path * i / n (EfficientNet's released code, timm and torchvision).
     """
 
     norm_eps: float = 1e-3
@@ -46,14 +47,22 @@ class Settings:
     dropout: float = 0.2
     drop_path: float = 0.2
 
+    def __post_init__(self) -> None:
+        if self.padding not in ("symmetric", "same"):
+            raise NasError(f"padding is {self.padding!r}; allowed: symmetric, same")
+        for name in ("norm_eps", "norm_momentum", "dropout", "drop_path"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 <= value < 1):
+                raise NasError(f"{name} is {value!r}; give a number from 0 to below 1")
+
 
 class SameConv2d(nn.Conv2d):
     """Convolution with TensorFlow's SAME padding: the odd pixel goes to the right and below."""
 
     def forward(self, input: Tensor) -> Tensor:
         pads: list[int] = []
-        for size, kernel, stride in zip(input.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        for size in (input.shape[3], input.shape[2]):  # F.pad takes the last axis first
+            total = max((-(-size // self.stride[0]) - 1) * self.stride[0] + self.kernel_size[0] - size, 0)
             pads += [total // 2, total - total // 2]
         return super().forward(F.pad(input, pads))
 
@@ -65,14 +74,9 @@ class ConvNormAct(nn.Sequential):
         super().__init__()
         same = settings.padding == "same"
         self.conv = (SameConv2d if same else nn.Conv2d)(
-            spec.in_channels,
-            spec.out_channels,
-            spec.kernel,
-            spec.stride,
-            padding=0 if same else (spec.kernel - 1) // 2,
-            groups=spec.groups,
-            bias=False,
-        )
+            spec.in_channels, spec.out_channels, spec.kernel, spec.stride,
+            padding=0 if same else (spec.kernel - 1) // 2, groups=spec.groups, bias=False,
+        )  # fmt: skip
         if spec.norm:
             self.norm = nn.BatchNorm2d(spec.out_channels, settings.norm_eps, settings.norm_momentum)
         if spec.activation:
@@ -89,8 +93,7 @@ class SqueezeExcitation(nn.Module):
         self.expand = nn.Conv2d(spec.squeeze, spec.channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = x.mean((2, 3), keepdim=True)
-        gate = self.expand(self.act(self.reduce(gate)))
+        gate = self.expand(self.act(self.reduce(x.mean((2, 3), keepdim=True))))
         return x * gate.sigmoid()
 
 
@@ -112,20 +115,16 @@ class DropPath(nn.Module):
 
 
 class BlockModule(nn.Module):
-    """One layer of a stage: its specs in sequence, and the shortcut around them."""
+    """One layer of a stage: its specs in sequence, and the shortcut around them, where it has one."""
 
     def __init__(self, block: Block, activation: str, settings: Settings, drop_path: float) -> None:
         super().__init__()
-        self.names = [spec.name for spec in block.layers]
         for spec in block.layers:
-            layer = (
-                SqueezeExcitation(spec, activation)
-                if isinstance(spec, SqueezeExcite)
-                else ConvNormAct(spec, activation, settings)
-            )
-            self.add_module(spec.name, layer)
+            self.add_module(spec.name, _layer(spec, activation, settings))
+        self.names = [spec.name for spec in block.layers]
         self.shortcut = SHORTCUTS[block.shortcut]()
-        self.drop_path = DropPath(drop_path)
+        if self.shortcut is not None:
+            self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         out = x
@@ -136,44 +135,48 @@ class BlockModule(nn.Module):
         return self.drop_path(out) + self.shortcut(x)
 
 
-def _pool() -> nn.Module:
-    """3 x 3 average pooling on the shortcut: our reading of MnasNet's "pooling" skip."""
-    return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+def _layer(spec: LayerSpec, activation: str, settings: Settings) -> nn.Module:
+    if isinstance(spec, Conv):
+        return ConvNormAct(spec, activation, settings)
+    if isinstance(spec, SqueezeExcite):
+        return SqueezeExcitation(spec, activation)
+    return nn.Linear(spec.in_channels, spec.out_channels)
 
 
 SHORTCUTS: dict[str, Callable[[], nn.Module | None]] = {
     "none": lambda: None,
     "identity": nn.Identity,
-    "pool": _pool,
+    # our reading of MnasNet's "pooling" skip, of which the paper says no more
+    "pool": partial(nn.AvgPool2d, 3, stride=1, padding=1, count_include_pad=False),
 }
 
 
 class Network(nn.Module):
-    """stem -> stages -> head -> mean -> dropout -> classifier.
+    """stem -> stages -> head -> mean -> dropout -> classifier; the interface is timm's.
 
-    Input: float (N, in_chans, H, W), any H and W the strides bear; output: logits (N, classes).
+    Input: float (N, in_chans, H, W), any H and W the strides bear; output: logits (N, num_classes).
+
+    `num_classes` is 0 where the classifier was left out; `forward_features` has `num_features` channels.
     """
 
     def __init__(self, arch: Architecture, settings: Settings) -> None:
         super().__init__()
         self.architecture = arch
         self.num_classes = arch.head.classes
-        stem, *_ = arch.stem_layers
-        assert isinstance(stem, Conv)
-        self.stem = ConvNormAct(stem, arch.activation, settings)
+        layer = partial(_layer, activation=arch.activation, settings=settings)
+        (stem,) = arch.stem_layers
+        self.stem = layer(stem)
         blocks = list(arch.blocks())
         stages = [nn.Sequential() for _ in arch.stages]
         for index, (number, block) in enumerate(blocks):
-            rate = settings.drop_path * index / len(blocks)
-            stages[number - 1].append(BlockModule(block, arch.activation, settings, rate))
+            drop_path = settings.drop_path * index / len(blocks)
+            stages[number - 1].append(BlockModule(block, arch.activation, settings, drop_path))
         self.stages = nn.Sequential(*stages)
-        self.head: nn.Module = nn.Identity()
-        for spec in arch.head_layers:
-            if isinstance(spec, Conv):
-                self.head = ConvNormAct(spec, arch.activation, settings)
+        *head, classifier = arch.head_layers
+        self.head = layer(head[0]) if head else nn.Identity()
         self.num_features = arch.head.channels or arch.stages[-1].channels
         self.dropout = nn.Dropout(settings.dropout)
-        self.classifier: nn.Module = nn.Linear(self.num_features, arch.head.classes)
+        self.classifier = layer(classifier)
         self.apply(_initialize)
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -192,10 +195,11 @@ class Network(nn.Module):
         return self.classifier
 
     def reset_classifier(self, num_classes: int) -> None:
-        """A new classifier of `num_classes` classes; 0 leaves the pooled features."""
+        """A new classifier of `num_classes` classes, or none for 0; NasError for less."""
+        _check_count("num_classes", num_classes, least=0)
         self.num_classes = num_classes
         self.classifier = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
-        self.classifier.apply(_initialize)
+        self.classifier.apply(_initialize).to(next(self.parameters()))
 
 
 def _initialize(module: nn.Module) -> None:
@@ -211,6 +215,11 @@ def _initialize(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
+def _check_count(name: str, value: int, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise NasError(f"{name} is {value!r}; give a whole number, at least {least}")
+
+
 def build(
     arch: Architecture,
     num_classes: int | None = None,
@@ -224,25 +233,19 @@ def build(
 ) -> Network:
     """The network of an architecture, freshly initialized, in training mode.
 
-    Args:
-        num_classes: outputs; the architecture's by default, 0 for pooled features.
-        in_chans: input channels; the architecture's by default.
-        norm_eps, norm_momentum, padding, dropout, drop_path: see `Settings`.
+    `num_classes` (0: pooled features, no classifier) and `in_chans` default to the architecture's;
+    the other arguments are those of `Settings`.
 
     Raises:
-        NasError: for settings out of range.
+        NasError: for something else than an Architecture, or an argument out of range.
     """
-    if padding not in ("symmetric", "same"):
-        raise NasError(f"padding is {padding!r}; allowed: symmetric, same")
-    for name, rate in (("dropout", dropout), ("drop_path", drop_path)):
-        if not 0 <= rate < 1:
-            raise NasError(f"{name} is {rate}; give a rate from 0 to below 1")
+    if not isinstance(arch, Architecture):
+        raise NasError(f"arch is a {type(arch).__name__}; give an Architecture: nas.load(NAME).architecture")
+    for name, count, least in (("num_classes", num_classes, 0), ("in_chans", in_chans, 1)):
+        if count is not None:
+            _check_count(name, count, least)
     settings = Settings(norm_eps, norm_momentum, padding, dropout, drop_path)
-    wanted = arch.with_data(
-        classes=num_classes or arch.head.classes,
-        in_chans=arch.stem.in_chans if in_chans is None else in_chans,
-    )
-    net = Network(wanted, settings)
+    net = Network(arch.with_data(num_classes or arch.head.classes, in_chans or arch.stem.in_chans), settings)
     if num_classes == 0:
         net.reset_classifier(0)
     return net
