@@ -5,7 +5,9 @@
 (5288548, 385814752)
 """
 
-from dataclasses import dataclass, field
+import contextlib
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import yaml
 from nas import catalog
 from nas.architecture import Architecture, Head, Stage, Stem
 from nas.documents import BaselineDocument, Facts, Provenance, ScalingLine
-from nas.errors import NasError
+from nas.errors import NasError, short
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Baseline:
     dropout: float = 0.2
     scaling: ScalingLine | None = None
     facts: Facts | None = None
-    provenance: Provenance | None = field(default=None)
+    provenance: Provenance | None = None
 
 
 def load(name: str | Path) -> Baseline:
@@ -36,19 +38,23 @@ def load(name: str | Path) -> Baseline:
     Raises:
         NasError: for an unknown name, a bad document, or facts that its stages contradict.
     """
-    path = catalog.find("baselines", str(name))
-    return from_document(BaselineDocument.read(path), str(path))
+    return from_document(BaselineDocument.read(catalog.find("baselines", str(name))))
 
 
-def from_document(document: BaselineDocument, where: str) -> Baseline:
-    """The baseline that a document describes."""
+def from_document(document: BaselineDocument) -> Baseline:
+    """The baseline that a document describes, its params and macs verified.
+
+    Raises:
+        NasError: for a list where one value belongs, an impossible network, or facts that its
+            stages contradict.
+    """
     stages = []
     for number, line in enumerate(document.stages, 1):
         values: dict[str, Any] = dict(line)
         for key, value in values.items():
             if isinstance(value, list):
-                raise NasError(
-                    f"{where}: stage{number}.{key} is {value}; a baseline writes one value "
+                raise document.mistake(
+                    f"stage{number}.{key} is {short(value)}; a baseline writes one value "
                     "(lists belong to search spaces)"
                 )
         stages.append(Stage(**values))
@@ -61,8 +67,15 @@ def from_document(document: BaselineDocument, where: str) -> Baseline:
             resolution=document.resolution,
         )
     except NasError as error:
-        raise NasError(f"{where}: {error}") from None
-    baseline = Baseline(
+        raise document.mistake(error) from None
+    for fact in ("params", "macs") if document.facts else ():
+        written, counted = getattr(document.facts, fact), getattr(architecture, fact)
+        if written != counted:
+            raise document.mistake(
+                f"facts.{fact} is {written}, but the stages have {counted}; "
+                "one of them was changed by hand: mend it, or leave the facts out"
+            )
+    return Baseline(
         name=document.name,
         architecture=architecture,
         source=document.source,
@@ -71,27 +84,12 @@ def from_document(document: BaselineDocument, where: str) -> Baseline:
         facts=document.facts,
         provenance=document.provenance,
     )
-    verify(baseline, where)
-    return baseline
-
-
-def verify(baseline: Baseline, where: str) -> None:
-    """Raises NasError where the facts are not those of the architecture."""
-    if baseline.facts is None:
-        return
-    for fact in ("params", "macs"):
-        written, counted = getattr(baseline.facts, fact), getattr(baseline.architecture, fact)
-        if written != counted:
-            raise NasError(
-                f"{where}: facts.{fact} is {written}, but the stages have {counted}; "
-                "one of them was changed by hand: mend it, or leave the facts out"
-            )
 
 
 def dump(baseline: Baseline) -> str:
     """The document of a baseline, as text; `load` reads back an equal one."""
     arch = baseline.architecture
-    lines = [f"name: {baseline.name}"]
+    lines = [f"name: {_flow(baseline.name)}"]
     if baseline.source:
         lines.append(f"source: {_flow(baseline.source)}")
     lines.append(f"resolution: {arch.resolution}")
@@ -117,24 +115,24 @@ def dump(baseline: Baseline) -> str:
 
 
 def save(baseline: Baseline, path: Path, force: bool = False) -> Path:
-    """Writes the document whole or not at all, and reads it back.
+    """Writes the document whole or not at all, once it reads back.
 
     Raises:
         NasError: where the name is taken (without `force`), or the file cannot be written.
     """
     text = dump(baseline)
-    if path.exists() and not force:
-        raise NasError(f"{path} exists; choose another --name, or give --force to replace it")
+    from_document(BaselineDocument.parse(text, str(path)))
     partial = path.with_name(f".{path.name}.partial")
     try:
+        if path.exists() and not force:
+            raise NasError(f"{path} exists; choose another --name, or give --force to replace it")
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text)
-        from_document(BaselineDocument.read(partial), str(path))
+        partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        raise NasError(f"{path}: cannot be written ({error.strerror}); free space or choose another --output") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise NasError(f"{path}: cannot be written ({error.strerror}); choose another --output") from None
     return path
 
 
@@ -152,5 +150,14 @@ def _stage_line(stage: Stage) -> dict[str, Any]:
 
 
 def _flow(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
+    """One line of YAML."""
+    style = '"' if isinstance(value, str) and not value.isprintable() else None
+    text = yaml.safe_dump(
+        value,
+        default_flow_style=True,
+        default_style=style,
+        sort_keys=False,
+        width=math.inf,
+        allow_unicode=True,
+    )
     return text.strip().removesuffix("...").strip()

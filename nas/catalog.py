@@ -6,7 +6,7 @@
 
 from pathlib import Path
 
-from nas.errors import NasError, listed, near
+from nas.errors import NasError, listed, near, short
 
 KINDS = {"search_spaces": "search space", "baselines": "baseline"}
 
@@ -41,15 +41,23 @@ def find(kind: str, name: str) -> Path:
     """
     if is_path(name):
         path = Path(name)
-        if not path.is_file():
+        if not _is_file(path):
             raise NasError(f"{name}: there is no such file; give the path of a {KINDS[kind]}'s YAML")
         return path
     for folder in folders(kind):
         path = folder / f"{name}.yml"
-        if path.is_file():
+        if _is_file(path):
             return path
     known = names(kind)
     raise NasError(
-        f"there is no {KINDS[kind]} {name!r}{near(name, known)}; known: {listed(known) or 'none'}; "
+        f"there is no {KINDS[kind]} {short(name)}{near(name, known)}; known: {listed(known) or 'none'}; "
         "or give the path of a .yml file"
     )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; False for a path that no system call takes or lets us see."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

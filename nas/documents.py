@@ -8,17 +8,20 @@ Traceback (most recent call last):
 nas.errors.NasError: x.yml: 'resolution' is missing (and 3 more mistakes)
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
-from nas.reading import count, load_yaml, number, read_text, validate
+from nas.errors import NasError
+from nas.reading import count, number, place, validate
+from nas.strict_yaml import load_yaml, read_text
 
 
 def _name(value: object) -> object:
-    if isinstance(value, bool) or value is None:
-        raise ValueError("a name; YAML reads a bare yes, no, on, off or null as something else")
+    if isinstance(value, bool):
+        raise ValueError("a name; YAML reads a bare yes, no, on or off as true or false: quote it")
     return value
 
 
@@ -27,7 +30,7 @@ Number = Annotated[int | float, BeforeValidator(number)]
 Text = Annotated[str, BeforeValidator(_name)]
 
 T = TypeVar("T")
-OneOrMany = T | list[T]
+OneOrMany = T | Annotated[list[T], Field(min_length=1)]
 
 
 class Strict(BaseModel):
@@ -53,7 +56,7 @@ class StageLine(Strict):
     op: OneOrMany[Text]
     kernel: OneOrMany[Int]
     expand: OneOrMany[Number] | None = None
-    se: OneOrMany[Number] = 0.0
+    se: OneOrMany[Number] = 0
     skip: OneOrMany[Text] = "none"
     channels: OneOrMany[Int]
     layers: OneOrMany[Int] = 1
@@ -73,21 +76,36 @@ class NetworkDocument(Strict):
     head: HeadLine
     activation: Text = "relu"
 
+    _where: str = PrivateAttr("document")
+    _lines: Mapping[tuple, int] = PrivateAttr(default_factory=dict)
+
     @classmethod
-    def parse(cls, text: str, where: str):
+    def parse(cls, text: str, where: str) -> Self:
         """The document that `text` holds; mistakes are told with their line."""
         data, lines = load_yaml(text, where)
         return cls.check(data, where, lines)
 
     @classmethod
-    def read(cls, path: Path):
+    def read(cls, path: Path) -> Self:
         """The document in a file."""
         return cls.parse(read_text(path), str(path))
 
     @classmethod
-    def check(cls, data: object, where: str, lines: dict[tuple, int] | None = None):
+    def check(cls, data: object, where: str, lines: Mapping[tuple, int] | None = None) -> Self:
         """The document that plain data (from NNI, or a loaded file) describes."""
-        return validate(cls, data, where, lines)
+        document = validate(cls, data, where, lines)
+        document._where, document._lines = where, lines or {}
+        return document
+
+    def mistake(self, sentence: object) -> NasError:
+        """The error that says `sentence`, which begins with a dotted place such as 'stage3.kernel'.
+
+        The file and the line of that place come before it.
+        """
+        word, *rest = str(sentence).split(" ", 1)[0].split(".")
+        numbered = word.removeprefix("stage")
+        path = ("stages", int(numbered) - 1) if numbered.isdigit() else (word,)
+        return NasError(f"{place(self._where, self._lines, (*path, *rest))}: {sentence}")
 
 
 class SpaceDocument(NetworkDocument):

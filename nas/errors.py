@@ -19,8 +19,14 @@ class NasError(ValueError):
 
 def near(name: object, known: Iterable[str]) -> str:
     """`" (did you mean 'kernel'?)"`, or nothing where no known name is near."""
-    close = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.6)
+    close = difflib.get_close_matches(str(name)[:80], list(known), n=3, cutoff=0.6)
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+
+
+def short(value: object) -> str:
+    """`repr(value)`, cut to 60 characters for a message."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def listed(values: Iterable[object]) -> str:

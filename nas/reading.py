@@ -1,128 +1,62 @@
-"""Reading users' YAML: safe, bounded, strict, and every complaint names its line.
+"""Plain data checked against a model: a value is read leniently, a mistake is told in one sentence.
 
-No tags, no aliases, no repeated keys; YAML 1.1's surprises (`400e6` is a string, `no` is false)
-are read or explained.
+YAML 1.1 gives `400e6` as a string and `no` as false; numbers are read from such strings, and every
+other mismatch is refused with its place.
 
->>> load_yaml("a: 1\na: 2", "x.yml")
-Traceback (most recent call last):
-...
-nas.errors.NasError: x.yml, line 2: key 'a' is written twice
+>>> number("400e6"), number("1.2G"), count("400M")
+(400000000, 1200000000, 400000000)
 """
 
 import re
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from nas.errors import NasError, listed, near
-
-MAX_BYTES = 256 * 1024
-MAX_DEPTH = 12
+from nas.errors import NasError, listed, near, short
 
 M = TypeVar("M", bound=BaseModel)
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*([kKMGB]?)")
+_NUMBER = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*([kKMGB]?)", re.ASCII)
 _UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
 
-def number(value: object) -> float:
-    """A number from YAML 1.1, which gives `400e6` as a string; `400M` and `1.2G` are read too.
+_RANK = {"too_short": 0, "list_type": 2}
+"""Where a value or a list may stand: an empty list is no wrong value, a wrong value no wrong list."""
+
+
+def number(value: object) -> int | float:
+    """A number; strings such as `400e6`, `400M` and `1.2G` are read, whole floats become ints.
 
     Raises:
         ValueError: where the value is not a number.
     """
     if isinstance(value, str):
         match = _NUMBER.fullmatch(value.strip())
-        if match:
-            unit = match.group(4)
-            parsed = float(value.strip().removesuffix(unit)) * _UNITS[unit]
-            return int(parsed) if parsed.is_integer() else parsed
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    raise ValueError("a number, such as 400e6 or 400M")
+        if match is None:
+            raise ValueError("a number, such as 6 or 400M")
+        value = float(match.group(1)) * _UNITS[match.group(2)]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("a number, such as 6 or 400M")
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def count(value: object) -> int:
-    """A whole number, read as `number` reads it."""
-    parsed = number(value)
-    if parsed != parsed or parsed in (float("inf"), float("-inf")) or parsed != int(parsed):
-        raise ValueError("a whole number, such as 24 or 400M")
-    return int(parsed)
-
-
-def read_text(path: Path) -> str:
-    """The text of a document's file, of bounded size.
+    """A whole number, read as `number` reads it.
 
     Raises:
-        NasError: where the file is missing, unreadable, too large or not UTF-8.
+        ValueError: where the value is not a whole number.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise NasError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    if len(raw) > MAX_BYTES:
-        raise NasError(f"{path}: larger than {MAX_BYTES // 1024} KiB, which no document is")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise NasError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        parsed = number(value)
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, int):
+        raise ValueError("a whole number, such as 24 or 400M")
+    return parsed
 
 
-def load_yaml(text: str, where: str) -> tuple[Any, dict[tuple, int]]:
-    """Plain data, and the line of every place in it; no tags, aliases or repeated keys."""
-    try:
-        depth = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            opens = isinstance(event, yaml.CollectionStartEvent)
-            depth += opens - isinstance(event, yaml.CollectionEndEvent)
-            line = event.start_mark.line + 1
-            if depth > MAX_DEPTH:
-                raise NasError(f"{where}, line {line}: nested deeper than {MAX_DEPTH} levels")
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                raise NasError(f"{where}, line {line}: anchors and aliases (& and *) are refused; write it out")
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        lines: dict[tuple, int] = {}
-        if node is not None:
-            _index(node, (), lines, where)
-        data = None if node is None else loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise NasError(f"{where}{line}: not YAML ({error.problem or error.context})") from None
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        if isinstance(error, NasError):
-            raise
-        raise NasError(f"{where}: not YAML ({str(error).splitlines()[0]})") from None
-    if not isinstance(data, dict):
-        raise NasError(f"{where}: found {_short(data)}; a document is a mapping of keys to values")
-    return data, lines
-
-
-def _index(node: yaml.Node, path: tuple, lines: dict[tuple, int], where: str) -> None:
-    lines[path] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
-                raise NasError(f"{where}, line {line}: a key is not a plain word")
-            if key.value == "<<":
-                raise NasError(f"{where}, line {line}: merge keys (<<) are refused; write it out")
-            if key.value in seen:
-                raise NasError(f"{where}, line {line}: key {key.value!r} is written twice")
-            seen.add(key.value)
-            _index(value, (*path, key.value), lines, where)
-            lines[(*path, key.value)] = line
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _index(item, (*path, index), lines, where)
-
-
-def validate(model: type[M], data: object, where: str, lines: dict[tuple, int] | None = None) -> M:
+def validate(model: type[M], data: object, where: str, lines: Mapping[tuple, int] | None = None) -> M:
     """`data` as a `model`, or one sentence about the first mistake.
 
     Raises:
@@ -131,93 +65,98 @@ def validate(model: type[M], data: object, where: str, lines: dict[tuple, int] |
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        mistakes = _without_branches(error.errors(include_url=False))
-        mistakes.sort(key=lambda mistake: mistake["type"] != "extra_forbidden")
-        first = mistakes[0]
-        path = tuple(part for part in first["loc"] if not _is_branch(part))
-        more = len({m["loc"][:2] for m in mistakes}) - 1
+        mistakes = _by_place(error, data)
+        unknown = [path for path, mistake in mistakes.items() if mistake["type"] == "extra_forbidden"]
+        path = next(iter(unknown or mistakes))
+        more = len(mistakes) - 1
         tail = f" (and {more} more mistake{'s' if more > 1 else ''})" if more else ""
-        raise NasError(f"{_place(where, path, lines)}: {_sentence(model, first, path)}{tail}") from None
+        raise NasError(
+            f"{place(where, lines, path)}: {_sentence(model, mistakes[path], path)}{tail}"
+        ) from None
 
 
-def _is_branch(part: object) -> bool:
-    """Whether pydantic put the name of a union's branch into the place."""
-    return isinstance(part, str) and bool(re.search(r"[\[(]", part) or part in {"int", "float", "str"})
+def place(where: str, lines: Mapping[tuple, int] | None, path: tuple[str | int, ...]) -> str:
+    """'x.yml, line 7' of ('stages', 2, 'kernel'), or of the nearest place around it that is known."""
+    while lines and path and path not in lines:
+        path = path[:-1]
+    return f"{where}, line {lines[path]}" if lines and path else where
 
 
-def _without_branches(errors: list[Any]) -> list[Any]:
+def _by_place(error: ValidationError, data: object) -> dict[tuple, Any]:
     """One mistake a place: of a union's branches the one that fits the value's shape."""
-    best: dict[tuple, Any] = {}
-    for error in errors:
-        path = tuple(part for part in error["loc"] if not _is_branch(part))
-        if error["type"] == "list_type":
-            best.setdefault(path, error)
-            continue
-        deeper = [p for p in best if p[: len(path)] == path and len(p) > len(path)]
-        if not deeper:
-            best[path] = error
-            for parent in [p for p in best if path[: len(p)] == p and len(p) < len(path)]:
-                del best[parent]
-    return list(best.values())
+    found = [(_path(mistake, data), mistake) for mistake in error.errors(include_url=False)]
+    found.sort(key=lambda one: _RANK.get(one[1]["type"], 1))
+    inside = {path[:end] for path, _ in found for end in range(len(path))}
+    kept: dict[tuple, Any] = {}
+    for path, mistake in found:
+        if path not in inside:
+            kept.setdefault(path, mistake)
+    return kept
 
 
-def _place(where: str, path: tuple, lines: dict[tuple, int] | None) -> str:
-    known = path
-    while lines and known and known not in lines:
-        known = known[:-1]
-    line = f", line {lines[known]}" if lines and known else ""
-    return f"{where}{line}"
+def _path(mistake: Any, data: Any) -> tuple[str | int, ...]:
+    """The place of a mistake in the data, without the names of unions' branches."""
+    path: list[str | int] = []
+    for part in mistake["loc"]:
+        try:
+            data = data[part]
+        except (TypeError, LookupError):
+            if mistake["type"] != "missing" or part != mistake["loc"][-1]:
+                continue
+        path.append(part)
+    return tuple(path)
 
 
-def _dotted(path: tuple) -> str:
+def _dotted(path: tuple[str | int, ...]) -> str:
+    """'stage3.kernel' of ('stages', 2, 'kernel')."""
     words = ""
-    for index, part in enumerate(path):
+    for before, part in zip(("", *path), path, strict=False):
         if isinstance(part, int):
-            is_stage = path[index - 1] == "stages"
-            words = words.removesuffix("stages") + f"stage{part + 1}" if is_stage else f"{words}[{part}]"
+            words = f"stage{part + 1}" if before == "stages" else f"{words}[{part}]"
         else:
             words += f".{part}" if words else str(part)
     return words or "the document"
 
 
-def _sentence(model: type[BaseModel], error: Any, path: tuple) -> str:
-    name, kind, found = _dotted(path), error["type"], error.get("input")
+def _sentence(model: type[BaseModel], error: Any, path: tuple[str | int, ...]) -> str:
+    name, kind, found = _dotted(path), error["type"], short(error.get("input"))
     if kind == "extra_forbidden":
-        allowed = _fields(model, path[:-1])
-        parent = f" in {_dotted(path[:-1])}" if len(path) > 1 else ""
-        return f"unknown key {path[-1]!r}{parent}{near(path[-1], allowed)}; allowed: {listed(allowed)}"
+        *above, key = path
+        allowed = _fields(model, tuple(above))
+        parent = f" in {_dotted(tuple(above))}" if above else ""
+        return f"unknown key {short(key)}{parent}{near(key, allowed)}; allowed: {listed(allowed)}"
     if kind == "missing":
         return f"{name!r} is missing"
-    if kind in ("too_short", "list_type") and found == []:
+    if kind == "too_short":
         return f"{name} is empty; give at least one value"
+    if kind == "too_long":
+        return (
+            f"{name} has {error['ctx']['actual_length']} entries; give at most {error['ctx']['max_length']}"
+        )
     if kind == "value_error":
-        return f"{name} is {_short(found)}; give {str(error['ctx']['error'])}"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{name} is {_short(found)}; give a mapping such as {{key: value}}"
+        return f"{name} is {found}; give {error['ctx']['error']}"
+    if kind in ("model_type", "dict_type"):
+        return f"{name} is {found}; give a mapping such as {{key: value}}"
     if kind == "string_pattern_mismatch":
-        return f"{name} is {_short(found)}; use letters, digits, '.', '_' and '-' only"
-    message = error["msg"]
-    return f"{name} is {_short(found)}; {message[:1].lower()}{message[1:]}"
+        return (
+            f"{name} is {found}; give up to 128 letters, digits, '.', '_' and '-', one of the first two first"
+        )
+    if kind == "string_type":
+        return f"{name} is {found}; give text, in quotes where YAML reads it as something else"
+    message = error["msg"].removeprefix("Input should be ")
+    return f"{name} is {found}; give {message[:1].lower()}{message[1:]}"
 
 
-def _fields(model: type[BaseModel], path: tuple) -> list[str]:
+def _fields(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
     """Names of the fields of the model that stands at `path`."""
-    current: type[BaseModel] = model
     for part in path:
-        if isinstance(part, int):
-            continue
-        hint = current.model_fields[part].annotation
-        current = next(m for m in _models(hint))
-    return list(current.model_fields)
+        if isinstance(part, str):
+            model = next(_models(model.model_fields[part].annotation))
+    return list(model.model_fields)
 
 
-def _models(hint: object):
+def _models(hint: object) -> Iterator[type[BaseModel]]:
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         yield hint
     for inner in getattr(hint, "__args__", ()):
         yield from _models(inner)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

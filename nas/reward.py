@@ -33,9 +33,9 @@ def exponent(gain: float = 0.05, cost_ratio: float = 2.0) -> float:
     Raises:
         NasError: for a gain of -1 or less, or a cost ratio that is not over 0 and other than 1.
     """
-    if gain <= -1:
+    if not -1 < gain < math.inf:
         raise NasError(f"gain is {gain}; give a relative accuracy over -1, such as 0.05")
-    if not (cost_ratio > 0 and cost_ratio != 1):
+    if not (0 < cost_ratio < math.inf and cost_ratio != 1):
         raise NasError(f"cost_ratio is {cost_ratio}; give a ratio over 0 other than 1, such as 2")
     return -math.log(1 + gain) / math.log(cost_ratio)
 
@@ -66,9 +66,7 @@ def only_rescales(w: float = W, form: Form = "soft") -> bool:
     return alpha == beta
 
 
-def reward(
-    accuracy: float, macs: float, target: float, w: float = W, form: Form = "soft"
-) -> float:
+def reward(accuracy: float, macs: float, target: float, w: float = W, form: Form = "soft") -> float:
     """The reward of a network.
 
     Args:
@@ -79,7 +77,8 @@ def reward(
         form: 'soft', 'hard' or (alpha, beta).
 
     Raises:
-        NasError: for an accuracy outside [0, 1] (NaN included), or macs or target of 0 or less.
+        NasError: for an accuracy outside [0, 1] (NaN included), macs or target of 0 or less, or
+            exponents that no number holds.
     """
     if not 0 <= accuracy <= 1:
         raise NasError(f"accuracy is {accuracy}; give a fraction from 0 to 1")
@@ -88,4 +87,10 @@ def reward(
     if not 0 < target < math.inf:
         raise NasError(f"target is {target}; give multiply-adds over 0, such as 400M")
     alpha, beta = exponents(w, form)
-    return accuracy * (macs / target) ** (alpha if macs <= target else beta)
+    try:
+        return accuracy * (macs / target) ** (alpha if macs <= target else beta)
+    except OverflowError:
+        raise NasError(
+            f"the reward of {macs:g} multiply-adds overflows at target {target:g} and exponents "
+            f"{alpha:g}, {beta:g}; give exponents nearer to 0, such as -0.07"
+        ) from None

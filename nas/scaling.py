@@ -16,8 +16,9 @@ True
 import math
 from dataclasses import dataclass, replace
 
+from nas import catalog
 from nas.architecture import Architecture
-from nas.baseline import Baseline
+from nas.baseline import Baseline, load
 from nas.errors import NasError
 from nas.ops import make_divisible
 
@@ -78,10 +79,10 @@ def resize(arch: Architecture, width: float, depth: float, resolution: int) -> A
         NasError: where no network is left, with the reason.
     """
     for name, value in (("width", width), ("depth", depth)):
-        if not (math.isfinite(value) and value > 0):
-            raise NasError(f"{name} is {value}; give a ratio over 0")
-    if resolution < 1:
-        raise NasError(f"no network is left at resolution {resolution}; give a larger phi or resolution")
+        if not 0 < value <= 1000:
+            raise NasError(f"{name} is {value:g}; give a ratio over 0, up to 1000")
+    if not 1 <= resolution <= 16384:
+        raise NasError(f"no network is left at resolution {resolution:g}; give 1 to 16384 pixels")
 
     def channels(base: int) -> int:
         return base if width == 1 else make_divisible(base * width)
@@ -105,14 +106,19 @@ def resize(arch: Architecture, width: float, depth: float, resolution: int) -> A
             resolution=resolution,
         )
     except NasError as error:
-        raise NasError(f"no network is left at width {width:g}, depth {depth:g}, resolution {resolution}: {error}") from None
+        raise NasError(
+            f"no network is left at width {width:g}, depth {depth:g}, resolution {resolution}: {error}"
+        ) from None
 
 
 def is_b0(arch: Architecture) -> bool:
-    """Whether the published B1 ... B7 are this architecture's family."""
-    from nas.baseline import load
+    """Whether the published B1 ... B7 are this architecture's family.
 
-    return arch.with_data(1000, 3).key == load("efficientnet-b0").architecture.key
+    Twice as deep too, it must be B0: a skip that no layer of B0 takes yet is one that B1's do.
+    """
+    b0 = load(catalog.shipped("baselines") / "efficientnet-b0.yml").architecture
+    same = arch.with_data(1000, 3)
+    return same.key == b0.key and resize(same, 1, 2, 224).key == resize(b0, 1, 2, 224).key
 
 
 def multipliers(
@@ -120,10 +126,10 @@ def multipliers(
 ) -> tuple[float, float, int]:
     """(width, depth, resolution in pixels) of the formula at `phi`."""
     for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
-        if not (math.isfinite(value) and value > 0):
-            raise NasError(f"{name} is {value}; give a ratio over 0, such as 1.2")
-    if not math.isfinite(phi) or abs(phi) > 100:
-        raise NasError(f"phi is {phi}; give a number such as 0, 1 or 2.5")
+        if not 0.001 <= value <= 1000:
+            raise NasError(f"{name} is {value:g}; give a ratio from 0.001 to 1000, such as 1.2")
+    if not -100 <= phi <= 100:
+        raise NasError(f"phi is {phi:g}; give a number from -100 to 100, such as 0, 1 or 2.5")
     return beta**phi, alpha**phi, round(arch.resolution * gamma**phi)
 
 

@@ -10,9 +10,9 @@ True
 """
 
 import hashlib
-import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,19 +21,13 @@ from typing import Any
 import numpy as np
 
 from nas import catalog
-from nas.architecture import Architecture, Head, Stage, Stem, check_stage, stage_cost, stage_key
-from nas.cost import cost
-from nas.documents import SpaceDocument, StageLine
+from nas.architecture import Architecture, Head, Stage, Stem, stage_key
+from nas.choices import FIELDS, StageChoices, check_added, stage_choices
+from nas.cost_table import CostTable
+from nas.documents import SpaceDocument
 from nas.errors import NasError, listed, near
-from nas.ops import output_size
 
 Sample = dict[str, Any]
-
-CHOICES = ("op", "kernel", "expand", "se", "skip", "channels", "layers")
-"""The fields of a stage that may be lists, in the order of the document's grammar."""
-
-MAX_COMBINATIONS = 200_000
-"""Combinations of one stage; more could not be tabulated."""
 
 
 class SearchSpace:
@@ -42,21 +36,31 @@ class SearchSpace:
     Attributes:
         name: the document's name.
         choices: for each open choice, such as 'stage3.kernel', the values it may take.
+        stages: the same by stage, with the fields that are decided.
+        frame: stem, head, activation and resolution, around the first value of every list.
         target: multiply-adds T of the reward by default: the document's, else the median.
     """
 
-    def __init__(self, document: SpaceDocument, where: str | None = None) -> None:
+    def __init__(self, document: SpaceDocument) -> None:
         self.document = document
         self.name = document.name
-        self._where = where or f"search space {document.name}"
-        self._options = [self._stage_options(i, line) for i, line in enumerate(document.stages, 1)]
-        self.choices: dict[str, tuple[Any, ...]] = {
-            f"stage{number}.{field}": values
-            for number, options in enumerate(self._options, 1)
-            for field, values in options.items()
-            if len(values) > 1
-        }
-        self._check()
+        self.stages: tuple[StageChoices, ...] = stage_choices(document)
+        self.choices: dict[str, tuple[Any, ...]] = {}
+        for stage in self.stages:
+            self.choices |= stage.open
+        check_added(document, self.choices)
+        if document.target is not None and document.target <= 0:
+            raise document.mistake(f"target is {document.target}; give multiply-adds over 0, such as 400M")
+        try:
+            self.frame = Architecture(
+                stem=Stem(document.stem.channels, document.stem.stride, document.stem.in_chans),
+                stages=tuple(stage.stage({}) for stage in self.stages),
+                head=Head(document.head.channels, document.head.classes),
+                activation=document.activation,
+                resolution=document.resolution,
+            )
+        except NasError as error:
+            raise document.mistake(error) from None
 
     @classmethod
     def load(cls, name: str | Path) -> "SearchSpace":
@@ -65,56 +69,12 @@ class SearchSpace:
         Raises:
             NasError: for an unknown name or a bad document, with the line.
         """
-        path = catalog.find("search_spaces", str(name))
-        return cls(SpaceDocument.read(path), str(path))
+        return cls(SpaceDocument.read(catalog.find("search_spaces", str(name))))
 
     @classmethod
     def from_data(cls, data: object, where: str = "search space") -> "SearchSpace":
         """The space that plain data describes, as NNI hands a document on."""
-        return cls(SpaceDocument.check(data, where), where)
-
-    def _stage_options(self, number: int, line: StageLine) -> dict[str, tuple[Any, ...]]:
-        options: dict[str, tuple[Any, ...]] = {}
-        for field in CHOICES:
-            written = getattr(line, field)
-            values = tuple(written) if isinstance(written, list) else (written,)
-            where = f"{self._where}: stage{number}.{field}"
-            if not values:
-                raise NasError(f"{where} is empty; give at least one value")
-            if len(set(values)) < len(values):
-                raise NasError(f"{where} has a value twice in {list(values)}; write each once")
-            options[field] = values
-        if np.prod([len(v) for v in options.values()]) > MAX_COMBINATIONS:
-            raise NasError(
-                f"{self._where}: stage{number} has more than {MAX_COMBINATIONS} combinations; shorten its lists"
-            )
-        return options
-
-    def _check(self) -> None:
-        """Every value of every list must make a possible stage."""
-        for number, (options, line) in enumerate(zip(self._options, self.document.stages, strict=True), 1):
-            first = {field: values[0] for field, values in options.items()}
-            for field, values in options.items():
-                for value in values:
-                    stage = _stage(line, {**first, field: value})
-                    if stage.op not in ("dsconv",):
-                        stage = replace(stage, pointwise_activation=False)
-                    if stage.op != "mbconv":
-                        stage = replace(stage, always_expand=False)
-                    check_stage(stage, f"{self._where}: stage{number}")
-        for label, values in self.document.added.items():
-            unknown = set(values) - set(self.choices.get(label, ()))
-            if unknown:
-                raise NasError(
-                    f"{self._where}: added.{label} has {listed(unknown)}, which the list "
-                    f"{list(self.choices.get(label, ()))} of that choice has not; add it there too"
-                )
-        try:
-            self.decode({label: values[0] for label, values in self.choices.items()})
-        except NasError as error:
-            raise NasError(f"{self._where}: {error}") from None
-        if self.document.target is not None and self.document.target <= 0:
-            raise NasError(f"{self._where}: target is {self.document.target}; give multiply-adds over 0")
+        return cls(SpaceDocument.check(data, where))
 
     # Samples
 
@@ -156,26 +116,12 @@ class SearchSpace:
     def decode(self, sample: Mapping[str, Any]) -> Architecture:
         """The architecture of a sample, with the document's classes and input channels."""
         found = self.validate(sample)
-        stages = []
-        for number, line in enumerate(self.document.stages, 1):
-            options = self._options[number - 1]
-            values = {field: found.get(f"stage{number}.{field}", options[field][0]) for field in CHOICES}
-            stages.append(_stage(line, values))
-        return replace(self._frame, stages=tuple(stages))
-
-    @cached_property
-    def _frame(self) -> Architecture:
-        """Stem, head, activation and resolution, around stages that `decode` replaces."""
-        doc = self.document
-        return Architecture(
-            stem=Stem(doc.stem.channels, doc.stem.stride, doc.stem.in_chans),
+        return replace(
+            self.frame,
             stages=tuple(
-                _stage(line, {field: values[0] for field, values in options.items()})
-                for line, options in zip(doc.stages, self._options, strict=True)
+                stage.stage({f: found[stage.label(f)] for f in FIELDS if stage.label(f) in found})
+                for stage in self.stages
             ),
-            head=Head(doc.head.channels, doc.head.classes),
-            activation=doc.activation,
-            resolution=doc.resolution,
         )
 
     # Membership
@@ -193,10 +139,10 @@ class SearchSpace:
             )
         sample: Sample = {}
         channels = arch.stem.channels
-        for number, stage in enumerate(arch.stages, 1):
-            written = [c for c in self._equal(number, stage, channels)]
-            best = max(written, key=lambda c: sum(c[f] == getattr(stage, f) for f in CHOICES))
-            sample |= {f"stage{number}.{f}": v for f, v in best.items() if f"stage{number}.{f}" in self.choices}
+        for choices, stage in zip(self.stages, arch.stages, strict=True):
+            equal = _equal(choices, stage, channels)
+            best = max(equal, key=lambda found: sum(found[f] == getattr(stage, f) for f in FIELDS))
+            sample |= {choices.label(f): best[f] for f in FIELDS if choices.label(f) in self.choices}
             channels = stage.channels
         return sample
 
@@ -206,7 +152,7 @@ class SearchSpace:
 
     def missing(self, arch: Architecture) -> dict[str, str]:
         """Why the space does not contain `arch`: part -> reason; empty where it does."""
-        frame = self._frame
+        frame = self.frame
         reasons = {
             part: f"{found} instead of {wanted}"
             for part, found, wanted in (
@@ -222,38 +168,18 @@ class SearchSpace:
         if "stages" in reasons:
             return reasons
         channels = arch.stem.channels
-        for number, stage in enumerate(arch.stages, 1):
-            if next(self._equal(number, stage, channels), None) is None:
-                options = self._options[number - 1]
-                outside = [
-                    f"{field} {getattr(stage, field)} is not in {list(options[field])}"
-                    for field in ("channels", "layers", "op", "kernel", "se", "skip", "expand")
-                    if getattr(stage, field) not in options[field]
-                ]
-                if stage.stride != self.document.stages[number - 1].stride:
-                    outside.insert(0, f"stride {stage.stride} instead of {self.document.stages[number - 1].stride}")
-                reasons[f"stage{number}"] = outside[0] if outside else "no combination computes the same"
+        for choices, stage in zip(self.stages, arch.stages, strict=True):
+            if next(_equal(choices, stage, channels), None) is None:
+                reasons[f"stage{choices.number}"] = _difference(choices, stage)
             channels = stage.channels
         return reasons
-
-    def _equal(self, number: int, stage: Stage, in_channels: int) -> Iterator[dict[str, Any]]:
-        """The combinations of a stage that compute what `stage` does after `in_channels`."""
-        wanted = stage_key(stage, in_channels)
-        options = self._options[number - 1]
-        if stage.channels not in options["channels"] or stage.layers not in options["layers"]:
-            return
-        narrowed = {**options, "channels": (stage.channels,), "layers": (stage.layers,)}
-        for values in itertools.product(*narrowed.values()):
-            combination = dict(zip(CHOICES, values, strict=True))
-            if stage_key(_stage(self.document.stages[number - 1], combination), in_channels) == wanted:
-                yield combination
 
     # Size and cost
 
     @property
     def size_raw(self) -> int:
         """The product of the lists."""
-        return int(np.prod([len(v) for v in self.choices.values()], dtype=object)) if self.choices else 1
+        return math.prod(map(len, self.choices.values()))
 
     @cached_property
     def size(self) -> int:
@@ -262,22 +188,18 @@ class SearchSpace:
         What a stage can compute depends on its input channels alone, so the count runs over
         the stages with one number for each width.
         """
-        counts = {self._frame.stem.channels: 1}
-        for number, options in enumerate(self._options, 1):
-            line = self.document.stages[number - 1]
-            following: dict[int, int] = dict.fromkeys(options["channels"], 0)
+        counts = {self.frame.stem.channels: 1}
+        for choices in self.stages:
+            stages = [choices.stage(values) for values in choices.combinations()]
+            following = dict.fromkeys(choices.options["channels"], 0)
             for in_channels, ways in counts.items():
-                keys: dict[int, set[str]] = {c: set() for c in options["channels"]}
-                for values in itertools.product(*options.values()):
-                    stage = _stage(line, dict(zip(CHOICES, values, strict=True)))
-                    keys[stage.channels].add(stage_key(stage, in_channels))
-                for channels, distinct in keys.items():
-                    following[channels] += ways * len(distinct)
+                for channels, _ in {(stage.channels, stage_key(stage, in_channels)) for stage in stages}:
+                    following[channels] += ways
             counts = following
         return sum(counts.values())
 
     @cached_property
-    def costs(self) -> "CostTable":
+    def costs(self) -> CostTable:
         """Vectorized cost of many samples."""
         return CostTable(self)
 
@@ -303,93 +225,25 @@ class SearchSpace:
                     "stem": doc.stem.model_copy(update={"in_chans": in_chans}),
                     "head": doc.head.model_copy(update={"classes": classes}),
                 }
-            ),
-            self._where,
+            )
         )
 
 
-class CostTable:
-    """Exact cost of thousands of samples at once: a stage's cost depends on its own choices and
-    on the channels before it, so one small table a stage is all there is to add up.
-
-    >>> space = SearchSpace.load("digits")
-    >>> params, macs = space.costs.of_random(3, seed=0)
-    >>> int(macs.min()) > 0
-    True
-    """
-
-    def __init__(self, space: SearchSpace) -> None:
-        self._space = space
-        self._labels = list(space.choices)
-        frame = space._frame
-        before = (frame.stem.channels,)
-        before_label: str | None = None
-        stem, height = cost(frame.stem_layers, frame.resolution)
-        self._fixed = stem
-        self._tables: list[tuple[list[str], np.ndarray]] = []
-        for number, options in enumerate(space._options, 1):
-            line = space.document.stages[number - 1]
-            stages = [_stage(line, dict(zip(CHOICES, v, strict=True))) for v in itertools.product(*options.values())]
-            values = [stage_cost(stage, channels, height)[0] for channels in before for stage in stages]
-            shape = [len(v) for v in options.values() if len(v) > 1]
-            labels = [f"stage{number}.{field}" for field, v in options.items() if len(v) > 1]
-            if before_label:
-                shape, labels = [len(before), *shape], [before_label, *labels]
-            self._tables.append((labels, np.array(values, np.int64).reshape(*shape, 2)))
-            before = options["channels"]
-            before_label = f"stage{number}.channels" if len(before) > 1 else None
-            height = output_size(height, line.stride)
-        heads = [
-            cost(replace(frame, stages=(replace(frame.stages[-1], channels=c, stride=1),)).head_layers, height)[0]
-            for c in before
-        ]
-        shape = [len(before), 2] if before_label else [2]
-        self._tables.append(([before_label] if before_label else [], np.array(heads, np.int64).reshape(shape)))
-
-    def indices(self, samples: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """int array (samples, choices): the position of each value in its list."""
-        lists = self._space.choices.items()
-        return np.array(
-            [[values.index(sample[label]) for label, values in lists] for sample in samples], np.intp
-        ).reshape(len(samples), len(self._labels))
-
-    def __call__(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(params, macs), int64 arrays (samples,), of an index array (samples, choices)."""
-        column = {label: indices[:, i] for i, label in enumerate(self._labels)}
-        total = np.tile(np.array(self._fixed, np.int64), (len(indices), 1))
-        for labels, table in self._tables:
-            total += table[tuple(column[label] for label in labels)]
-        return total[:, 0], total[:, 1]
-
-    def of_random(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """(params, macs) of `n` uniform samples."""
-        rng = np.random.default_rng(seed)
-        sizes = [len(v) for v in self._space.choices.values()]
-        return self(rng.integers(0, sizes, size=(n, len(sizes))) if sizes else np.zeros((n, 0), np.intp))
-
-    def macs_range(self) -> tuple[int, int]:
-        """Exactly the fewest and the most multiply-adds of any architecture of the space."""
-        ends = []
-        for best in (np.min, np.max):
-            reach = np.zeros(1)  # best sum so far for each value of the previous channels
-            for (labels, table), following in zip(self._tables, [*self._tables[1:], ([], None)], strict=True):
-                macs = table[..., 1].astype(float)
-                shared = labels[0] if labels and len(reach) > 1 else None
-                if shared is not None:
-                    macs = macs + reach.reshape(-1, *[1] * (macs.ndim - 1))
-                else:
-                    macs = macs + reach.item()
-                keep = [i for i, label in enumerate(labels) if following[0][:1] == [label]]
-                reach = np.atleast_1d(best(macs, axis=tuple(i for i in range(macs.ndim) if i not in keep)))
-            ends.append(int(best(reach)) + self._fixed.macs)
-        return ends[0], ends[1]
+def _equal(choices: StageChoices, stage: Stage, in_channels: int) -> Iterator[dict[str, Any]]:
+    """The combinations of a stage's choices that compute what `stage` does after `in_channels`."""
+    if stage.channels not in choices.options["channels"] or stage.layers not in choices.options["layers"]:
+        return
+    wanted = stage_key(stage, in_channels)
+    for values in choices.combinations(channels=(stage.channels,), layers=(stage.layers,)):
+        if stage_key(choices.stage(values), in_channels) == wanted:
+            yield values
 
 
-def _stage(line: StageLine, values: Mapping[str, Any]) -> Stage:
-    op = values["op"]
-    return Stage(
-        **values,
-        stride=line.stride,
-        pointwise_activation=line.pointwise_activation and op == "dsconv",
-        always_expand=line.always_expand and op == "mbconv",
-    )
+def _difference(choices: StageChoices, stage: Stage) -> str:
+    """In what `stage` differs from every combination of the choices: the first field that shows it."""
+    if stage.stride != choices.line.stride:
+        return f"stride {stage.stride} instead of {choices.line.stride}"
+    for field in ("channels", "layers", "op", "kernel", "se", "skip", "expand"):
+        if getattr(stage, field) not in choices.options[field]:
+            return f"{field} {getattr(stage, field)} is not in {list(choices.options[field])}"
+    return "no combination computes the same"

@@ -1,0 +1,115 @@
+"""The choices that a space document leaves open, stage by stage, checked.
+
+>>> from nas.documents import SpaceDocument
+>>> document = SpaceDocument.check(
+...     {"name": "tiny", "resolution": 8, "stem": {"channels": 8}, "head": {"channels": 16},
+...      "stages": [{"op": ["conv", "dsconv"], "kernel": 3, "channels": [8, 16]}]}, "tiny.yml")
+>>> stage, = stage_choices(document)
+>>> stage.open
+{'stage1.op': ('conv', 'dsconv'), 'stage1.channels': (8, 16)}
+>>> len(list(stage.combinations()))
+4
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nas.architecture import Stage, check_stage
+from nas.documents import SpaceDocument, StageLine
+from nas.errors import NasError, listed, near, short
+
+FIELDS = ("op", "kernel", "expand", "se", "skip", "channels", "layers")
+"""The fields of a stage that may be lists, in the order of the documents' grammar."""
+
+MAX_COMBINATIONS = 200_000
+"""Combinations of one stage; more could not be tabulated."""
+
+
+@dataclass(frozen=True)
+class StageChoices:
+    """One stage of a space: for each of `FIELDS` the values it may take, one or several."""
+
+    number: int
+    line: StageLine
+    options: Mapping[str, tuple[Any, ...]]
+
+    @property
+    def open(self) -> dict[str, tuple[Any, ...]]:
+        """The choices still to make, by their label in a sample, such as 'stage3.kernel'."""
+        return {self.label(field): values for field, values in self.options.items() if len(values) > 1}
+
+    def label(self, field: str) -> str:
+        return f"stage{self.number}.{field}"
+
+    def stage(self, values: Mapping[str, Any]) -> Stage:
+        """The stage with `values` chosen; a field that is missing takes the first of its list."""
+        chosen = {field: values.get(field, options[0]) for field, options in self.options.items()}
+        return Stage(
+            **chosen,
+            stride=self.line.stride,
+            pointwise_activation=self.line.pointwise_activation and chosen["op"] == "dsconv",
+            always_expand=self.line.always_expand and chosen["op"] == "mbconv",
+        )
+
+    def combinations(self, **narrowed: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
+        """Every combination of values, the last field fastest; `narrowed` fields take only those."""
+        for values in itertools.product(*({**self.options, **narrowed}).values()):
+            yield dict(zip(FIELDS, values, strict=True))
+
+
+def stage_choices(document: SpaceDocument) -> tuple[StageChoices, ...]:
+    """The choices of a document's stages.
+
+    Raises:
+        NasError: for a value twice in a list, an impossible value, or too many combinations.
+    """
+    return tuple(_checked(document, number, line) for number, line in enumerate(document.stages, 1))
+
+
+def _checked(document: SpaceDocument, number: int, line: StageLine) -> StageChoices:
+    options: dict[str, tuple[Any, ...]] = {}
+    for field in FIELDS:
+        written = getattr(line, field)
+        options[field] = values = tuple(written) if isinstance(written, list) else (written,)
+        if len(set(values)) < len(values):
+            raise document.mistake(
+                f"stage{number}.{field} has a value twice in {short(list(values))}; write each once"
+            )
+    if math.prod(map(len, options.values())) > MAX_COMBINATIONS:
+        raise document.mistake(
+            f"stage{number} has {math.prod(map(len, options.values()))} combinations; "
+            f"shorten its lists to {MAX_COMBINATIONS} or fewer"
+        )
+    choices = StageChoices(number, line, options)
+    for flag, op in (("pointwise_activation", "dsconv"), ("always_expand", "mbconv")):
+        if getattr(line, flag) and op not in options["op"]:
+            raise document.mistake(
+                f"stage{number}.{flag} belongs to {op}, found with op {listed(options['op'])}; leave it out"
+            )
+    for op in options["op"]:
+        for field, values in options.items():
+            for value in values:
+                try:
+                    check_stage(choices.stage({"op": op, field: value}), f"stage{number}")
+                except NasError as error:
+                    raise document.mistake(error) from None
+    return choices
+
+
+def check_added(document: SpaceDocument, choices: Mapping[str, tuple[Any, ...]]) -> None:
+    """Raises NasError where `added` marks what is no value of an open choice."""
+    for label, values in document.added.items():
+        if label not in choices:
+            raise document.mistake(
+                f"added.{label} marks no open choice{near(label, choices)}; "
+                f"the choices are {listed(choices) or 'none'}"
+            )
+        for value in values:
+            if value not in choices[label]:
+                raise document.mistake(
+                    f"added.{label} marks {short(value)}, which is not in that choice's list "
+                    f"{list(choices[label])}; add it there, or take the mark away"
+                )
