@@ -1,0 +1,111 @@
+"""The main job: search, freeze, by choice train in full, and say where everything lies."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from nas.baseline import Baseline
+from nas.errors import NasError
+from nas.report import baseline_report, family_report
+from nas.scaling import family
+from nas.search import runs
+from nas.search.config import SearchConfig
+from nas.search.foreground import Search
+from nas.search.journal import Journal
+from nas.search.winner import data_of, freeze, train_in_full
+from nas.tables import short
+
+
+def run_search(
+    console: Console, path: Path, trials: int | None, port: int | None, resume: str | None,
+    name: str | None, full_epochs: int | None,
+) -> None:  # fmt: skip
+    """`nas search`, from search.yml to a verified baseline."""
+    config = SearchConfig.read(path)
+    search = Search(config, console, port, trials)
+    _opening(console, config, search)
+    if resume is None:
+        experiment = search.start()
+        console.print(f"NNI experiment [bold]{experiment}[/bold], web page http://localhost:{search.port}")
+    else:
+        experiment = runs.find_run(resume).name
+        search.resume(experiment)
+    run = search.run(experiment)
+    console.print(f"TensorBoard: tensorboard --logdir {_shown(run.parent)}")
+    if search.port < 0:
+        journal = runs.open_journal(run)
+        console.print("every trial of the search is in the journal")
+    else:
+        journal = search.follow(experiment)
+    _closing(console, journal)
+    baseline, document = freeze(journal, name=name, force=resume is not None)
+    if full_epochs is not None:
+        baseline = _full(console, journal, run, baseline, document, full_epochs)
+    console.print()
+    baseline_report(console, baseline)
+    console.print()
+    family_report(console, baseline, family(baseline, [0.0, 1.0, 2.0, 3.0]))
+    console.print(f"baseline     {_shown(document)}")
+    console.print(f"journal      {_shown(journal.path)}")
+    console.print(f"TensorBoard  tensorboard --logdir {_shown(run.parent)}")
+
+
+def _opening(console: Console, config: SearchConfig, search: Search) -> None:
+    space, tuner = config.space, config.tuner
+    if space is None or tuner is None:
+        console.print(f"{search.trials} trials, proposed by NNI's {config.data['tuner']['name']}")
+        return
+    target = tuner.reward.target or space.target
+    console.print(
+        f"space {space.name}: {space.size:.3g} architectures; {search.trials} trials by {tuner.strategy.name}, "
+        f"{config.data.get('trialConcurrency', 1)} at a time, seed {tuner.seed}"
+    )
+    alpha, beta = tuner.reward.exponents
+    if tuner.reward.only_rescales:
+        console.print(
+            f"reward acc * (macs / {short(target)})^{alpha:g}: with one exponent T only rescales it, the winner is "
+            "the same for every T (hard or two exponents make T count)"
+        )
+    else:
+        console.print(f"reward acc * (macs / {short(target)})^w, w = {alpha:g} up to the target, {beta:g} above it")
+
+
+def _closing(console: Console, journal: Journal) -> None:
+    best = journal.best()
+    assert best is not None
+    counts: dict[str, int] = {}
+    for trial in journal.ended():
+        counts[trial.state] = counts.get(trial.state, 0) + 1
+    keys = {trial.key for trial in journal.ended() if trial.scored}
+    console.print(
+        f"{', '.join(f'{n} {state}' for state, n in counts.items())}; {len(keys)} distinct networks evaluated"
+    )
+    target = journal.run["trial"]["reward"]["target"] or 0
+    where = f", {(best.macs or 0) / target:.2f} x the target of {short(target)}" if target else ""
+    console.print(
+        f"winner: trial {best.number}, reward {best.reward:.4f}, accuracy {best.accuracy:.4f}, "
+        f"{short(best.macs or 0)} multiply-adds{where}"
+    )
+
+
+def _full(
+    console: Console, journal: Journal, run: Path, baseline: Baseline, document: Path, epochs: int
+) -> Baseline:
+    data, data_dir = data_of(journal)
+    if data is None:
+        raise NasError("--full-epochs needs trials of nas.search.trial, which say what the data are")
+    weights = run / f"{baseline.name}.safetensors"
+    with console.status("training the winner in full") as status:
+
+        def report(epoch: int, metrics: dict[str, float]) -> None:
+            status.update(f"training the winner in full: epoch {epoch} of {epochs}, loss {metrics['loss']:.3f}")
+
+        measured = train_in_full(baseline, document, data, data_dir, epochs, weights, report)
+    console.print(f"trained in full ({epochs} epochs); test split looked at once; weights in {_shown(weights)}")
+    return measured
+
+
+def _shown(path: Path) -> Path:
+    """Relative to the working directory where it lies under it."""
+    resolved = path.resolve()
+    return resolved.relative_to(Path.cwd()) if resolved.is_relative_to(Path.cwd()) else resolved

@@ -1,0 +1,153 @@
+"""TensorBoard: `runs/EXPERIMENT_ID/study` for the search, `.../trials/NNN` for each trial.
+
+    tensorboard --logdir runs
+
+The study has reward, best reward so far, accuracy and multiply-adds by result, the Pareto picture
+with the target line, the shares of every choice over time, and the best network's stage table; a
+trial has its training curves and its line of the HParams page. It is written from the journal, and
+written anew when a search is resumed; a full disk costs pictures, never the search.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from nas.search.journal import Journal, Trial
+from nas.search.pictures import choices_figure, pareto_figure
+from nas.space import SearchSpace
+from nas.tables import stage_markdown
+
+log = logging.getLogger(__name__)
+
+STUDY, TRIALS = "study", "trials"
+PICTURES = 40
+"""Pictures drawn over a search of known length: one a result in a short one."""
+
+
+def _writer(path: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(path))
+
+
+def trial_directory(run: Path, number: int) -> Path:
+    """The TensorBoard run of a trial."""
+    return run / TRIALS / f"{number:03d}"
+
+
+class StudyBoard:
+    """Writes the study's run, one step a result, in the order of the results.
+
+    Args:
+        run: the run directory.
+        journal: what to show.
+        written: results that are already there (written by another process); 0 starts anew.
+    """
+
+    def __init__(self, run: Path, journal: Journal, written: int = 0) -> None:
+        self._journal = journal
+        self._written = written
+        self._writer: Any = None
+        self._path = run / STUDY
+        if written == 0:
+            shutil.rmtree(self._path, ignore_errors=True)
+
+    def update(self) -> int:
+        """Shows every result since the last call; returns how many are shown in all."""
+        try:
+            self._update()
+        except OSError as error:
+            log.warning("TensorBoard's files were not written (%s)", error)
+        return self._written
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def _update(self) -> None:
+        told = [event for event in self._journal.events if event["event"] == "told"]
+        if len(told) <= self._written:
+            return
+        if self._writer is None:
+            self._writer = _writer(self._path)
+        if self._written == 0:
+            self._writer.add_text("run", _settings(self._journal.run), 0)
+        for step, event in enumerate(told[self._written :], self._written + 1):
+            best = max((e["reward"] for e in told[:step] if e["state"] == "complete"), default=None)
+            scalars = {
+                "study/best reward": best,
+                "study/reward": event.get("reward"),
+                "study/accuracy": event.get("accuracy"),
+                "study/multiply-adds (M)": (self._journal.trials[int(event["number"])].macs or 0) / 1e6,
+            }
+            for tag, value in scalars.items():
+                if value is not None:
+                    self._writer.add_scalar(tag, value, step)
+        step, before = len(told), self._written
+        self._written = step
+        every = max(1, int(self._journal.run.get("max_trials") or 0) // PICTURES)
+        if step // every > before // every:
+            self._pictures(step)
+        self._writer.flush()
+
+    def _pictures(self, step: int) -> None:
+        space = space_of(self._journal)
+        trials = self._journal.ended()
+        target = self._journal.run["trial"]["reward"]["target"]
+        self._writer.add_figure("pareto", pareto_figure(trials, target), step)
+        self._writer.add_figure("choices", choices_figure(trials, space.choices), step)
+        best = self._journal.best()
+        if best is not None:
+            title = f"trial {best.number}: reward {best.reward:.4f}, accuracy {best.accuracy:.4f}\n\n"
+            self._writer.add_text("best network", title + stage_markdown(space.decode(best.sample)), step)
+
+
+class TrialBoard:
+    """Writes one trial's run: curves by epoch, and its line of the HParams page at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = _writer(path)
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        for name, value in metrics.items():
+            if name != "seconds":
+                self._writer.add_scalar(f"train/{name}", value, epoch)
+        self._writer.flush()
+
+    def end(self, trial: Trial, choices: dict[str, tuple[Any, ...]]) -> None:
+        """The choices against reward, accuracy, macs, params and seconds."""
+        from torch.utils.tensorboard.summary import hparams
+
+        metrics = {
+            name: float(value)
+            for name in ("reward", "accuracy", "macs", "params", "seconds")
+            if (value := getattr(trial, name)) is not None
+        }
+        values = {label: trial.sample[label] for label in choices} | {"state": trial.state}
+        for summary in hparams(values, metrics):
+            self._writer.file_writer.add_summary(summary)
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, trial.number)
+        self._writer.close()
+
+
+def space_of(journal: Journal) -> SearchSpace:
+    """The space of a run as it was searched, fitted to its data."""
+    run = journal.run
+    space = SearchSpace.from_data(run["document"], f"{journal.path}: space")
+    return space.with_data(int(run["classes"]), int(run["in_chans"]))
+
+
+def _settings(run: dict[str, Any]) -> str:
+    rows = {
+        "space": run["space"],
+        "strategy": run["strategy"],
+        "reward": run["trial"]["reward"],
+        "limits": run["trial"]["limits"],
+        "seed": run["seed"],
+        "trials": f"{run['max_trials']}, {run['concurrency']} at a time",
+        "command": f"`{run['command']}`",
+        "versions": run["versions"],
+    }
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])

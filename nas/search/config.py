@@ -1,0 +1,191 @@
+"""search.yml: NNI's configuration file, checked before NNI sees it.
+
+NNI answers most mistakes with a traceback, or with an experiment that fails ten seconds later;
+`SearchConfig.read` says what is wrong, where, and what is allowed, first.
+"""
+
+import os
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.errors import NasError, listed, near
+from nas.strict_yaml import load_yaml, read_text
+from nas.search.settings import TunerSettings
+from nas.space import SearchSpace
+
+TUNER = "nas.search.tuner.StrategyTuner"
+TRIAL = "nas.search.trial"
+BUILTIN_TUNERS = ("Random", "TPE", "GridSearch", "Evolution", "PBT")
+"""NNI's own tuners that still run (Hyperband, GP, Metis, SMAC, PPO, Anneal and BOHB do not)."""
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """A checked search.yml.
+
+    Attributes:
+        path: the file, absolute.
+        data: NNI's configuration as plain data, paths absolute.
+        space: the search space, None where NNI's own tuner draws from an exported one.
+        tuner: our tuner's settings, None where it is one of NNI's own.
+        trial: the options of our trial in trialCommand, None for another command.
+    """
+
+    path: Path
+    data: dict[str, Any]
+    space: SearchSpace | None
+    tuner: TunerSettings | None
+    trial: Any
+
+    @property
+    def code(self) -> Path:
+        """The folder that trials run in, and under which `runs/` lies."""
+        tuner = self.data.get("tuner") or {}
+        return Path(self.data.get("trialCodeDirectory") or tuner.get("codeDirectory") or self.path.parent)
+
+    @property
+    def trials(self) -> int:
+        return int(self.data["maxTrialNumber"])
+
+    @classmethod
+    def read(cls, path: Path) -> "SearchConfig":
+        """Reads and checks a search.yml.
+
+        Raises:
+            NasError: for the first mistake, with its line where there is one.
+        """
+        text = read_text(path)
+        data, lines = load_yaml(text, str(path))
+
+        def at(*keys: str) -> str:
+            return f"{path}, line {lines[keys]}" if keys in lines else str(path)
+
+        _check_keys(data, at)
+        for key in ("trialCommand", "tuner", "trainingService"):
+            if not data.get(key):
+                raise NasError(f"{path}: {key} is missing; see search.yml's example in README")
+        for key in ("maxTrialNumber", "trialConcurrency"):
+            value = data.get(key, 1 if key == "trialConcurrency" else None)
+            if type(value) is not int or value < 1:
+                raise NasError(f"{at(key)}: {key} is {value!r}; give a whole number of 1 or more")
+        data = _absolute(data, path.resolve().parent)
+        _check_nni(data, path)
+        tuner = _tuner(data, at)
+        space = _space(data, at, ours=tuner is not None)
+        return cls(path.resolve(), data, space, tuner, _trial(data, at))
+
+    def prepared(self, trials: int | None = None) -> dict[str, Any]:
+        """The configuration for NNI: this interpreter in trialCommand's first word, trials replaced."""
+        data = dict(self.data)
+        first, *rest = shlex.split(data["trialCommand"])
+        if re.fullmatch(r"(.*/)?python[0-9.]*", first):
+            data["trialCommand"] = shlex.join([sys.executable, *rest])
+        if trials is not None:
+            data["maxTrialNumber"] = trials
+        return data
+
+
+def _check_keys(data: dict[str, Any], at: Any) -> None:
+    """NNI refuses unknown keys with a traceback; ours has near matches."""
+    from dataclasses import fields
+
+    from nni.experiment.config import ExperimentConfig
+
+    known = [re.sub(r"_(\w)", lambda m: m.group(1).upper(), field.name) for field in fields(ExperimentConfig)]
+    known = [name for name in known if not name.startswith("_")]
+    for key in data:
+        if key not in known:
+            raise NasError(f"{at(key)}: unknown key {key!r}{near(key, known)}; allowed: {listed(known)}")
+
+
+def _absolute(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Paths against the file's folder, as NNI reads them."""
+    data = dict(data)
+    for key in ("searchSpaceFile", "trialCodeDirectory"):
+        if data.get(key):
+            data[key] = str((folder / data[key]).resolve())
+    data.setdefault("trialCodeDirectory", str(folder))
+    if isinstance(data["tuner"], dict) and data["tuner"].get("codeDirectory"):
+        data["tuner"] = {**data["tuner"], "codeDirectory": str((folder / data["tuner"]["codeDirectory"]).resolve())}
+    return data
+
+
+def _check_nni(data: dict[str, Any], path: Path) -> None:
+    """NNI's own schema, its complaint in one sentence."""
+    from nni.experiment.config import ExperimentConfig
+
+    try:
+        config = ExperimentConfig(**data)
+        config.validate()
+    except Exception as error:  # NNI raises whatever it stumbles over
+        last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise NasError(f"{path}: NNI refuses it: {last}; see NNI's experiment config reference") from None
+
+
+def _tuner(data: dict[str, Any], at: Any) -> TunerSettings | None:
+    tuner = data["tuner"]
+    if not isinstance(tuner, dict):
+        raise NasError(f"{at('tuner')}: tuner is {tuner!r}; give a mapping with className: {TUNER}")
+    if tuner.get("name"):
+        if tuner["name"] not in BUILTIN_TUNERS:
+            raise NasError(
+                f"{at('tuner')}: tuner.name is {tuner['name']!r}{near(tuner['name'], BUILTIN_TUNERS)}; of "
+                f"NNI's own tuners {listed(BUILTIN_TUNERS)} run; or give className: {TUNER}"
+            )
+        return None
+    if tuner.get("className") != TUNER:
+        raise NasError(f"{at('tuner')}: tuner.className is {tuner.get('className')!r}; give {TUNER}")
+    return TunerSettings.read(tuner.get("classArgs"), f"{at('tuner', 'classArgs')}: classArgs")
+
+
+def _space(data: dict[str, Any], at: Any, ours: bool) -> SearchSpace | None:
+    written, inline = data.get("searchSpaceFile"), data.get("searchSpace")
+    if written and inline:
+        raise NasError(f"{at('searchSpace')}: both searchSpace and searchSpaceFile are given; keep one")
+    if not ours:
+        return None
+    if isinstance(inline, str):
+        return SearchSpace.load(inline)
+    if inline:
+        return SearchSpace.from_data(inline, at("searchSpace"))
+    if not written:
+        raise NasError(f"{at()}: searchSpaceFile is missing; give a document such as search_spaces/digits.yml")
+    return SearchSpace.load(written)
+
+
+def _trial(data: dict[str, Any], at: Any) -> Any:
+    """Checks the proxy task as far as it can be without training."""
+    from nas.data import describe
+    from nas.search.trial import parser
+
+    words = shlex.split(data["trialCommand"])
+    if TRIAL not in words:
+        return None
+    where = at("trialCommand")
+    try:
+        options = parser().parse_args(words[words.index(TRIAL) + 1 :])
+        platform = data["trainingService"]
+        if isinstance(platform, dict) and platform.get("platform") == "local":
+            with _inside(Path(data["trialCodeDirectory"])):
+                describe(options.data, options.data_dir)
+    except NasError as error:
+        raise NasError(f"{where}: {error}") from None
+    return options
+
+
+class _inside:
+    """The working directory of trials, for paths written in their command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        self.before = Path.cwd()
+        os.chdir(self.folder)
+
+    def __exit__(self, *_: object) -> None:
+        os.chdir(self.before)

@@ -1,0 +1,220 @@
+"""The journal of a search: one JSON line an event, appended and flushed; the truth of a run.
+
+    {"event": "run", ...}                       what is searched: space, strategy, reward, seed
+    {"event": "asked", "number": 0, "sample": {...}, "key": "...", "seen": 0, ...}
+    {"event": "told", "number": 0, "state": "complete", "accuracy": 0.97, "reward": 0.96, ...}
+
+`seen` is how many told lines the strategy had learnt from when it proposed: replaying the events
+in that order gives the strategy its state back. Many processes append; a lock keeps lines whole,
+and a line cut short by a crash is passed over.
+
+>>> import tempfile
+>>> journal = Journal(Path(tempfile.mkdtemp()) / "journal.jsonl")
+>>> journal.asked({"stage1.kernel": 3}, key="k3", macs=10, params=5)
+0
+>>> journal.told(0, "complete", accuracy=0.5, reward=0.5)
+True
+>>> journal.told(0, "failed", reason="a second result changes nothing")
+False
+>>> journal.best().accuracy
+0.5
+"""
+
+import json
+import math
+import os
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from nas.errors import NasError
+
+FILE = "journal.jsonl"
+STATES = ("running", "complete", "stopped", "failed", "rejected", "duplicate")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One evaluated sample, whatever happened to it.
+
+    Attributes:
+        number: from 0, in the order of proposal.
+        state: 'running', 'complete', 'stopped' (early, by an assessor: accuracy is a lower
+            bound), 'failed', 'rejected' (over a limit, not trained) or 'duplicate' (answered from
+            the journal).
+        accuracy: fraction in [0, 1] on the held-out part of the training set.
+        seconds: wall time of the evaluation.
+        reason: why it failed or was rejected.
+        job: NNI's trial job id.
+    """
+
+    number: int
+    sample: dict[str, Any]
+    key: str
+    state: str = "running"
+    accuracy: float | None = None
+    reward: float | None = None
+    macs: int | None = None
+    params: int | None = None
+    seconds: float | None = None
+    reason: str | None = None
+    job: str | None = None
+    time: str | None = None
+
+    @property
+    def scored(self) -> bool:
+        """Whether it was trained to an accuracy, and so can win."""
+        return self.state == "complete" and self.reward is not None
+
+
+class Journal:
+    """The events of one run, read incrementally and appended atomically.
+
+    Raises:
+        NasError: where the file cannot be read or written, with what to do.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run: dict[str, Any] = {}
+        self.trials: dict[int, Trial] = {}
+        self.events: list[dict[str, Any]] = []
+        self.unreadable = 0
+        self._offset = 0
+        self._lock = FileLock(str(path.with_name(f".{path.name}.lock")))
+
+    @property
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    # Reading
+
+    def refresh(self) -> list[dict[str, Any]]:
+        """Reads what was appended since the last call and returns the new events."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                raw = file.read()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise NasError(f"{self.path}: cannot be read ({error.strerror})") from None
+        whole = raw[: raw.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        fresh = []
+        for line in whole.splitlines():
+            if not line.strip():
+                continue
+            try:
+                event = json.loads(line)
+                self._apply(event)
+            except (ValueError, KeyError, TypeError):
+                self.unreadable += 1
+                continue
+            fresh.append(event)
+        self.events += fresh
+        return fresh
+
+    def _apply(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "run":
+            self.run = event
+        elif kind == "asked":
+            number = int(event["number"])
+            fields = {k: event.get(k) for k in ("macs", "params", "job", "time")}
+            self.trials[number] = Trial(number, dict(event["sample"]), str(event["key"]), **fields)
+        elif kind == "told":
+            number, names = int(event["number"]), Trial.__dataclass_fields__
+            if event["state"] not in STATES:
+                raise ValueError(event["state"])
+            known = {k: v for k, v in event.items() if k in names and k not in ("number", "sample", "key")}
+            self.trials[number] = replace(self.trials[number], **known)
+
+    def best(self) -> Trial | None:
+        """The complete trial of highest reward, the earliest of equals; None before the first."""
+        scored = [trial for trial in self.trials.values() if trial.scored]
+        return max(scored, key=lambda t: (t.reward, -t.number), default=None)
+
+    def by_key(self, key: str) -> Trial | None:
+        """The trial that evaluated, or is evaluating, the network of this canonical key."""
+        same = [t for t in self.trials.values() if t.key == key and t.state != "duplicate"]
+        return next((t for t in same if t.scored), same[0] if same else None)
+
+    def ended(self) -> list[Trial]:
+        """Trials with a result of whatever kind, in order of number."""
+        return [t for t in sorted(self.trials.values(), key=lambda t: t.number) if t.state != "running"]
+
+    # Writing
+
+    def start(self, **run: Any) -> bool:
+        """Writes what is searched, once; False where the journal already has it."""
+        with self._locked():
+            if self.run:
+                return False
+            self._append({"event": "run", **run})
+            return True
+
+    def asked(self, sample: dict[str, Any], key: str, **facts: Any) -> int:
+        """Records a proposal and returns its number."""
+        with self._locked():
+            number = max(self.trials, default=-1) + 1
+            self._append({"event": "asked", "number": number, "sample": sample, "key": key, **facts})
+            return number
+
+    def told(self, number: int, state: str, **facts: Any) -> bool:
+        """Records a result; False where the trial has one (a complete one replaces a stopped one)."""
+        with self._locked():
+            trial = self.trials.get(number)
+            if trial is None:
+                raise NasError(f"{self.path}: no proposal has number {number}")
+            if trial.state != "running" and not (trial.state == "stopped" and state == "complete"):
+                return False
+            clean = {k: _plain(v) for k, v in facts.items() if v is not None}
+            self._append({"event": "told", "number": number, "state": state, **clean})
+            return True
+
+    def _locked(self) -> "_Locked":
+        return _Locked(self)
+
+    def _append(self, event: dict[str, Any]) -> None:
+        event = {**event, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+        line = json.dumps(event, allow_nan=False) + "\n"
+        try:
+            with self.path.open("ab") as file:
+                torn = file.tell() > self._offset  # a line that a crash cut short
+                file.write((b"\n" if torn else b"") + line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise NasError(
+                f"{self.path}: cannot be written ({error.strerror}); nothing recorded so far is lost: "
+                "mend it and resume the search"
+            ) from None
+        self.refresh()
+
+
+class _Locked:
+    """The journal's lock, with everything that others appended read."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+
+    def __enter__(self) -> None:
+        try:
+            self.journal.path.parent.mkdir(parents=True, exist_ok=True)
+            self.journal._lock.acquire()
+        except OSError as error:
+            raise NasError(f"{self.journal.path}: cannot be written ({error.strerror})") from None
+        self.journal.refresh()
+
+    def __exit__(self, *_: object) -> None:
+        self.journal._lock.release()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

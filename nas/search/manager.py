@@ -1,0 +1,88 @@
+"""NNI's manager over its REST interface: what the tuner and `nas search` ask of it.
+
+The port has no authentication; b0nas speaks to it on this machine only.
+"""
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Job:
+    """One of NNI's trial jobs."""
+
+    id: str
+    status: str
+    parameters: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Manager:
+    """The manager that listens on `port` of this machine.
+
+    Every method raises OSError where the manager does not answer.
+    """
+
+    port: int
+    prefix: str = ""
+
+    @classmethod
+    def of_channel(cls, url: str) -> "Manager":
+        """From the tuner's command channel, such as 'ws://localhost:8080/tuner'."""
+        parts = urlsplit(url)
+        return cls(parts.port or 80, parts.path.removesuffix("/tuner").strip("/"))
+
+    def get(self, path: str) -> Any:
+        return self._call("GET", path)
+
+    def put(self, path: str, body: Any) -> Any:
+        return self._call("PUT", path, body)
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        prefix = f"/{self.prefix}" if self.prefix else ""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{prefix}/api/v1/nni{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+            method=method,
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=10) as response:
+            text = response.read().decode()
+        return json.loads(text) if text.strip() else None
+
+    def status(self) -> tuple[str, list[str]]:
+        """(status such as 'RUNNING', 'DONE' or 'ERROR', errors)."""
+        answer = self.get("/check-status")
+        return str(answer["status"]), [str(error) for error in answer.get("errors", [])]
+
+    def profile(self) -> dict[str, Any]:
+        """The experiment's profile; `params` is its configuration."""
+        return self.get("/experiment")
+
+    def jobs(self) -> list[Job]:
+        """Every trial job, finished ones included."""
+        found = []
+        for job in self.get("/trial-jobs") or []:
+            raw = job.get("hyperParameters") or []
+            found.append(Job(job["trialJobId"], job["status"], [json.loads(p) for p in raw]))
+        return found
+
+    def last_intermediate(self, job: str) -> float | None:
+        """The last intermediate result that a trial job reported."""
+        metrics = [m for m in self.get(f"/metric-data/{job}") or [] if m["type"] == "PERIODICAL"]
+        if not metrics:
+            return None
+        value = json.loads(max(metrics, key=lambda m: m["sequence"])["data"])
+        value = json.loads(value) if isinstance(value, str) else value
+        return float(value["default"] if isinstance(value, dict) else value)
+
+    def end_at(self, trials: int) -> None:
+        """Lowers the number of trials, so that an exhausted search ends as DONE."""
+        profile = self.profile()
+        profile["params"]["maxTrialNumber"] = trials
+        self.put("/experiment?update_type=MAX_TRIAL_NUM", profile)

@@ -1,0 +1,126 @@
+"""The pictures of a search: accuracy against multiply-adds, and what was chosen over time.
+
+They are drawn with matplotlib's object interface alone, without a display or global state.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from nas.search.journal import Trial
+
+INK, MUTED, FRONT, TARGET, BEST = "#222222", "#9aa0a6", "#0b6e99", "#c0392b", "#e69f00"
+SHADES = ("#0b6e99", "#e69f00", "#5aa469", "#b565a7", "#9aa0a6", "#c0392b")
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that no other beats in accuracy at the same or fewer multiply-adds."""
+    front: list[Trial] = []
+    for trial in sorted(trials, key=lambda t: (t.macs or 0, -(t.accuracy or 0))):
+        if not front or (trial.accuracy or 0) > (front[-1].accuracy or 0):
+            front.append(trial)
+    return front
+
+
+def pareto_figure(trials: Sequence[Trial], target: float) -> Figure:
+    """Accuracy against multiply-adds (log axis), the front, the target and the best reward."""
+    figure = _figure(7.5, 5)
+    axes = figure.subplots()
+    scored = [t for t in trials if t.scored]
+    figure.suptitle("Accuracy against multiply-adds", x=0.01, ha="left", color=INK, fontsize=12)
+    axes.set_xscale("log")
+    if scored:
+        order = axes.scatter(
+            [(t.macs or 0) / 1e6 for t in scored],
+            [t.accuracy for t in scored],
+            c=range(1, len(scored) + 1),
+            cmap="viridis",
+            s=36,
+            edgecolor="white",
+            linewidth=0.6,
+            zorder=3,
+        )
+        figure.colorbar(order, ax=axes, label="result", pad=0.01)
+        front = pareto_front(scored)
+        axes.step(
+            [(t.macs or 0) / 1e6 for t in front], [t.accuracy for t in front],
+            where="post", color=FRONT, linewidth=1.4, label="Pareto front", zorder=2,
+        )  # fmt: skip
+        best = max(scored, key=lambda t: (t.reward or 0, -t.number))
+        axes.scatter(
+            (best.macs or 0) / 1e6, best.accuracy or 0,
+            marker="*", s=260, color=BEST, edgecolor=INK, linewidth=0.8, zorder=4,
+            label=f"best reward: trial {best.number}, {best.reward:.4f}",
+        )  # fmt: skip
+    stopped = [t for t in trials if t.state == "stopped" and t.accuracy is not None]
+    if stopped:
+        axes.scatter(
+            [(t.macs or 0) / 1e6 for t in stopped], [t.accuracy for t in stopped],
+            marker="v", s=24, color=MUTED, label="stopped early (at least this)", zorder=2,
+        )  # fmt: skip
+    axes.axvline(target / 1e6, color=TARGET, linestyle="--", linewidth=1.2, label=f"target {target / 1e6:.4g}M")
+    axes.set_xlabel("multiply-adds (M)")
+    axes.set_ylabel("accuracy on held-out training images")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(color="#e6e6e6", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def choices_figure(trials: Sequence[Trial], choices: Mapping[str, tuple[Any, ...]], window: int = 10) -> Figure:
+    """Shares of every choice's values among the last `window` proposals, over the trials."""
+    ordered = sorted(trials, key=lambda t: t.number)
+    stages = list(dict.fromkeys(label.split(".")[0] for label in choices))
+    fields = list(dict.fromkeys(label.split(".")[1] for label in choices))
+    figure = _figure(1.9 * len(fields) + 0.6, 1.25 * len(stages) + 0.9)
+    grid = figure.subplots(len(stages), len(fields), squeeze=False, sharex=True, sharey=True)
+    figure.suptitle(
+        f"What was proposed: shares in the last {window} trials", x=0.01, ha="left", color=INK, fontsize=12
+    )
+    for row, stage in enumerate(stages):
+        for column, field in enumerate(fields):
+            axes = grid[row][column]
+            axes.set_yticks([])
+            axes.spines[:].set_visible(False)
+            axes.tick_params(labelsize=7, length=2)
+            if row == 0:
+                axes.set_title(field, fontsize=9, color=INK)
+            if column == 0:
+                axes.set_ylabel(stage, fontsize=8, color=INK)
+            values = choices.get(f"{stage}.{field}")
+            if values is None or not ordered:
+                axes.set_axis_off()
+                continue
+            shares = _shares([values.index(t.sample[f"{stage}.{field}"]) for t in ordered], len(values), window)
+            axes.stackplot(range(1, len(ordered) + 1), shares, colors=SHADES, linewidth=0)
+            axes.set_xlim(1, max(2, len(ordered)))
+            axes.set_ylim(0, 1)
+            edges = np.concatenate([[0], np.cumsum(shares[:, -1])])
+            for value, low, high in zip(values, edges[:-1], edges[1:], strict=True):
+                if high - low > 0.12:
+                    axes.annotate(
+                        str(value), (0.97, (low + high) / 2), xycoords=("axes fraction", "data"),
+                        ha="right", va="center", fontsize=7, color="white",
+                    )  # fmt: skip
+    return figure
+
+
+def _shares(indices: list[int], values: int, window: int) -> np.ndarray:
+    """Array (values, trials): the share of each value among the last `window` trials."""
+    hot = np.eye(values)[indices]
+    sums = np.cumsum(hot, axis=0)
+    sums[window:] -= np.cumsum(hot, axis=0)[:-window]
+    return (sums / sums.sum(axis=1, keepdims=True)).T

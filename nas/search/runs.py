@@ -1,0 +1,98 @@
+"""Runs on disk: found by NNI's experiment id or by their directory, each from the other.
+
+`runs/EXPERIMENT_ID/` is ours; NNI's own folder is only looked at to find ours from an id.
+"""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from nas.errors import NasError, listed
+from nas.search.journal import FILE, Journal
+
+
+POINTER = "b0nas-run.txt"
+"""The file in NNI's folder of an experiment that names our run directory."""
+
+
+def nni_home() -> Path:
+    """NNI's folder of experiments."""
+    return Path.home() / "nni-experiments"
+
+
+def registered(experiment: str) -> dict[str, Any]:
+    """What NNI's registry knows of an experiment; empty where it knows nothing."""
+    try:
+        return json.loads((nni_home() / ".experiment").read_text()).get(experiment, {})
+    except (OSError, ValueError):
+        return {}
+
+
+def pointer(experiment: str) -> Path:
+    """Where `POINTER` of an experiment is."""
+    home = registered(experiment).get("logDir") or str(nni_home())
+    return Path(home) / experiment / POINTER
+
+
+def find_run(name: str) -> Path:
+    """The run directory of an NNI experiment id, or of a path.
+
+    Raises:
+        NasError: where there is none, with the runs of this folder.
+    """
+    if not name or name in (".", ".."):
+        raise NasError(f"run {name!r} is no experiment id; give an id or a run's directory")
+    candidates = [Path(name), Path("runs") / name]
+    if "/" not in name:
+        try:
+            candidates.append(Path(pointer(name).read_text().strip()))
+        except OSError:
+            pass
+    for path in candidates:
+        if (path / FILE).is_file():
+            return path
+    here = sorted(path.parent.name for path in Path("runs").glob(f"*/{FILE}"))
+    raise NasError(
+        f"there is no run {name!r} (no {FILE} in it); runs here: {listed(here) or 'none'}; "
+        "give an NNI experiment id or the path of a run's directory"
+    )
+
+
+def open_journal(run: Path) -> Journal:
+    """The journal of a run, read.
+
+    Raises:
+        NasError: where it holds no run.
+    """
+    journal = Journal(run / FILE)
+    journal.refresh()
+    if not journal.run:
+        raise NasError(f"{journal.path}: no run is described in it; the search ended before it began")
+    return journal
+
+
+def processes_of(experiment: str) -> list[int]:
+    """Process ids of this user's trials and tuner of an experiment, whoever started them."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter(["pid", "environ"]):
+        environ = process.info["environ"] or {}
+        ours = environ.get("NNI_EXP_ID") == experiment
+        logs = Path(environ.get("NNI_LOG_DIRECTORY", "/")).parent.name == experiment
+        if (ours or logs) and process.pid != os.getpid():
+            found.append(process.pid)
+    return found
+
+
+def end_orphans(experiment: str) -> int:
+    """Ends what a killed manager left running: an orphan tuner would push the next run to ERROR."""
+    orphans = processes_of(experiment)
+    for pid in orphans:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    return len(orphans)

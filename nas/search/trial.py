@@ -1,0 +1,413 @@
+"""One trial: decode, count the cost, build, train on the proxy task, report the reward.
+
+search.yml's trialCommand runs it under NNI:
+
+    .venv/bin/python -m nas.search.trial --data digits --epochs 8
+
+By hand, without NNI, it evaluates one sample of a space, or a random one, and prints the metrics:
+
+    .venv/bin/python -m nas.search.trial --data digits --epochs 8 --space digits --seed 1
+
+A held-out part of the training set scores the network; the test set is never looked at. A trial
+that diverges or runs out of memory is recorded as failed with its reason, and so is any error.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from nas.errors import NasError
+from nas.search.journal import FILE, Journal, Trial
+from nas.search.settings import Limits, RewardSettings
+
+TRAINING = {
+    "--epochs": (int, "epochs of the proxy task"),
+    "--batch-size": (int, "images a step"),
+    "--optimizer": (str, "sgd or rmsprop"),
+    "--lr": (float, "peak learning rate"),
+    "--momentum": (float, "momentum of the optimizer"),
+    "--weight-decay": (float, "of convolutions and linear weights"),
+    "--label-smoothing": (float, "mass spread over the other classes"),
+    "--schedule": (str, "cosine or exponential"),
+    "--warmup-epochs": (float, "linear warm-up"),
+    "--ema": (float, "decay of the averaged weights; 0 for none"),
+    "--clip-norm": (float, "largest gradient norm; 0 for none"),
+    "--norm-momentum": (float, "weight of the newest batch in batch norm"),
+}
+"""Options handed to `nas.training.TrainingConfig`, whose defaults they have."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with a mistake said in one sentence and no usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        raise NasError(f"trial: {message}; see python -m nas.search.trial --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of a trial; needs neither torch nor nni."""
+    options = _Parser("python -m nas.search.trial", allow_abbrev=False, description=__doc__,
+                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    options.add_argument("--data", required=True, help="digits, cifar10, folder:PATH, npz:PATH ...")
+    options.add_argument("--data-dir", help="where torchvision's data sets lie or are downloaded to")
+    for flag, (kind, text) in TRAINING.items():
+        options.add_argument(flag, type=kind, help=text)
+    options.add_argument("--no-augment", action="store_true", help="train on the images as they are")
+    options.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    options.add_argument("--threads", type=int, default=1, help="CPU threads of this trial")
+    options.add_argument("--space", help="space document; by default the run's own")
+    options.add_argument("--target-macs", help="T of the reward, outside of a run of ours")
+    options.add_argument("--w", type=float, help="exponent of the reward, outside of a run of ours")
+    options.add_argument("--form", choices=("soft", "hard"), help="of the reward, outside of a run of ours")
+    options.add_argument("--max-macs", help="hard limit, outside of a run of ours")
+    options.add_argument("--max-params", help="hard limit, outside of a run of ours")
+    options.add_argument("--seed", type=int, help="of weights and batches, outside of a run of ours")
+    options.add_argument("--sample", help="by hand: the sample as JSON, or the path of a JSON file")
+    return options
+
+
+@dataclass
+class Task:
+    """What one trial was asked: the sample, and how it is scored."""
+
+    options: argparse.Namespace
+    sample: dict[str, Any]
+    run: dict[str, Any] | None
+    reward: RewardSettings
+    limits: Limits
+    seed: int
+
+
+def task_of(options: argparse.Namespace, parameters: dict[str, Any] | None) -> Task:
+    """The task of the options and NNI's parameters; the run's own settings win.
+
+    Raises:
+        NasError: where an option contradicts the run.
+    """
+    parameters = dict(parameters or {})
+    run = parameters.pop("run", None)
+    given = {"target": options.target_macs, "w": options.w, "form": options.form}
+    given = {name: value for name, value in given.items() if value is not None}
+    limits = {"macs": options.max_macs, "params": options.max_params}
+    limits = {name: value for name, value in limits.items() if value is not None}
+    from nas.reading import validate
+
+    asked, bounds = validate(RewardSettings, given, "trial"), validate(Limits, limits, "trial")
+    if run is None:
+        return Task(options, parameters, None, asked, bounds, options.seed or 0)
+    settled, settled_limits = validate(RewardSettings, run["reward"], "run"), Limits(**run["limits"])
+    for mine, theirs, names in ((asked, settled, given), (bounds, settled_limits, limits)):
+        for name in names:
+            if getattr(mine, name) != getattr(theirs, name):
+                raise NasError(
+                    f"trial: {name} is {getattr(mine, name)} in the command, but {getattr(theirs, name)} in "
+                    "the run; leave it out of trialCommand (tuner.classArgs sets it)"
+                )
+    if options.seed is not None and options.seed != run["seed"]:
+        raise NasError(f"trial: --seed is {options.seed}, but {run['seed']} in the run; leave it out of trialCommand")
+    return Task(options, parameters, run, settled, settled_limits, int(run["seed"]))
+
+
+def load_space(task: Task, run_dir: Path | None) -> Any:
+    """The space of the trial, checked against the run's sha256.
+
+    Raises:
+        NasError: where there is none, or another version of it.
+    """
+    from nas.space import SearchSpace
+
+    saved = run_dir / "space.json" if run_dir else None
+    if task.options.space:
+        space = SearchSpace.load(task.options.space)
+    elif saved is not None and saved.is_file():
+        space = SearchSpace.from_data(json.loads(saved.read_text()), str(saved))
+    elif task.run is not None:
+        space = SearchSpace.load(task.run["space"])
+    else:
+        raise NasError("trial: --space is missing; name a search space, such as --space digits")
+    if task.run is not None and space.sha256 != task.run["sha256"]:
+        raise NasError(
+            f"trial: the space {space.name} found here (sha256 {space.sha256[:12]}) is not the run's "
+            f"({task.run['sha256'][:12]}); give this machine the run's document with --space PATH"
+        )
+    return space
+
+
+def device_of(name: str) -> str:
+    """The torch device of --device; 'auto' is cuda where there is one.
+
+    Raises:
+        NasError: for a device that is not there.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise NasError(f"trial: --device is {name}, but torch sees no CUDA device; use cpu or auto")
+    if name != "cpu" and not name.startswith("cuda"):
+        raise NasError(f"trial: --device is {name!r}; allowed: auto, cpu, cuda, cuda:N")
+    return name
+
+
+class Reporter:
+    """Where a trial's numbers go: NNI, the journal and TensorBoard; or, by hand, stdout alone."""
+
+    def __init__(self, nni: Any, run_dir: Path | None) -> None:
+        self.nni = nni
+        self.run_dir = run_dir
+        self.ours = False
+        self.journal = Journal(run_dir / FILE) if run_dir else None
+        self.number: int | None = None
+        self.board: Any = None
+        self.last: float | None = None
+        self.score: Callable[[float], float] | None = None
+
+    def begin(self, task: Task, arch: Any, space: Any) -> Trial | None:
+        """Finds or makes this trial's line in the journal; a finished twin answers for it."""
+        self.space = space
+        if self.journal is None:
+            return None
+        self.ours = task.run is not None and "number" in task.run
+        self.journal.refresh()
+        if self.ours:
+            if not self.journal.exists:
+                self.journal = None  # another machine: the tuner writes the result
+                return None
+            assert task.run is not None
+            self.number = int(task.run["number"])
+            trial = self.journal.trials.get(self.number)
+            return trial if trial is not None and trial.scored else None
+        return self._begin_under_nni(task, arch, space)
+
+    def _begin_under_nni(self, task: Task, arch: Any, space: Any) -> Trial | None:
+        """Under NNI's own tuners the trials keep the journal themselves."""
+        assert self.journal is not None
+        assert self.run_dir is not None
+        job = os.environ["NNI_TRIAL_JOB_ID"]
+        reward = task.reward.model_dump(mode="json")
+        self.journal.start(
+            experiment=self.run_dir.name, space=space.name, sha256=space.sha256,
+            document=space.document.model_dump(mode="json", exclude_defaults=True),
+            strategy={"name": "NNI's tuner"}, concurrency=None, max_trials=None,
+            command=" ".join(sys.argv), nni=None, classes=arch.head.classes,
+            in_chans=arch.stem.in_chans, seed=task.seed, versions={},
+            trial={"reward": reward, "limits": task.limits.model_dump(), "seed": task.seed},
+        )  # fmt: skip
+        again = [t.number for t in self.journal.trials.values() if t.job == job]
+        twin = self._twin(arch.key, job)
+        self.number = again[0] if again else self.journal.asked(
+            task.sample, arch.key, macs=arch.macs, params=arch.params, job=job, pid=os.getpid()
+        )  # fmt: skip
+        return twin
+
+    def _twin(self, key: str, job: str) -> Trial | None:
+        """A trial that evaluated this network before; one that still does is waited for."""
+        assert self.journal is not None
+        while True:
+            self.journal.refresh()
+            twin = self.journal.by_key(key)
+            if twin is None or twin.job == job or twin.state not in ("running", "complete"):
+                return None
+            if twin.state == "complete":
+                return twin
+            pid = next(
+                (e.get("pid") for e in self.journal.events if e["event"] == "asked" and e["number"] == twin.number),
+                None,
+            )
+            if not _alive(pid):
+                return None
+            time.sleep(1)
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """One epoch's metrics: to NNI for its assessors, and to TensorBoard."""
+        self.last = metrics["accuracy"]
+        if self.nni is not None:
+            self.nni.report_intermediate_result(metrics["accuracy"])
+        else:
+            print(f"epoch {epoch}: " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()), file=sys.stderr)
+        if self.run_dir is not None and self.board is None and self.number is not None:
+            from nas.search.board import TrialBoard, trial_directory
+
+            self.board = TrialBoard(trial_directory(self.run_dir, self.number))
+        if self.board is not None:
+            self.board.epoch(epoch, metrics)
+
+    def tell(self, state: str, **facts: Any) -> None:
+        """The result, into the journal first."""
+        if self.journal is not None and self.number is not None:
+            self.journal.told(self.number, state, job=os.environ.get("NNI_TRIAL_JOB_ID"), **facts)
+            if self.board is not None:
+                self.board.end(self.journal.trials[self.number], self.space.choices)
+            if not self.ours:
+                self._study()
+
+    def interrupted(self) -> None:
+        """Told to end: by an assessor, or because the experiment is stopped.
+
+        Our tuner asks NNI which of the two it was. Under NNI's own tuners nobody can: the last
+        accuracy is recorded as a lower bound, which a full evaluation replaces.
+        """
+        if not self.ours and self.last is not None and self.score is not None:
+            self.tell("stopped", accuracy=self.last, reward=self.score(self.last))
+
+    def _study(self) -> None:
+        """Under NNI's own tuners there is no tuner of ours to write the study's board."""
+        from filelock import FileLock
+
+        from nas.search.board import STUDY, StudyBoard
+
+        assert self.run_dir is not None
+        assert self.journal is not None
+        mark = self.run_dir / STUDY / ".results"
+        with FileLock(str(self.run_dir / f".{STUDY}.lock")):
+            self.journal.refresh()
+            board = StudyBoard(self.run_dir, self.journal, int(mark.read_text()) if mark.is_file() else 0)
+            shown = board.update()
+            board.close()
+            mark.parent.mkdir(exist_ok=True)
+            mark.write_text(str(shown))
+
+
+def _alive(pid: Any) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (OSError, TypeError, ValueError):
+        return False
+    return True
+
+
+def run(options: argparse.Namespace, parameters: dict[str, Any] | None, reporter: Reporter) -> dict[str, float]:
+    """One trial from its sample to its final report.
+
+    Returns:
+        default (the reward), accuracy, macs, params, seconds.
+
+    Raises:
+        NasError: for a user's mistake.
+        nas.training.TrialFailure: for a diverged or out-of-memory training.
+    """
+    from nas.data import describe
+
+    task = task_of(options, parameters)
+    space = load_space(task, reporter.run_dir)
+    classes, in_chans = describe(options.data, options.data_dir)
+    space = space.with_data(classes, in_chans)
+    arch = space.decode(task.sample)
+    cost = {"macs": arch.macs, "params": arch.params}
+    if task.reward.target is None:
+        target = space.target
+        task.reward = task.reward.model_copy(update={"target": target})
+    assert task.reward.target is not None
+    twin = reporter.begin(task, arch, space)
+    if twin is not None:
+        final = {"default": twin.reward, "accuracy": twin.accuracy, **cost, "seconds": 0.0}
+        state = "complete" if twin.number == reporter.number else "duplicate"
+        reporter.tell(state, reward=twin.reward, accuracy=twin.accuracy, seconds=0.0, of=twin.number)
+        return {name: float(value or 0) for name, value in final.items()}
+    refused = task.limits.refuse(arch.macs, arch.params)
+    if refused is not None:
+        reporter.tell("rejected", reason=refused)
+        return {"default": 0.0, "accuracy": 0.0, **cost, "seconds": 0.0}
+    settings, target = task.reward, task.reward.target
+    reporter.score = lambda accuracy: settings.of(accuracy, arch.macs, target)
+    metrics = _evaluate(task, arch, options, reporter)
+    worth = reporter.score(metrics.accuracy)
+    final = {"accuracy": metrics.accuracy, **cost, "seconds": metrics.seconds}
+    reporter.tell("complete", reward=worth, **final)
+    return {"default": worth, **final}
+
+
+def _evaluate(task: Task, arch: Any, options: argparse.Namespace, reporter: Reporter) -> Any:
+    import torch
+
+    from nas.data import load_data
+    from nas.evaluators.proxy import ProxyEvaluator
+    from nas.reading import validate
+    from nas.training import TrainingConfig
+
+    torch.set_num_threads(options.threads)
+    given = {flag.removeprefix("--").replace("-", "_") for flag in TRAINING}
+    chosen = {name: getattr(options, name) for name in given if getattr(options, name) is not None}
+    chosen |= {"augment": False} if options.no_augment else {}
+    config = validate(TrainingConfig, {**chosen, "seed": task.seed}, "trial")
+    data = load_data(options.data, data_dir=options.data_dir, resolution=arch.resolution)
+    return ProxyEvaluator(data, config, device_of(options.device)).evaluate(arch, reporter.epoch)
+
+
+def _by_hand(options: argparse.Namespace) -> dict[str, Any]:
+    """The sample of a trial without NNI: --sample, else a random one of the space."""
+    if options.sample:
+        path = Path(options.sample)
+        try:
+            text = path.read_text() if path.is_file() else options.sample
+            sample = json.loads(text)
+        except (OSError, ValueError) as error:
+            raise NasError(f"trial: --sample is not JSON ({error}); give {{...}} or the path of a file") from None
+        if not isinstance(sample, dict):
+            raise NasError(f"trial: --sample is {sample!r}; give a mapping such as {{\"stage1.kernel\": 3, ...}}")
+        return sample
+    if not options.space:
+        raise NasError("trial: --space is missing; name a search space, such as --space digits")
+    import numpy as np
+
+    from nas.space import SearchSpace
+
+    sample = SearchSpace.load(options.space).sample(np.random.default_rng(options.seed or 0))
+    print(json.dumps(sample), file=sys.stderr)
+    return sample
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the trial; exit code 0 with a result, 1 for a failed trial, 2 for a user's mistake."""
+    reporter = Reporter(None, None)
+    try:
+        options = parser().parse_args(argv)
+        os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
+        experiment = os.environ.get("NNI_EXP_ID")
+        if os.environ.get("NNI_TRIAL_JOB_ID") is None or experiment in (None, "STANDALONE"):
+            print(json.dumps(run(options, _by_hand(options), reporter)))
+            return 0
+        import nni
+
+        parameters = nni.get_next_parameter()
+        reporter = Reporter(nni, Path(os.environ.get("NNI_CODE_DIR", ".")) / "runs" / str(experiment))
+        number = (parameters.get("run") or {}).get("number")
+        if number is not None and reporter.journal is not None and reporter.journal.exists:
+            reporter.ours, reporter.number = True, int(number)  # whatever goes wrong now is recorded
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        final = run(options, parameters, reporter)
+        nni.report_final_result(final)
+        return 0
+    except SystemExit:
+        reporter.interrupted()
+        raise
+    except NasError as error:
+        return _fail(reporter, str(error), 2)
+    except Exception as error:
+        sentence = " ".join(str(error).split())[:500]
+        ours = type(error).__module__ == "nas.training"
+        if not ours:
+            traceback.print_exc()
+        return _fail(reporter, sentence if ours else f"{type(error).__name__}: {sentence}", 1)
+
+
+def _fail(reporter: Reporter, reason: str, code: int) -> int:
+    print(f"nas trial: {reason}", file=sys.stderr)
+    try:
+        reporter.tell("failed", reason=reason)
+    except NasError as error:
+        print(f"nas trial: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""From a run to a baseline: the winner frozen, trained once in full, looked at once on the test split."""
+
+import shlex
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nas.baseline import Baseline, save
+from nas.documents import Facts, Provenance
+from nas.errors import NasError
+from nas.search.board import space_of
+from nas.search.journal import Journal, Trial
+
+FULL_EPOCHS = 60
+"""Epochs of the full training that `make search` ends with."""
+
+
+def pick(journal: Journal, number: int | None) -> Trial:
+    """The trial of a number, else the one of highest reward.
+
+    Raises:
+        NasError: where the trial has no accuracy, or no trial has.
+    """
+    if number is not None:
+        trial = journal.trials.get(number)
+        if trial is None or not trial.scored:
+            state = f"is {trial.state}" if trial else "does not exist"
+            scored = [str(t.number) for t in journal.trials.values() if t.scored]
+            raise NasError(
+                f"{journal.path}: trial {number} {state}; trials that can be frozen: {', '.join(scored) or 'none'}"
+            )
+        return trial
+    best = journal.best()
+    if best is None:
+        raise NasError(no_winner(journal))
+    return best
+
+
+def no_winner(journal: Journal) -> str:
+    """Why a run has no winner, in one sentence."""
+    ended = journal.ended()
+    if not ended:
+        return f"{journal.path}: no trial has ended yet; wait for one, or resume the search"
+    first = ended[0]
+    return (
+        f"{journal.path}: all {len(ended)} trials ended without an accuracy; the first, trial {first.number}, "
+        f"{first.state}: {first.reason or 'no reason recorded'}"
+    )
+
+
+def data_of(journal: Journal) -> tuple[str | None, str | None]:
+    """(--data, --data-dir) of the run's trials."""
+    from nas.search.trial import parser
+
+    words = shlex.split(journal.run.get("command") or "")
+    if "--data" not in words:
+        return None, None
+    start = words.index("nas.search.trial") + 1 if "nas.search.trial" in words else 1
+    options, _ = parser().parse_known_args(words[start:])
+    return options.data, options.data_dir
+
+
+def baseline_of(journal: Journal, trial: Trial, name: str) -> Baseline:
+    """The baseline that a trial's sample makes, with its facts and provenance."""
+    from nas.profile import fvcore_macs
+
+    run = journal.run
+    arch = space_of(journal).decode(trial.sample)
+    return Baseline(
+        name=name,
+        architecture=arch,
+        source=f"found by b0nas in the space {run['space']}",
+        facts=Facts(
+            params=arch.params,
+            macs=arch.macs,
+            fvcore=fvcore_macs(arch).total,
+            search_accuracy=trial.accuracy,
+            reward=trial.reward,
+            data=data_of(journal)[0],
+            seed=run["seed"],
+        ),
+        provenance=Provenance(
+            space=run["space"],
+            space_sha256=run["sha256"],
+            strategy=run["strategy"]["name"],
+            experiment=run["experiment"],
+            trial=trial.number,
+            versions=run["versions"],
+            date=datetime.now(UTC).date().isoformat(),
+        ),
+    )
+
+
+def default_folder() -> Path:
+    """`baselines/` in a checkout, else the current folder."""
+    return Path("baselines") if Path("baselines").is_dir() else Path()
+
+
+def freeze(
+    journal: Journal, number: int | None = None, name: str | None = None,
+    output: Path | None = None, force: bool = False,
+) -> tuple[Baseline, Path]:  # fmt: skip
+    """Writes the winner of a run as a baseline document.
+
+    Raises:
+        NasError: where there is no winner, or the name is taken.
+    """
+    trial = pick(journal, number)
+    chosen = name or f"{journal.run['space']}-{journal.run['experiment']}"
+    baseline = baseline_of(journal, trial, chosen)
+    path = output or default_folder() / f"{chosen}.yml"
+    return baseline, save(baseline, path, force)
+
+
+def train_in_full(
+    baseline: Baseline, path: Path, data: str, data_dir: str | None, epochs: int, weights: Path,
+    report: Any = None, device: str = "cpu",
+) -> Baseline:  # fmt: skip
+    """Trains the winner on the whole training set, looks at the test split once, writes both down.
+
+    The accuracy goes into the document's facts, the weights into `weights` (safetensors).
+    """
+    from safetensors.torch import save_file
+
+    from nas.data import load_data
+    from nas.network import build
+    from nas.training import TrainingConfig, evaluate, seeded, train
+
+    arch, facts = baseline.architecture, baseline.facts
+    assert facts is not None
+    config = TrainingConfig(epochs=epochs, seed=facts.seed or 0, split="trainval")
+    loaded = load_data(data, data_dir=data_dir, resolution=arch.resolution)
+    with seeded(config.seed):
+        net = build(arch)
+    train(net, loaded, config, device=device, report=report)
+    accuracy = evaluate(net, loaded, split="test")
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in net.state_dict().items()}
+    save_file(tensors, weights, metadata={"baseline": baseline.name, "data": data, "epochs": str(epochs)})
+    recipe = f"{epochs} epochs on train + val, {config.optimizer}, lr {config.lr:g}, {config.schedule}"
+    measured = replace(baseline, facts=facts.model_copy(update={"accuracy": accuracy, "recipe": recipe}))
+    save(measured, path, force=True)
+    return measured
