@@ -1,0 +1,50 @@
+# Each target does its own set-up: .venv, from the two locks, and nothing else by hand.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/bash
+MARK := .venv/.installed
+
+.PHONY: setup search test check docs lock clean
+.DELETE_ON_ERROR:
+
+setup: $(MARK)
+
+$(MARK): requirements.lock requirements-torch.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v in ((3, 11), (3, 12)) or sys.exit(f"$(PYTHON) is Python {v[0]}.{v[1]}; b0nas runs on 3.11 and 3.12: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	@echo "Setting up .venv (about 6 GB with torch's CUDA libraries; a few minutes) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_ARGS) -r requirements-torch.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip check
+	@touch $@
+
+# The main job: search, freeze, train in full, scale; no download of data.
+search: setup
+	@$(BIN)/nas search search.yml --full-epochs 60
+
+test: setup check
+	@$(BIN)/python -m pytest
+
+# Style, types, and that imports point one way.
+check: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/python -m pytest tests/test_imports.py
+
+# The reference of the command line, from the code.
+docs: setup
+	@$(BIN)/typer nas.cli utils docs --name nas --output docs/reference/cli.md
+
+# New locks from pyproject.toml; torch and what comes with its build stay out of the hashed one.
+lock: setup
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 \
+	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet \
+	  -c requirements-torch.lock -c constraints.txt \
+	  $$(for p in $$(cat constraints.txt | sed -n 's/^# unlocked: //p'); do echo --no-emit-package $$p; done) \
+	  -o requirements.lock
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
