@@ -1,0 +1,171 @@
+"""Batches of images in memory, augmented and normalized.
+
+They stay in one uint8 tensor on the device and are augmented a batch at a time, with no worker
+processes. All that is random comes from the seed and the epoch, so that devices agree.
+
+>>> [len(batch) for batch in batch_indices(9, 4, torch.Generator())]
+[3, 3, 3]
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Batches = Iterator[tuple[Tensor, Tensor]]
+Device = str | torch.device
+
+
+def batch_count(images: int, batch_size: int) -> int:
+    """Training steps of an epoch: ceil(images / batch_size), but one image is never a batch of its own."""
+    return max(1, min(-(-images // batch_size), images // 2))
+
+
+def batch_indices(
+    images: int, batch_size: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, ...]:
+    """Indices of an epoch's batches, every image once: in order, or shuffled by a generator.
+
+    Shuffled batches, for training, differ in size by one at most, so that no small last batch
+    gives its images more weight than others have or upsets batch norm.
+    """
+    if generator is None:
+        return torch.arange(images).split(batch_size)
+    order = torch.randperm(images, generator=generator)
+    return torch.tensor_split(order, batch_count(images, batch_size))
+
+
+def mixed(*numbers: int) -> int:
+    """One 32-bit seed of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+class Split(ABC):
+    """Images and their labels, int64 (N,) on the CPU."""
+
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch_count(self, batch_size: int) -> int:
+        """Training batches of an epoch."""
+        return batch_count(len(self), batch_size)
+
+    @abstractmethod
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        train: bool,
+        seed: int,
+        epoch: int,
+        device: Device,
+        channels_last: bool,
+        augment: bool,
+    ) -> Batches:
+        """See `nas.data.Data.batches`."""
+
+
+class Normalization(NamedTuple):
+    """x -> (x / white - mean) / std, by channel."""
+
+    white: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, images: Tensor, white: int) -> "Normalization":
+        """Mean and standard deviation of uint8 images (N, H, W, C); a constant channel has std 1."""
+        total = torch.zeros(images.shape[-1], dtype=torch.float64)
+        squares = total.clone()
+        for chunk in images.split(1024):  # sums of whole numbers, exact in any order
+            pixels = chunk.reshape(-1, images.shape[-1]).double()
+            total += pixels.sum(0)
+            squares += pixels.square().sum(0)
+        count = images[..., 0].numel()
+        mean = total / count
+        std = (squares / count - mean.square()).clamp(min=0).sqrt() / white
+        return cls(white, tuple((mean / white).tolist()), tuple((s or 1.0) for s in std.tolist()))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 (..., C) -> float32 (..., C)."""
+        mean = torch.tensor(self.mean, device=images.device) * self.white
+        std = torch.tensor(self.std, device=images.device) * self.white
+        return (images - mean) / std
+
+
+def resized(images: np.ndarray, resolution: int) -> Tensor:
+    """uint8 (N, H, W, C) -> uint8 (N, resolution, resolution, C), bilinear with antialiasing."""
+    found = torch.from_numpy(images)
+    if found.shape[1:3] == (resolution, resolution):
+        return found
+    size, parts = (resolution, resolution), []
+    for chunk in found.split(1024):
+        x = chunk.permute(0, 3, 1, 2).float()
+        x = F.interpolate(x, size, mode="bilinear", antialias=True)
+        parts.append(x.round().clamp(0, 255).byte().permute(0, 2, 3, 1))
+    return torch.cat(parts).contiguous()
+
+
+def shift_and_flip(images: Tensor, shift: int, flip: bool, generator: torch.Generator) -> Tensor:
+    """Pads with black and crops back, by up to `shift` pixels each way, and mirrors half.
+
+    (N, H, W, C) -> (N, H, W, C). Draws on the CPU, so that every device gets the same images.
+    """
+    n, height, width, _ = images.shape
+    down, right = torch.randint(0, 2 * shift + 1, (2, n, 1), generator=generator)
+    rows = down + torch.arange(height)
+    columns = torch.arange(width).expand(n, -1)
+    if flip:
+        mirrored = torch.rand(n, 1, generator=generator) < 0.5
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    columns = columns + right
+    padded = F.pad(images, (0, 0, shift, shift, shift, shift))
+    rows, columns = rows.to(images.device), columns.to(images.device)
+    return padded[torch.arange(n, device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+class TensorSplit(Split):
+    """Images in memory: uint8 (N, H, W, C).
+
+    Augmented by shifts of an eighth of the size (4 pixels at 32, as usual for CIFAR; 1 at 8) and,
+    where `flip`, by mirroring.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor | np.ndarray, normalization: Normalization, flip: bool
+    ) -> None:
+        self.images = images
+        self.labels = torch.as_tensor(labels)
+        self.normalization = normalization
+        self.flip = flip
+        self._moved: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    def batches(self, batch_size, *, train, seed, epoch, device, channels_last, augment) -> Batches:
+        images, labels = self._on(torch.device(device))
+        generator = torch.Generator().manual_seed(mixed(seed, epoch)) if train else None
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        for chosen in batch_indices(len(self), batch_size, generator):
+            indices = chosen.to(device)
+            x = images[indices]
+            if generator is not None and augment:
+                x = shift_and_flip(x, max(1, images.shape[1] // 8), self.flip, generator)
+            x = self.normalization(x).permute(0, 3, 1, 2)
+            yield x.contiguous(memory_format=layout), labels[indices]
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        if device not in self._moved:
+            self._moved[device] = self.images.to(device), self.labels.to(device)
+        return self._moved[device]
+
+
+def concatenate(first: TensorSplit, second: TensorSplit) -> TensorSplit:
+    """Both splits in one, normalized as the first."""
+    images = torch.cat([first.images, second.images])
+    labels = torch.cat([first.labels, second.labels])
+    return TensorSplit(images, labels, first.normalization, first.flip)

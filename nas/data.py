@@ -1,0 +1,217 @@
+"""Data sets by name: splits, and batches ready for a network.
+
+    digits | cifar10 | cifar100 | fashion-mnist | folder:PATH | npz:PATH
+
+A stratified part of the training set, `val`, scores a search. `test` is neither read nor decoded
+before somebody asks for it, which a search never does. `trainval` is both for full training.
+
+>>> data = load_data("digits")
+>>> len(data.train), len(data.val), len(data.test)
+(1079, 359, 359)
+>>> x, y = next(iter(data.batches("val", 100, train=False)))
+>>> x.shape, x.dtype, y.dtype
+(torch.Size([100, 1, 8, 8]), torch.float32, torch.int64)
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.downloads import KNOWN, downloaded
+from nas.errors import NasError, listed, near
+from nas.folders import layout
+from nas.npz import npz
+from nas.sources import Source, check_counts, digits, hold_out
+
+if TYPE_CHECKING:  # torch is imported when images are, so that `describe` is quick
+    import torch
+
+    from nas.batches import Split
+
+NAMES = ("digits", *KNOWN, "folder:PATH", "npz:PATH")
+SPLITS = ("train", "val", "trainval", "test")
+
+
+class Data:
+    """A data set at one resolution.
+
+    Attributes:
+        name: as it was asked for.
+        classes, in_chans, class_names: what a network has to fit.
+        resolution: height and width of every batch in pixels.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        class_names: tuple[str, ...],
+        in_chans: int,
+        resolution: int,
+        splits: Mapping[str, "Callable[[], Split]"],
+    ) -> None:
+        self.name = name
+        self.class_names = class_names
+        self.classes = len(class_names)
+        self.in_chans = in_chans
+        self.resolution = resolution
+        self._readers = splits
+        self._read: dict[str, Split] = {}
+
+    def split(self, name: str) -> "Split":
+        """One of 'train', 'val', 'trainval', 'test', read the first time it is asked for."""
+        if name not in SPLITS:
+            raise NasError(f"split is {name!r}{near(name, SPLITS)}; allowed: {listed(SPLITS)}")
+        if name not in self._read:
+            self._read[name] = self._readers[name]()
+        return self._read[name]
+
+    @property
+    def train(self) -> "Split":
+        """What a search trains on."""
+        return self.split("train")
+
+    @property
+    def val(self) -> "Split":
+        """Held out of the training set: what scores a search."""
+        return self.split("val")
+
+    @property
+    def trainval(self) -> "Split":
+        """`train` and `val` together, for full training."""
+        return self.split("trainval")
+
+    @property
+    def test(self) -> "Split":
+        """Never looked at in a search."""
+        return self.split("test")
+
+    def batches(
+        self,
+        split: str,
+        batch_size: int,
+        *,
+        train: bool,
+        seed: int = 0,
+        epoch: int = 0,
+        device: "str | torch.device" = "cpu",
+        channels_last: bool = False,
+        augment: bool = True,
+    ) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
+        """One epoch: x float32 (n, in_chans, resolution, resolution), normalized, and y int64 (n,).
+
+        With `train` in an order drawn from (seed, epoch), and augmented unless `augment` is
+        false; else in the split's own order. The same on every device.
+        """
+        return self.split(split).batches(
+            batch_size,
+            train=train,
+            seed=seed,
+            epoch=epoch,
+            device=device,
+            channels_last=channels_last,
+            augment=augment,
+        )
+
+
+def load_data(
+    name: str,
+    data_dir: str | Path | None = None,
+    resolution: int = 8,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Data:
+    """The data set called `name`, its images resized to `resolution` pixels.
+
+    Args:
+        data_dir: where torchvision's data sets are kept (`nas.downloads.default_folder`).
+        seed: draws `val` from the training set; the test split is the same for every seed.
+        workers: processes that decode a folder's images; by default up to 4.
+
+    Raises:
+        NasError: for an unknown name, or data that is missing or unfit.
+    """
+    if type(resolution) is not int or resolution < 1:
+        raise NasError(f"resolution is {resolution!r}; give a whole number of pixels from 1")
+    kind, path = _parse(name)
+    if kind == "folder":
+        return _load_folder(name, path, resolution, seed, workers)
+    return _load_arrays(name, _source(kind, path, data_dir), resolution, seed)
+
+
+def describe(name: str, data_dir: str | Path | None = None) -> tuple[int, int]:
+    """(classes, in_chans) of a data set; nothing is downloaded or decoded, and torch not imported.
+
+    >>> describe("cifar100")
+    (100, 3)
+
+    Raises:
+        NasError: as `load_data`.
+    """
+    kind, path = _parse(name)
+    if kind in KNOWN:
+        return KNOWN[kind].classes, KNOWN[kind].in_chans
+    if kind == "folder":
+        return len(layout(path).class_names), 3
+    source = _source(kind, path, data_dir)
+    return source.classes, source.in_chans
+
+
+def _parse(name: str) -> tuple[str, str]:
+    kind, colon, path = name.partition(":")
+    if kind in ("folder", "npz") and path:
+        return kind, path
+    if not colon and kind in ("digits", *KNOWN):
+        return kind, ""
+    if Path(name).is_dir():
+        hint = f" (did you mean 'folder:{name}'?)"
+    elif Path(name).is_file():
+        hint = f" (did you mean 'npz:{name}'?)"
+    else:
+        hint = near(name, NAMES)
+    raise NasError(f"data is {name!r}, which is no data set{hint}; known: {listed(NAMES)}")
+
+
+def _source(kind: str, path: str, data_dir: str | Path | None) -> Source:
+    if kind == "digits":
+        return digits()
+    return npz(path) if kind == "npz" else downloaded(kind, data_dir)
+
+
+def _load_arrays(name: str, source: Source, resolution: int, seed: int) -> Data:
+    from nas.batches import Normalization, TensorSplit, concatenate, resized
+
+    images, labels = source.read("train")
+    check_counts(labels, source.class_names, ("train", "val"), name)
+    kept, held = hold_out(labels, source.held_out, seed)
+    images = resized(images, resolution)
+    normalization = Normalization.of(images[kept], source.white)
+
+    def make(images, labels) -> TensorSplit:
+        return TensorSplit(images, labels, normalization, source.flip)
+
+    def test() -> TensorSplit:
+        images, labels = source.read("test")
+        return make(resized(images, resolution), labels)
+
+    train, val = make(images[kept], labels[kept]), make(images[held], labels[held])
+    splits = {
+        "train": lambda: train,
+        "val": lambda: val,
+        "trainval": lambda: concatenate(train, val),
+        "test": test,
+    }
+    return Data(name, source.class_names, source.in_chans, resolution, splits)
+
+
+def _load_folder(name: str, path: str, resolution: int, seed: int, workers: int | None) -> Data:
+    from nas.decoding import FolderSplit
+
+    found = layout(path)
+    train, val = found.training(seed)
+    splits = {
+        "train": lambda: FolderSplit(train, resolution, workers),
+        "val": lambda: FolderSplit(val, resolution, workers),
+        "trainval": lambda: FolderSplit(train.plus(val), resolution, workers),
+        "test": lambda: FolderSplit(found.testing(), resolution, workers),
+    }
+    return Data(name, found.class_names, 3, resolution, splits)

@@ -1,0 +1,104 @@
+"""Batches of a folder's images, decoded and augmented by worker processes.
+
+All that is random comes from the seed, the epoch and the image, so that neither the device nor
+the number of workers changes a batch.
+
+>>> default_workers() <= 4
+True
+"""
+
+import os
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from nas.batches import Batches, Split, batch_indices, mixed
+from nas.errors import NasError
+from nas.folders import Files
+from nas.sources import first_line
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def default_workers() -> int:
+    """As many as this process has CPUs, up to 4."""
+    try:
+        return min(4, len(os.sched_getaffinity(0)))
+    except AttributeError:  # macOS and Windows
+        return min(4, os.cpu_count() or 1)
+
+
+class FolderSplit(Split):
+    """Images on disk, decoded by worker processes.
+
+    Training: a random part, 8 % to 100 % of the area, resized, and mirrored half of the time;
+    else the centre, of an image resized to 256/224 of the resolution. ImageNet's mean and
+    standard deviation. (The customary ImageNet pipeline; torchvision's reference training.)
+    """
+
+    def __init__(self, files: Files, resolution: int, workers: int | None) -> None:
+        self.paths = files.paths
+        self.labels = torch.from_numpy(files.labels)
+        self.resolution = resolution
+        self.workers = default_workers() if workers is None else workers
+
+    def batches(self, batch_size, *, train, seed, epoch, device, channels_last, augment) -> Batches:
+        device = torch.device(device)
+        generator = torch.Generator().manual_seed(mixed(seed, epoch)) if train else None
+        indices = [batch.tolist() for batch in batch_indices(len(self), batch_size, generator)]
+        loader = DataLoader(
+            _Decoder(self, augment and train, mixed(seed, epoch)),
+            batch_sampler=indices,
+            num_workers=min(self.workers, len(indices)),
+            collate_fn=_collate,
+            pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # its own, so that the global one stays where it is
+        )
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        for batch in loader:
+            if isinstance(batch, str):
+                raise NasError(batch)
+            x, y = batch
+            yield x.to(device, memory_format=layout, non_blocking=True), y.to(device, non_blocking=True)
+
+
+class _Decoder(Dataset):
+    """index -> (image, label), or a sentence about a file that cannot be read."""
+
+    def __init__(self, split: FolderSplit, augment: bool, seed: int) -> None:
+        from torchvision import transforms as T
+
+        self.paths, self.labels, self.seed = split.paths, split.labels.tolist(), seed
+        size = split.resolution
+        shape = (
+            [T.RandomResizedCrop(size), T.RandomHorizontalFlip()]
+            if augment
+            else [T.Resize(round(size * 256 / 224)), T.CenterCrop(size)]
+        )
+        self.transform = T.Compose([*shape, T.ToTensor(), T.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int] | str:
+        from PIL import Image
+
+        path = self.paths[index]
+        try:
+            with Image.open(path) as file:
+                image = file.convert("RGB")
+        except Exception as error:  # PIL raises a dozen kinds
+            return f"{path}: not a readable image ({first_line(error)}); mend or remove the file"
+        with torch.random.fork_rng(devices=[]):  # the same crop in whichever worker
+            torch.default_generator.manual_seed(mixed(self.seed, index))
+            x = self.transform(image)
+        assert isinstance(x, Tensor)
+        return x, self.labels[index]
+
+
+def _collate(items: list[tuple[Tensor, int] | str]) -> tuple[Tensor, Tensor] | str:
+    images, labels = [], []
+    for item in items:
+        if isinstance(item, str):
+            return item
+        images.append(item[0])
+        labels.append(item[1])
+    return torch.stack(images), torch.tensor(labels)
