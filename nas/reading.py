@@ -144,6 +144,8 @@ def _sentence(model: type[BaseModel], error: Any, path: tuple[str | int, ...]) -
     if kind == "string_type":
         return f"{name} is {found}; give text, in quotes where YAML reads it as something else"
     message = error["msg"].removeprefix("Input should be ")
+    if message.startswith(("less than", "greater than")):
+        return f"{name} is {found}; give a number {message}"
     return f"{name} is {found}; give {message[:1].lower()}{message[1:]}"
 
 
