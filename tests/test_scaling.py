@@ -210,7 +210,7 @@ def test_official_has_eight_phis(phi):
         ),
         (
             -40,
-            "no network is left at width 0.0220949, depth 0.000680378, resolution 1: stage2.stride is 2 on a ",
+            "no network is left at width 0.0220949, depth 0.000680378, resolution 1: stage2.stride is 2 ",
         ),
         (-50, "no network is left at resolution 0; give 1 to 16384 pixels"),
         (31, "no network is left at resolution 17056; give 1 to 16384 pixels"),
