@@ -1,7 +1,7 @@
 """The command line: one thin function a command; what is heavy is imported inside it.
 
-    nas search search.yml        nas space digits        nas show efficientnet-b0
-    nas freeze RUN --name NAME   nas scale BASELINE      nas export BASELINE --to timm
+nas search search.yml        nas space digits        nas show efficientnet-b0
+nas freeze RUN --name NAME   nas scale BASELINE      nas export BASELINE --to timm
 """
 
 import json
@@ -47,10 +47,16 @@ def _console() -> Any:
 @app.command()
 def search(
     config: Annotated[Path, typer.Argument(help="NNI's experiment configuration, such as search.yml.")],
-    trials: Annotated[int | None, typer.Option(help="Trials, instead of the file's maxTrialNumber.", min=1)] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Trials, instead of the file's maxTrialNumber.", min=1)
+    ] = None,
     port: Annotated[int | None, typer.Option(help="NNI's port (by default the first free one).")] = None,
-    resume: Annotated[str | None, typer.Option(help="Go on with an interrupted experiment of this id.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the winner (by default SPACE-EXPERIMENT).")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with an interrupted experiment of this id.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the winner (by default SPACE-EXPERIMENT).")
+    ] = None,
     full_epochs: Annotated[
         int | None,
         typer.Option(help="Train the winner in full for so many epochs, and test it once.", min=1),
@@ -101,8 +107,12 @@ def show(
 def freeze(
     run: Annotated[str, typer.Argument(help="An NNI experiment id, or a run's directory.")],
     trial: Annotated[int | None, typer.Option(help="This trial instead of the best.", min=0)] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the baseline (by default SPACE-EXPERIMENT).")] = None,
-    output: Annotated[Path | None, typer.Option(help="File to write (by default baselines/NAME.yml).")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the baseline (by default SPACE-EXPERIMENT).")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write (by default baselines/NAME.yml).")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing baseline.")] = False,
 ) -> None:
     """Writes the winner of a run as a baseline document."""

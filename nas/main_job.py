@@ -67,7 +67,9 @@ def _opening(console: Console, config: SearchConfig, search: Search) -> None:
             "the same for every T (hard or two exponents make T count)"
         )
     else:
-        console.print(f"reward acc * (macs / {short(target)})^w, w = {alpha:g} up to the target, {beta:g} above it")
+        console.print(
+            f"reward acc * (macs / {short(target)})^w, w = {alpha:g} up to the target, {beta:g} above it"
+        )
 
 
 def _closing(console: Console, journal: Journal) -> None:
@@ -98,10 +100,14 @@ def _full(
     with console.status("training the winner in full") as status:
 
         def report(epoch: int, metrics: dict[str, float]) -> None:
-            status.update(f"training the winner in full: epoch {epoch} of {epochs}, loss {metrics['loss']:.3f}")
+            status.update(
+                f"training the winner in full: epoch {epoch} of {epochs}, loss {metrics['loss']:.3f}"
+            )
 
         measured = train_in_full(baseline, document, data, data_dir, epochs, weights, report)
-    console.print(f"trained in full ({epochs} epochs); test split looked at once; weights in {_shown(weights)}")
+    console.print(
+        f"trained in full ({epochs} epochs); test split looked at once; weights in {_shown(weights)}"
+    )
     return measured
 
 

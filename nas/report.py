@@ -79,7 +79,9 @@ def space_report(console: Console, space: SearchSpace, samples: int, seed: int) 
     console.print(f"multiply-adds: {short(macs['min'])} to {short(macs['max'])};  {spread}")
     console.print(f"target of the reward (T): {short(space.target)}")
     for entry in facts.get("samples", []):
-        console.print(f"{short(entry['macs'])} multiply-adds  {short(entry['params'])} parameters  {entry['sample']}")
+        console.print(
+            f"{short(entry['macs'])} multiply-adds  {short(entry['params'])} parameters  {entry['sample']}"
+        )
 
 
 def baseline_report(console: Console, baseline: Baseline) -> None:
@@ -132,12 +134,27 @@ def family_of(
     """
     dims = {"--width": width, "--depth": depth, "--resolution": resolution}
     given = [name for name, value in dims.items() if value is not None]
-    compound = {"--phi": phi, "--alpha": alpha, "--beta": beta, "--gamma": gamma, "--official": official or None}
+    compound = {
+        "--phi": phi,
+        "--alpha": alpha,
+        "--beta": beta,
+        "--gamma": gamma,
+        "--official": official or None,
+    }
     also = [name for name, value in compound.items() if value is not None]
     if given and also:
-        raise NasError(f"{' '.join(given)} and {' '.join(also)} exclude each other; give the one or the other")
+        raise NasError(
+            f"{' '.join(given)} and {' '.join(also)} exclude each other; give the one or the other"
+        )
     if given:
-        return [single(baseline, width or 1.0 if width is None else width, 1.0 if depth is None else depth, resolution)]
+        return [
+            single(
+                baseline,
+                width or 1.0 if width is None else width,
+                1.0 if depth is None else depth,
+                resolution,
+            )
+        ]
     if official and {"--alpha", "--beta", "--gamma"} & set(also):
         raise NasError("--official is a fixed table; leave --alpha, --beta and --gamma out")
     phis = numbers(phi, "--phi") if phi is not None else [float(p) for p in range(8 if official else 4)]
@@ -147,7 +164,19 @@ def family_of(
 def family_report(console: Console, baseline: Baseline, members: list[Scaled]) -> None:
     """Prints the family: target against realised multiply-adds, for integers break the promise."""
     base = baseline.architecture.macs
-    columns = ("name", "phi", "width", "depth", "resolution", "dropout", "params", "target", "realised", "off by", "x base")
+    columns = (
+        "name",
+        "phi",
+        "width",
+        "depth",
+        "resolution",
+        "dropout",
+        "params",
+        "target",
+        "realised",
+        "off by",
+        "x base",
+    )
     table = _table(*columns)
     for member in members:
         macs = member.architecture.macs

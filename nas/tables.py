@@ -53,12 +53,12 @@ def stage_rows(arch: Architecture) -> list[Row]:
     parts = dict(arch.parts())
     sizes = arch.heights()
     stem = parts["stem"]
-    rows = [
-        Row("stem", "conv 3x3", "", "", str(arch.stem.stride), sizes[0], arch.stem.channels, 1, *stem)
-    ]
+    rows = [Row("stem", "conv 3x3", "", "", str(arch.stem.stride), sizes[0], arch.stem.channels, 1, *stem)]
     for number, stage in enumerate(arch.stages, 1):
         name = f"{stage.op}{expand_of(stage.op, stage.expand):g}" if OPS[stage.op].expands else stage.op
-        note = ", pointwise activation" * stage.pointwise_activation + ", always expands" * stage.always_expand
+        note = (
+            ", pointwise activation" * stage.pointwise_activation + ", always expands" * stage.always_expand
+        )
         rows.append(
             Row(
                 str(number),

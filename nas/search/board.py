@@ -15,6 +15,7 @@ from typing import Any
 
 from nas.search.journal import Journal, Trial
 from nas.search.pictures import choices_figure, pareto_figure
+from nas.search.settings import RewardSettings
 from nas.space import SearchSpace
 from nas.tables import stage_markdown
 
@@ -76,10 +77,10 @@ class StudyBoard:
         for step, event in enumerate(told[self._written :], self._written + 1):
             best = max((e["reward"] for e in told[:step] if e["state"] == "complete"), default=None)
             scalars = {
-                "study/best reward": best,
-                "study/reward": event.get("reward"),
-                "study/accuracy": event.get("accuracy"),
-                "study/multiply-adds (M)": (self._journal.trials[int(event["number"])].macs or 0) / 1e6,
+                "search/best reward": best,
+                "search/reward": event.get("reward"),
+                "search/accuracy": event.get("accuracy"),
+                "search/multiply-adds (M)": (self._journal.trials[int(event["number"])].macs or 0) / 1e6,
             }
             for tag, value in scalars.items():
                 if value is not None:
@@ -94,9 +95,10 @@ class StudyBoard:
     def _pictures(self, step: int) -> None:
         space = space_of(self._journal)
         trials = self._journal.ended()
-        target = self._journal.run["trial"]["reward"]["target"]
-        self._writer.add_figure("pareto", pareto_figure(trials, target), step)
-        self._writer.add_figure("choices", choices_figure(trials, space.choices), step)
+        reward = RewardSettings(**self._journal.run["trial"]["reward"])
+        target = reward.target or space.target
+        self._writer.add_figure("search/pareto", pareto_figure(trials, target, reward), step)
+        self._writer.add_figure("search/choices", choices_figure(trials, space.choices), step)
         best = self._journal.best()
         if best is not None:
             title = f"trial {best.number}: reward {best.reward:.4f}, accuracy {best.accuracy:.4f}\n\n"
@@ -120,7 +122,7 @@ class TrialBoard:
         from torch.utils.tensorboard.summary import hparams
 
         metrics = {
-            name: float(value)
+            f"trial result/{name}": float(value)
             for name in ("reward", "accuracy", "macs", "params", "seconds")
             if (value := getattr(trial, name)) is not None
         }

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError, listed, near
-from nas.strict_yaml import load_yaml, read_text
 from nas.search.settings import TunerSettings
 from nas.space import SearchSpace
+from nas.strict_yaml import load_yaml, read_text
 
 TUNER = "nas.search.tuner.StrategyTuner"
 TRIAL = "nas.search.trial"
@@ -52,31 +52,31 @@ class SearchConfig:
         return int(self.data["maxTrialNumber"])
 
     @classmethod
-    def read(cls, path: Path) -> "SearchConfig":
-        """Reads and checks a search.yml.
+    def read(cls, path: Path, data: bool = True) -> "SearchConfig":
+        """Reads and checks a search.yml; with `data`, also that the trials' data is there.
 
         Raises:
             NasError: for the first mistake, with its line where there is one.
         """
         text = read_text(path)
-        data, lines = load_yaml(text, str(path))
+        content, lines = load_yaml(text, str(path))
 
         def at(*keys: str) -> str:
             return f"{path}, line {lines[keys]}" if keys in lines else str(path)
 
-        _check_keys(data, at)
+        _check_keys(content, at)
         for key in ("trialCommand", "tuner", "trainingService"):
-            if not data.get(key):
+            if not content.get(key):
                 raise NasError(f"{path}: {key} is missing; see search.yml's example in README")
         for key in ("maxTrialNumber", "trialConcurrency"):
-            value = data.get(key, 1 if key == "trialConcurrency" else None)
+            value = content.get(key, 1 if key == "trialConcurrency" else None)
             if type(value) is not int or value < 1:
                 raise NasError(f"{at(key)}: {key} is {value!r}; give a whole number of 1 or more")
-        data = _absolute(data, path.resolve().parent)
-        _check_nni(data, path)
-        tuner = _tuner(data, at)
-        space = _space(data, at, ours=tuner is not None)
-        return cls(path.resolve(), data, space, tuner, _trial(data, at))
+        content = _absolute(content, path.resolve().parent)
+        _check_nni(content, path)
+        tuner = _tuner(content, at)
+        space = _space(content, at, ours=tuner is not None)
+        return cls(path.resolve(), content, space, tuner, _trial(content, at, data))
 
     def prepared(self, trials: int | None = None) -> dict[str, Any]:
         """The configuration for NNI: this interpreter in trialCommand's first word, trials replaced."""
@@ -110,7 +110,10 @@ def _absolute(data: dict[str, Any], folder: Path) -> dict[str, Any]:
             data[key] = str((folder / data[key]).resolve())
     data.setdefault("trialCodeDirectory", str(folder))
     if isinstance(data["tuner"], dict) and data["tuner"].get("codeDirectory"):
-        data["tuner"] = {**data["tuner"], "codeDirectory": str((folder / data["tuner"]["codeDirectory"]).resolve())}
+        data["tuner"] = {
+            **data["tuner"],
+            "codeDirectory": str((folder / data["tuner"]["codeDirectory"]).resolve()),
+        }
     return data
 
 
@@ -153,11 +156,13 @@ def _space(data: dict[str, Any], at: Any, ours: bool) -> SearchSpace | None:
     if inline:
         return SearchSpace.from_data(inline, at("searchSpace"))
     if not written:
-        raise NasError(f"{at()}: searchSpaceFile is missing; give a document such as search_spaces/digits.yml")
+        raise NasError(
+            f"{at()}: searchSpaceFile is missing; give a document such as search_spaces/digits.yml"
+        )
     return SearchSpace.load(written)
 
 
-def _trial(data: dict[str, Any], at: Any) -> Any:
+def _trial(data: dict[str, Any], at: Any, check_data: bool) -> Any:
     """Checks the proxy task as far as it can be without training."""
     from nas.data import describe
     from nas.search.trial import parser
@@ -169,7 +174,7 @@ def _trial(data: dict[str, Any], at: Any) -> Any:
     try:
         options = parser().parse_args(words[words.index(TRIAL) + 1 :])
         platform = data["trainingService"]
-        if isinstance(platform, dict) and platform.get("platform") == "local":
+        if check_data and isinstance(platform, dict) and platform.get("platform") == "local":
             with _inside(Path(data["trialCodeDirectory"])):
                 describe(options.data, options.data_dir)
     except NasError as error:

@@ -15,7 +15,14 @@ from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from nas.errors import NasError
 from nas.search import runs
@@ -187,7 +194,8 @@ class Search:
         word = f"best reward {best.reward:.4f} (trial {best.number})" if best else "no result yet"
         progress.update(task, advance=1, best=word)
         if trial.accuracy is not None:
-            text = f"reward {trial.reward or 0:.4f}  accuracy {trial.accuracy:.4f}  {short(trial.macs or 0):>6} multiply-adds"
+            text = f"reward {trial.reward or 0:.4f}  accuracy {trial.accuracy:.4f}"
+            text += f"  {short(trial.macs or 0):>6} multiply-adds"
             text += f"  {trial.seconds:5.1f} s" if trial.seconds else ""
             text += "" if trial.state == "complete" else f"  {trial.state}"
         else:
@@ -220,7 +228,9 @@ class Search:
             return
         ended = runs.end_orphans(experiment)
         if ended:
-            self.console.print(f"ended {ended} process{'es' if ended > 1 else ''} left over by the interruption")
+            self.console.print(
+                f"ended {ended} process{'es' if ended > 1 else ''} left over by the interruption"
+            )
         missing = self.trials - len([t for t in journal.ended() if t.state != "rejected"])
         if missing <= 0:
             self.port = -1

@@ -124,7 +124,7 @@ class Journal:
             self.run = event
         elif kind == "asked":
             number = int(event["number"])
-            fields = {k: event.get(k) for k in ("macs", "params", "job", "time")}
+            fields: dict[str, Any] = {k: event.get(k) for k in ("macs", "params", "job", "time")}
             self.trials[number] = Trial(number, dict(event["sample"]), str(event["key"]), **fields)
         elif kind == "told":
             number, names = int(event["number"]), Trial.__dataclass_fields__

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nas.search.journal import Trial
+from nas.search.settings import RewardSettings
 
 INK, MUTED, FRONT, TARGET, BEST = "#222222", "#9aa0a6", "#0b6e99", "#c0392b", "#e69f00"
 SHADES = ("#0b6e99", "#e69f00", "#5aa469", "#b565a7", "#9aa0a6", "#c0392b")
@@ -32,9 +34,9 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
     return front
 
 
-def pareto_figure(trials: Sequence[Trial], target: float) -> Figure:
-    """Accuracy against multiply-adds (log axis), the front, the target and the best reward."""
-    figure = _figure(7.5, 5)
+def pareto_figure(trials: Sequence[Trial], target: float, reward: RewardSettings) -> Figure:
+    """Accuracy against multiply-adds (log axis): front, target, best, and the line of its reward."""
+    figure = _figure(7, 4.6)
     axes = figure.subplots()
     scored = [t for t in trials if t.scored]
     figure.suptitle("Accuracy against multiply-adds", x=0.01, ha="left", color=INK, fontsize=12)
@@ -42,7 +44,7 @@ def pareto_figure(trials: Sequence[Trial], target: float) -> Figure:
     if scored:
         order = axes.scatter(
             [(t.macs or 0) / 1e6 for t in scored],
-            [t.accuracy for t in scored],
+            [t.accuracy or 0 for t in scored],
             c=range(1, len(scored) + 1),
             cmap="viridis",
             s=36,
@@ -53,7 +55,7 @@ def pareto_figure(trials: Sequence[Trial], target: float) -> Figure:
         figure.colorbar(order, ax=axes, label="result", pad=0.01)
         front = pareto_front(scored)
         axes.step(
-            [(t.macs or 0) / 1e6 for t in front], [t.accuracy for t in front],
+            [(t.macs or 0) / 1e6 for t in front], [t.accuracy or 0 for t in front],
             where="post", color=FRONT, linewidth=1.4, label="Pareto front", zorder=2,
         )  # fmt: skip
         best = max(scored, key=lambda t: (t.reward or 0, -t.number))
@@ -62,13 +64,16 @@ def pareto_figure(trials: Sequence[Trial], target: float) -> Figure:
             marker="*", s=260, color=BEST, edgecolor=INK, linewidth=0.8, zorder=4,
             label=f"best reward: trial {best.number}, {best.reward:.4f}",
         )  # fmt: skip
+        _equal_reward(axes, best, target, reward)
     stopped = [t for t in trials if t.state == "stopped" and t.accuracy is not None]
     if stopped:
         axes.scatter(
-            [(t.macs or 0) / 1e6 for t in stopped], [t.accuracy for t in stopped],
+            [(t.macs or 0) / 1e6 for t in stopped], [t.accuracy or 0 for t in stopped],
             marker="v", s=24, color=MUTED, label="stopped early (at least this)", zorder=2,
         )  # fmt: skip
-    axes.axvline(target / 1e6, color=TARGET, linestyle="--", linewidth=1.2, label=f"target {target / 1e6:.4g}M")
+    axes.axvline(
+        target / 1e6, color=TARGET, linestyle="--", linewidth=1.2, label=f"target {target / 1e6:.4g}M"
+    )
     axes.set_xlabel("multiply-adds (M)")
     axes.set_ylabel("accuracy on held-out training images")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -76,11 +81,24 @@ def pareto_figure(trials: Sequence[Trial], target: float) -> Figure:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(color="#e6e6e6", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=5)
     return figure
 
 
-def choices_figure(trials: Sequence[Trial], choices: Mapping[str, tuple[Any, ...]], window: int = 10) -> Figure:
+def _equal_reward(axes: Axes, best: Trial, target: float, reward: RewardSettings) -> None:
+    """Where a network would have to lie to be worth as much as the best."""
+    x_limits, y_limits = axes.get_xlim(), axes.get_ylim()
+    macs = np.geomspace(*x_limits, 200) * 1e6
+    alpha, beta = reward.exponents
+    accuracy = (best.reward or 0) / (macs / target) ** np.where(macs <= target, alpha, beta)
+    axes.plot(macs / 1e6, accuracy, color=BEST, linestyle=":", linewidth=1.2, label="equal reward", zorder=1)
+    axes.set_xlim(x_limits)
+    axes.set_ylim(y_limits)
+
+
+def choices_figure(
+    trials: Sequence[Trial], choices: Mapping[str, tuple[Any, ...]], window: int = 10
+) -> Figure:
     """Shares of every choice's values among the last `window` proposals, over the trials."""
     ordered = sorted(trials, key=lambda t: t.number)
     stages = list(dict.fromkeys(label.split(".")[0] for label in choices))
@@ -104,7 +122,9 @@ def choices_figure(trials: Sequence[Trial], choices: Mapping[str, tuple[Any, ...
             if values is None or not ordered:
                 axes.set_axis_off()
                 continue
-            shares = _shares([values.index(t.sample[f"{stage}.{field}"]) for t in ordered], len(values), window)
+            shares = _shares(
+                [values.index(t.sample[f"{stage}.{field}"]) for t in ordered], len(values), window
+            )
             axes.stackplot(range(1, len(ordered) + 1), shares, colors=SHADES, linewidth=0)
             axes.set_xlim(1, max(2, len(ordered)))
             axes.set_ylim(0, 1)

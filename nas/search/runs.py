@@ -3,6 +3,7 @@
 `runs/EXPERIMENT_ID/` is ours; NNI's own folder is only looked at to find ours from an id.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -11,7 +12,6 @@ from typing import Any
 
 from nas.errors import NasError, listed
 from nas.search.journal import FILE, Journal
-
 
 POINTER = "b0nas-run.txt"
 """The file in NNI's folder of an experiment that names our run directory."""
@@ -46,10 +46,8 @@ def find_run(name: str) -> Path:
         raise NasError(f"run {name!r} is no experiment id; give an id or a run's directory")
     candidates = [Path(name), Path("runs") / name]
     if "/" not in name:
-        try:
+        with contextlib.suppress(OSError):
             candidates.append(Path(pointer(name).read_text().strip()))
-        except OSError:
-            pass
     for path in candidates:
         if (path / FILE).is_file():
             return path

@@ -117,6 +117,7 @@ class StillEngine(ExecutionEngine):
                 self.turn.wait_for(lambda: self.wanted or self.closed)
                 self.proposal, self.wanted = model, False
                 self.turn.notify_all()
+                self.turn.wait_for(lambda: self.wanted or self.closed)  # Random would draw the next at once
 
     def wait_models(self, *models: ExecutableModelSpace) -> None:
         """A strategy waits for its models when it ends; we end it only when nobody asks."""
@@ -175,6 +176,8 @@ class AskTell:
 
     def _run(self, strategy: Strategy) -> None:
         try:
+            with self._engine.turn:
+                self._engine.turn.wait_for(lambda: self._engine.wanted or self._engine.closed)
             strategy(self._space, self._engine)
         except BaseException as error:  # told to whoever asks next
             self._error = error
@@ -233,7 +236,13 @@ class AskTell:
 
 
 class Evolution(nni_strategy.RegularizedEvolution):
-    """NNI's regularized evolution (Real et al. 2019), as it is."""
+    """NNI's regularized evolution (Real et al. 2019), drawing at random while there is nobody to mutate.
+
+    It would fail where as many as the population are proposed before any is evaluated.
+    """
+
+    def new_individual(self) -> ExecutableModelSpace:
+        return super().new_individual() if self._population else self.random()
 
 
 class TPE(nni_strategy.TPE):

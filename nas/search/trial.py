@@ -112,7 +112,9 @@ def task_of(options: argparse.Namespace, parameters: dict[str, Any] | None) -> T
                     "the run; leave it out of trialCommand (tuner.classArgs sets it)"
                 )
     if options.seed is not None and options.seed != run["seed"]:
-        raise NasError(f"trial: --seed is {options.seed}, but {run['seed']} in the run; leave it out of trialCommand")
+        raise NasError(
+            f"trial: --seed is {options.seed}, but {run['seed']} in the run; leave it out of trialCommand"
+        )
     return Task(options, parameters, run, settled, settled_limits, int(run["seed"]))
 
 
@@ -220,7 +222,11 @@ class Reporter:
             if twin.state == "complete":
                 return twin
             pid = next(
-                (e.get("pid") for e in self.journal.events if e["event"] == "asked" and e["number"] == twin.number),
+                (
+                    e.get("pid")
+                    for e in self.journal.events
+                    if e["event"] == "asked" and e["number"] == twin.number
+                ),
                 None,
             )
             if not _alive(pid):
@@ -285,7 +291,9 @@ def _alive(pid: Any) -> bool:
     return True
 
 
-def run(options: argparse.Namespace, parameters: dict[str, Any] | None, reporter: Reporter) -> dict[str, float]:
+def run(
+    options: argparse.Namespace, parameters: dict[str, Any] | None, reporter: Reporter
+) -> dict[str, float]:
     """One trial from its sample to its final report.
 
     Returns:
@@ -351,9 +359,13 @@ def _by_hand(options: argparse.Namespace) -> dict[str, Any]:
             text = path.read_text() if path.is_file() else options.sample
             sample = json.loads(text)
         except (OSError, ValueError) as error:
-            raise NasError(f"trial: --sample is not JSON ({error}); give {{...}} or the path of a file") from None
+            raise NasError(
+                f"trial: --sample is not JSON ({error}); give {{...}} or the path of a file"
+            ) from None
         if not isinstance(sample, dict):
-            raise NasError(f"trial: --sample is {sample!r}; give a mapping such as {{\"stage1.kernel\": 3, ...}}")
+            raise NasError(
+                f'trial: --sample is {sample!r}; give a mapping such as {{"stage1.kernel": 3, ...}}'
+            )
         return sample
     if not options.space:
         raise NasError("trial: --space is missing; name a search space, such as --space digits")

@@ -115,7 +115,7 @@ class StrategyTuner(Tuner):
             self._record_end(number)
             self._learn()
 
-    def import_data(self, data: list[dict[str, Any]]) -> None:
+    def import_data(self, data: list[Any]) -> None:
         """Results that NNI had of an earlier start of this experiment; most are in the journal."""
         with self._lock:
             for entry in data:
@@ -213,7 +213,9 @@ class StrategyTuner(Tuner):
         logs = os.environ.get("NNI_LOG_DIRECTORY")
         if logs:
             (Path(logs).parent / POINTER).write_text(str(self._run_dir.resolve()))
-        (self._run_dir / "space.json").write_text(document.document.model_dump_json(indent=1, exclude_defaults=True))
+        (self._run_dir / "space.json").write_text(
+            document.document.model_dump_json(indent=1, exclude_defaults=True)
+        )
 
     def _conversation(self) -> Any:
         from nas.search.strategies import AskTell, make

@@ -1,0 +1,219 @@
+"""The main job through the real NNI manager: few tests, retried for NNI's start-up race alone.
+
+Each runs in a folder and a home of its own, so that no experiment of the user's is touched.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+import nas
+from nas.search.journal import FILE, Journal
+
+pytestmark = pytest.mark.nni
+
+BIN = Path(sys.executable).parent
+RACE = ("did not start", "did not connect", "Connection refused", "did not resume")
+
+
+class Workspace:
+    """A user's folder: a search.yml of one-epoch trials on digits, two at a time."""
+
+    def __init__(self, folder: Path, trials: int = 4) -> None:
+        self.folder = folder
+        self.config = folder / "project" / "search.yml"
+        self.config.parent.mkdir()
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.elsewhere = folder / "elsewhere"
+        self.elsewhere.mkdir()
+        self.write(trials=trials)
+
+    def write(self, trials: int = 4, epochs: int = 1, **changes: object) -> None:
+        config = yaml.safe_load(Path("search.yml").read_text())
+        config |= {
+            "searchSpaceFile": str(Path("search_spaces/digits.yml").resolve()),
+            "trialCommand": f"{sys.executable} -m nas.search.trial --data digits --epochs {epochs}",
+            "maxTrialNumber": trials,
+        }
+        self.config.write_text(yaml.safe_dump(config | changes))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "HOME": str(self.home), "PATH": "/usr/bin:/bin"}
+
+    def run(self, *command: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(word) for word in command],
+            cwd=self.elsewhere, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+
+    def search(self, *words: object, attempts: int = 3) -> subprocess.CompletedProcess[str]:
+        done = self.run(BIN / "nas", "search", self.config, *words)
+        if done.returncode != 0 and any(word in done.stderr for word in RACE) and attempts > 1:
+            return self.search(*words, attempts=attempts - 1)
+        return done
+
+    def runs(self) -> list[Path]:
+        return sorted((self.config.parent / "runs").glob(f"*/{FILE}"), key=lambda p: p.stat().st_mtime)
+
+    def journal(self) -> Journal:
+        journal = Journal(self.runs()[-1])
+        journal.refresh()
+        return journal
+
+    def processes(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter(["environ"]):
+            if (process.info["environ"] or {}).get("HOME") == str(self.home):
+                found.append(process)
+        return found
+
+    def kill_everything(self) -> None:
+        for process in self.processes():
+            try:
+                os.kill(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def wait_for(self, condition, seconds: float = 120) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.3)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    space = Workspace(tmp_path)
+    yield space
+    space.kill_everything()
+
+
+def told(journal: Journal) -> int:
+    journal.refresh()
+    return len(journal.ended())
+
+
+def test_the_main_job_from_another_directory_ends_with_the_true_argmax(workspace):
+    done = workspace.search("--name", "found", "--full-epochs", 2)
+    assert done.returncode == 0, done.stderr
+    journal = workspace.journal()
+    trials = journal.ended()
+    assert [t.state for t in trials] == ["complete"] * 4
+    assert len({t.key for t in trials}) == 4
+    found = nas.load(workspace.elsewhere / "found.yml")
+    assert found.facts is not None
+    assert found.provenance is not None
+    assert found.facts.reward == max(t.reward for t in trials)
+    assert found.provenance.trial == max(trials, key=lambda t: t.reward).number
+    assert 0 < found.facts.accuracy < 1
+    assert "the winner is the same for every T" in done.stdout
+    assert "x the target" in done.stdout
+    assert not workspace.processes()
+
+
+def test_killed_in_the_middle_and_resumed_it_ends_with_all_trials_distinct(workspace):
+    workspace.write(trials=6)
+    with (workspace.folder / "out.txt").open("w") as out:
+        process = subprocess.Popen(
+            [str(BIN / "nas"), "search", str(workspace.config)],
+            cwd=workspace.elsewhere, env=workspace.environment, stdout=out, stderr=out,
+        )  # fmt: skip
+        workspace.wait_for(lambda: workspace.runs() and told(workspace.journal()) >= 2)
+        workspace.kill_everything()
+        process.wait()
+    before = workspace.journal().ended()
+    run = workspace.runs()[-1].parent.name
+    done = workspace.search("--resume", run, "--name", "resumed")
+    assert done.returncode == 0, done.stderr
+    after = workspace.journal().ended()
+    assert after[: len(before)] == before or {t.number for t in before} <= {t.number for t in after}
+    assert {t.number: t.reward for t in before}.items() <= {t.number: t.reward for t in after}.items()
+    assert len({t.key for t in after if t.scored}) == len([t for t in after if t.scored]) == 6
+    assert nas.load(workspace.elsewhere / "resumed.yml").facts.reward == max(t.reward for t in after)
+
+
+def test_nnictl_create_stop_and_resume_by_hand(workspace):
+    for attempt in range(3):
+        port = 18080 + 10 * attempt
+        created = workspace.run(BIN / "nnictl", "create", "--config", workspace.config, "--port", port)
+        if created.returncode == 0:
+            break
+    assert created.returncode == 0, created.stderr
+    workspace.wait_for(lambda: workspace.runs() and told(workspace.journal()) >= 1)
+    run = workspace.runs()[-1].parent.name
+    workspace.run(BIN / "nnictl", "stop", run)
+    known = {t.number: t.reward for t in workspace.journal().ended()}
+    assert len(known) < 4
+    for attempt in range(3):
+        resumed = workspace.run(BIN / "nnictl", "resume", run, "--port", port + 4 + 2 * attempt)
+        if resumed.returncode == 0:
+            break
+    assert resumed.returncode == 0, resumed.stderr
+    workspace.wait_for(lambda: told(workspace.journal()) >= 4)
+    trials = workspace.journal().ended()
+    assert known.items() <= {t.number: t.reward for t in trials}.items()
+    assert len({t.key for t in trials}) == 4
+    frozen = workspace.run(BIN / "nas", "freeze", run, "--name", "by-hand")
+    assert frozen.returncode == 0, frozen.stderr
+    assert nas.load(workspace.elsewhere / "by-hand.yml").facts.reward == max(t.reward for t in trials)
+    workspace.run(BIN / "nnictl", "stop", run)
+
+
+def test_an_assessor_stops_a_trial_and_its_last_accuracy_counts(workspace):
+    workspace.write(
+        trials=3, epochs=40, trialConcurrency=1,
+        assessor={"name": "Medianstop", "classArgs": {"optimize_mode": "maximize", "start_step": 1}},
+        tuner={
+            "codeDirectory": ".", "className": "nas.search.tuner.StrategyTuner",
+            "classArgs": {"strategy": {"name": "random"}, "seed": 3},
+        },
+    )  # fmt: skip
+    done = workspace.search()
+    assert done.returncode == 0, done.stderr
+    stopped = [t for t in workspace.journal().ended() if t.state == "stopped"]
+    assert stopped, [t.state for t in workspace.journal().ended()]
+    assert all(0 < t.accuracy < 1 and t.reward > 0 for t in stopped)
+
+
+def test_nnis_own_tuner_draws_from_the_exported_space(workspace):
+    exported = workspace.run(BIN / "nas", "export", "digits", "--to", "nni", "--output", "space.json")
+    assert exported.returncode == 0, exported.stderr
+    workspace.write(
+        trials=3,
+        searchSpaceFile=str(workspace.elsewhere / "space.json"),
+        trialCommand=f"{sys.executable} -m nas.search.trial --data digits --epochs 1 --space digits --target-macs 700k",
+        tuner={"name": "Random", "classArgs": {"seed": 1}},
+    )
+    done = workspace.search("--name", "random")
+    assert done.returncode == 0, done.stderr
+    trials = workspace.journal().ended()
+    assert len(trials) == 3
+    assert nas.load(workspace.elsewhere / "random.yml").facts.reward == max(t.reward for t in trials)
+
+
+def test_trials_that_all_fail_end_the_search_with_their_own_reason(workspace):
+    data = workspace.folder / "data.npz"
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 255, (200, 8, 8, 1), np.uint8), np.arange(200) % 4
+    np.savez(data, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    workspace.write(
+        trials=8, trialCommand=f"{sys.executable} -m nas.search.trial --data npz:{data} --epochs 1 --lr 1e30"
+    )
+    done = workspace.search()
+    assert done.returncode == 2
+    assert "all failed alike" in done.stderr
+    assert "loss" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(workspace.runs()[-1].read_text().splitlines()[-1])["event"] in ("asked", "told")
