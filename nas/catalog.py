@@ -25,7 +25,7 @@ def folders(kind: str) -> list[Path]:
 
 def names(kind: str) -> list[str]:
     """Every name that `find` knows, sorted."""
-    return sorted({path.stem for folder in folders(kind) for path in folder.glob("*.yml")})
+    return sorted({path.stem for folder in folders(kind) for path in folder.glob("*.yml") if _is_file(path)})
 
 
 def is_path(name: str) -> bool:
