@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import nas
 from nas import Architecture, Baseline, Head, NasError, Stage, Stem, catalog
 from nas.baseline import dump, from_document, save
-from nas.documents import BaselineDocument, Facts, Provenance, ScalingLine
+from nas.documents import BaselineDocument, Facts, Provenance, ScalingLine, SpaceDocument
 
 SHIPPED = [
     *(f"efficientnet-b{phi}" for phi in range(8)), *(f"efficientnet-lite{n}" for n in range(5)),
@@ -353,3 +353,42 @@ def test_the_official_family_does_not_depend_on_own_documents(tmp_path, monkeypa
     (tmp_path / "baselines").mkdir()
     (tmp_path / "baselines" / "efficientnet-b0.yml").write_text("nonsense")
     assert nas.scale(b0.architecture, phi=1, official=True).params == 7_794_184
+
+
+# baselines/README.md
+
+README = (Path(__file__).parents[1] / "baselines" / "README.md").read_text()
+
+
+def test_the_readmes_table_is_true():
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in README.splitlines() if "-" in line]
+    rows = [row for row in rows if len(row) == 5 and row[0].startswith("`")]
+    assert [row[0].strip("`") for row in rows] == SHIPPED
+    for name, pixels, params, macs, _ in rows:
+        name = name.strip("`")
+        assert (params, macs) == tuple(f"{count:,}" for count in NETWORKS[name])
+        assert int(pixels) == nas.load(name).architecture.resolution
+
+
+def test_the_readmes_example_loads():
+    """
+    At 64 px, parameters + multiply-adds. Stem, 32 px: 432 + 32; 432 x 1024 = 442,368.
+    dsconv: 144 + 32, SE 2 x 16 x 4 + 20, 256 + 32 = 612; (144 + 256) x 1024 + 128 = 409,728.
+    mbconv, 16 -> 96 -> 32, 16 px: 1536 + 192, 2400 + 192, SE 2 x 96 x 4 + 100, 3072 + 64 = 8,324;
+    1536 x 1024 + (2400 + 3072) x 256 + 768 = 2,974,464. 32 -> 192 -> 32: 6144 + 384, 4800 + 384,
+    SE 2 x 192 x 8 + 200, 6144 + 64 = 21,192; (6144 + 4800 + 6144) x 256 + 3072 = 4,377,600.
+    Head: 8192 + 512, 1280 + 5; 8192 x 256 + 1280 = 2,098,432.
+    """
+    text = README.split("```yaml\n")[1].split("```")[0]
+    arch = parse(text).architecture
+    assert arch.params == 464 + 612 + 8_324 + 21_192 + 8_704 + 1_285
+    assert arch.macs == 442_368 + 409_728 + 2_974_464 + 4_377_600 + 2_098_432
+
+
+def test_the_readmes_grammar_names_every_field_of_its_own():
+    table = README.split("| field |")[1]
+    words = {word for line in table.splitlines() if line.startswith("| `") for word in line.split("`")[1::2]}
+    own = set(BaselineDocument.model_fields) - set(SpaceDocument.model_fields)
+    assert own | {"facts.fvcore"} <= words
+    assert set(Provenance.model_fields) | set(ScalingLine.model_fields) <= words
+    assert {f"facts.{field}" for field in set(Facts.model_fields) - {"params", "macs"}} <= words

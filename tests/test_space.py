@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import nas
 from nas import Architecture, NasError, SearchSpace, Stage, catalog
+from nas.documents import HeadLine, SpaceDocument, StageLine, StemLine
 from nas.ops import make_divisible
 
 SPACES = {name: SearchSpace.load(name) for name in catalog.names("search_spaces")}
@@ -454,3 +456,41 @@ def test_neighbours_differ_in_cost_as_in_stages(seed):
     before, after = (list(space.decode(one).parts()) for one in (sample, child))
     assert before[:number] == after[:number]
     assert isinstance(space.decode(child), Architecture)
+
+
+# search_spaces/README.md
+
+README = (Path(__file__).parents[1] / "search_spaces" / "README.md").read_text()
+
+
+def test_the_readmes_table_is_true():
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in README.splitlines() if "px, " in line
+    ]
+    assert {"mnasnet", "mnasnet-released", "efficientnet", "cifar", "digits"} == {
+        row[0].strip("`") for row in rows
+    }
+    for name, images, size, raw, macs, target, _ in rows:
+        space = SPACES[name.strip("`")]
+        document = space.document
+        channels = f"{document.stem.in_chans} channel{'s' if document.stem.in_chans > 1 else ''}"
+        assert images == f"{document.resolution} px, {channels}, {document.head.classes} classes"
+        assert (size, raw) == (f"{space.size:,}", f"{space.size_raw:,}")
+        assert macs == "{:,} to {:,}".format(*space.costs.macs_range())
+        assert target == f"{space.target:,}"
+
+
+def test_the_readmes_example_loads():
+    text = README.split("```yaml\n")[1].split("```")[0]
+    space = SearchSpace(SpaceDocument.parse(text, "README.md"))
+    assert space.size_raw == 2 * (2 * 2 * 2 * 2 * 3) * (2 * 2 * 2 * 2)
+    assert space.target == 20_000_000
+
+
+def test_the_readmes_grammar_names_every_field():
+    fields = {
+        line.split("`")[1] for line in README.split("| field |")[1].splitlines() if line.startswith("| `")
+    }
+    own = set(SpaceDocument.model_fields) | set(StageLine.model_fields)
+    own |= {f"stem.{f}" for f in StemLine.model_fields} | {f"head.{f}" for f in HeadLine.model_fields}
+    assert fields == own
