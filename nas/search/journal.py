@@ -181,11 +181,12 @@ class Journal:
 
     def _append(self, event: dict[str, Any]) -> None:
         event = {**event, "time": datetime.now(UTC).isoformat(timespec="seconds")}
-        line = json.dumps(event, allow_nan=False) + "\n"
+        self._write(json.dumps(event, allow_nan=False) + "\n")
+
+    def _write(self, text: str) -> None:
         try:
             with self.path.open("ab") as file:
-                torn = file.tell() > self._offset  # a line that a crash cut short
-                file.write((b"\n" if torn else b"") + line.encode())
+                file.write(text.encode())
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -194,6 +195,11 @@ class Journal:
                 "mend it and resume the search"
             ) from None
         self.refresh()
+
+    def _mend(self) -> None:
+        """Ends a line that a crash cut short; where only its end is missing, it counts."""
+        if self.path.exists() and self.path.stat().st_size > self._offset:
+            self._write("\n")
 
 
 class _Locked:
@@ -208,7 +214,12 @@ class _Locked:
             self.journal._lock.acquire()
         except OSError as error:
             raise NasError(f"{self.journal.path}: cannot be written ({error.strerror})") from None
-        self.journal.refresh()
+        try:
+            self.journal.refresh()
+            self.journal._mend()
+        except BaseException:
+            self.journal._lock.release()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.journal._lock.release()

@@ -1,0 +1,316 @@
+"""The journal: whole lines and unique numbers whoever writes, and nothing lost by a crash."""
+
+import contextlib
+import errno
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nas import NasError
+from nas.search.journal import STATES, Journal
+
+WRITERS, TRIALS = 4, 25
+
+WRITER = """
+import sys
+from pathlib import Path
+from nas.search.journal import Journal
+journal, me = Journal(Path(sys.argv[1])), int(sys.argv[2])
+won = journal.told(0, "complete", accuracy=me / 10, reward=me / 10)
+numbers = []
+for index in range(int(sys.argv[3])):
+    numbers.append(journal.asked({"writer": me, "index": index, "filler": "x" * 5000}, key=f"{me}/{index}"))
+    journal.told(numbers[-1], "complete", accuracy=0.5, reward=0.5)
+print(int(won), *numbers)
+"""
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "run" / "journal.jsonl")
+
+
+def reread(journal: Journal) -> Journal:
+    """What a process that starts now would read."""
+    other = Journal(journal.path)
+    other.refresh()
+    return other
+
+
+def lines(journal: Journal) -> list[dict]:
+    return [json.loads(line) for line in journal.path.read_text().splitlines()]
+
+
+@contextlib.contextmanager
+def unprivileged(folder: Path) -> Iterator[None]:
+    """Inside, `folder` cannot be written, not even by root."""
+    folder.chmod(0o555)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+# Writing
+
+
+def test_writers_at_once_keep_lines_whole_and_numbers_unique(journal: Journal):
+    journal.asked({}, key="first")
+    command = [sys.executable, "-c", WRITER, str(journal.path)]
+    writers = [
+        subprocess.Popen([*command, str(me), str(TRIALS)], stdout=subprocess.PIPE, text=True)
+        for me in range(WRITERS)
+    ]
+    printed = [[int(word) for word in writer.communicate()[0].split()] for writer in writers]
+
+    assert all(writer.returncode == 0 for writer in writers)
+    assert sum(won for won, *_ in printed) == 1  # of all that told the first trial, one did
+    assert sorted(number for _, *numbers in printed for number in numbers) == [
+        *range(1, WRITERS * TRIALS + 1)
+    ]
+    after = reread(journal)
+    assert after.unreadable == 0
+    assert [trial.state for trial in after.ended()] == ["complete"] * (WRITERS * TRIALS + 1)
+    for me, (_, *numbers) in enumerate(printed):
+        assert [after.trials[number].sample["writer"] for number in numbers] == [me] * TRIALS
+    assert len(lines(journal)) == 2 * (WRITERS * TRIALS + 1)
+
+
+def test_a_journal_sees_what_another_appends(journal: Journal):
+    other = Journal(journal.path)
+    assert journal.asked({"a": 1}, key="one") == 0
+    assert other.asked({"a": 2}, key="two") == 1
+    other.told(0, "complete", accuracy=0.5, reward=0.5)
+    assert [event["event"] for event in journal.refresh()] == ["asked", "told"]
+    assert journal.refresh() == []
+    assert journal.trials[0].scored
+    assert journal.trials[1].state == "running"
+
+
+def test_told_once(journal: Journal):
+    number = journal.asked({"a": 1}, key="one")
+    assert journal.told(number, "complete", accuracy=0.5, reward=0.4)
+    before = journal.path.read_bytes()
+    for state in STATES:
+        assert not journal.told(number, state, accuracy=0.9, reward=0.9)
+    assert journal.path.read_bytes() == before
+    assert (journal.trials[number].accuracy, journal.trials[number].reward) == (0.5, 0.4)
+
+
+def test_a_complete_result_replaces_a_stopped_one(journal: Journal):
+    number = journal.asked({"a": 1}, key="one")
+    journal.told(number, "stopped", accuracy=0.3, reward=0.3)
+    assert not journal.told(number, "failed", reason="too late")
+    assert not journal.told(number, "stopped", accuracy=0.4, reward=0.4)
+    assert journal.told(number, "complete", accuracy=0.5, reward=0.5)
+    assert not journal.told(number, "stopped", accuracy=0.6, reward=0.6)
+    trial = reread(journal).trials[number]
+    assert (trial.state, trial.accuracy) == ("complete", 0.5)
+
+
+@pytest.mark.parametrize("state", ["failed", "rejected", "duplicate"])
+def test_no_result_replaces_another(journal: Journal, state: str):
+    number = journal.asked({"a": 1}, key="one")
+    journal.told(number, state, reason="why")
+    assert not journal.told(number, "complete", accuracy=0.5, reward=0.5)
+    assert journal.trials[number].state == state
+
+
+def test_a_result_needs_its_proposal(journal: Journal):
+    with pytest.raises(NasError, match=r"no proposal has number 3"):
+        journal.told(3, "complete", accuracy=0.5, reward=0.5)
+    assert not journal.exists
+
+
+def test_the_run_is_described_once(journal: Journal):
+    assert journal.start(space="tiny")
+    assert not Journal(journal.path).start(space="other")
+    assert reread(journal).run["space"] == "tiny"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_nan_is_never_written(journal: Journal, value: float):
+    number = journal.asked({"a": 1}, key="one")
+    journal.told(number, "complete", accuracy=value, reward=value, seconds=value)
+    with pytest.raises(ValueError, match="JSON"):
+        journal.asked({"a": value}, key="two")
+    told = lines(journal)[1]
+    assert told["accuracy"] is None
+    assert told["reward"] is None
+    assert not {"NaN", "Infinity"} & set(journal.path.read_text().replace(",", " ").split())
+    assert journal.best() is None
+
+
+# Crashes
+
+
+@pytest.mark.parametrize("kept", [1, 20, -1], ids=["first byte", "half", "all but the last brace"])
+def test_a_line_cut_short_is_passed_over_and_mended(journal: Journal, kept: int):
+    journal.asked({"a": 1}, key="one")
+    with journal.path.open("ab") as file:
+        file.write(b'{"event": "asked", "number": 1, "sample": {"a": 2}, "key": "two"}'[:kept])
+
+    after = reread(journal)
+    assert list(after.trials) == [0]
+    assert after.unreadable == 0  # it may still grow
+    assert after.asked({"a": 3}, key="three") == 1
+    assert after.told(0, "complete", accuracy=0.5, reward=0.5)
+    assert after.unreadable == 1
+
+    last = reread(journal)
+    assert last.unreadable == 1
+    assert {n: t.key for n, t in last.trials.items()} == {0: "one", 1: "three"}
+    assert last.trials[0].scored
+
+
+def test_a_line_that_lacks_its_end_alone_counts(journal: Journal):
+    journal.asked({"a": 1}, key="one")
+    with journal.path.open("ab") as file:
+        file.write(b'{"event": "asked", "number": 1, "sample": {"a": 2}, "key": "two"}')
+    assert reread(journal).asked({"a": 3}, key="three") == 2
+    assert [trial.key for trial in reread(journal).trials.values()] == ["one", "two", "three"]
+
+
+def test_a_line_is_read_once_it_is_whole(journal: Journal):
+    journal.asked({"a": 1}, key="one")
+    line = json.dumps({"event": "told", "number": 0, "state": "complete", "accuracy": 0.5, "reward": 0.5})
+    with journal.path.open("a") as file:
+        file.write(line[:30])
+        file.flush()
+        assert journal.refresh() == []
+        file.write(line[30:] + "\n")
+    assert [event["accuracy"] for event in journal.refresh()] == [0.5]
+    assert journal.trials[0].scored
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"garbage",
+        b"\xff\xfe",
+        b"[1, 2]",
+        b"5",
+        b"{}",
+        b'{"event": "asked", "number": "x", "sample": {}, "key": "k"}',
+        b'{"event": "asked", "number": 9, "key": "k"}',
+        b'{"event": "asked", "number": 9, "sample": "abc", "key": "k"}',
+        b'{"event": "told", "number": 9, "state": "complete"}',
+        b'{"event": "told", "number": 0, "state": "finished"}',
+    ],
+)
+def test_unreadable_lines_are_counted(journal: Journal, line: bytes):
+    journal.asked({"a": 1}, key="one")
+    with journal.path.open("ab") as file:
+        file.write(line + b"\n\n")
+    journal.told(0, "complete", accuracy=0.5, reward=0.5)
+    after = reread(journal)
+    assert after.unreadable == 1
+    assert list(after.trials) == [0]
+    assert after.trials[0].scored
+
+
+def test_a_full_disk_is_one_sentence(journal: Journal, monkeypatch: pytest.MonkeyPatch):
+    journal.asked({"a": 1}, key="one")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(NasError, match=r"journal\.jsonl: cannot be written \(No space left on device\)"):
+            journal.told(0, "complete", accuracy=0.5, reward=0.5)
+    number = journal.asked({"a": 2}, key="two")
+    assert reread(journal).trials[number].key == "two"
+
+
+def test_a_read_only_folder_is_one_sentence(journal: Journal):
+    journal.asked({"a": 1}, key="one")
+    fresh = Journal(journal.path.parent / "sub" / "journal.jsonl")
+    with unprivileged(journal.path.parent):
+        with pytest.raises(NasError, match=r"^\S+journal\.jsonl: cannot be written \(Permission denied\)$"):
+            fresh.start(space="tiny")
+        with pytest.raises(NasError, match=r"cannot be (read|written) \(Permission denied\)"):
+            reread(journal).told(0, "failed", reason="why")
+    assert journal.told(0, "complete", accuracy=0.5, reward=0.5)
+
+
+def test_a_folder_in_its_place_is_one_sentence_and_leaves_the_lock(journal: Journal):
+    journal.path.mkdir(parents=True)
+    for _ in range(2):  # the second would wait for ever for a lock that the first had kept
+        with pytest.raises(NasError, match=r"cannot be read \(Is a directory\)"):
+            Journal(journal.path).start(space="tiny")
+
+
+def test_no_journal_yet(journal: Journal):
+    assert journal.refresh() == []
+    assert not journal.exists
+    assert journal.best() is None
+    assert journal.ended() == []
+
+
+# Reading
+
+
+def results(journal: Journal, *told: tuple[str, float | None]) -> None:
+    for state, reward in told:
+        number = journal.asked({"a": len(journal.trials)}, key=str(len(journal.trials)))
+        if state != "running":
+            journal.told(number, state, accuracy=reward, reward=reward)
+
+
+def test_best_is_the_complete_trial_of_highest_reward(journal: Journal):
+    results(
+        journal, ("complete", 0.5), ("stopped", 0.9), ("duplicate", 0.8), ("complete", 0.6), ("failed", None)
+    )
+    best = journal.best()
+    assert best is not None
+    assert best.number == 3
+
+
+def test_of_equals_the_earliest_is_best(journal: Journal):
+    results(journal, ("complete", 0.4), ("complete", 0.6), ("complete", 0.6), ("complete", 0.5))
+    best = journal.best()
+    assert best is not None
+    assert best.number == 1
+
+
+def test_ended_is_in_order_of_number(journal: Journal):
+    results(journal, ("running", None), ("complete", 0.5), ("running", None), ("failed", None))
+    journal.told(2, "rejected", reason="over a limit")
+    assert [(t.number, t.state) for t in journal.ended()] == [(1, "complete"), (2, "rejected"), (3, "failed")]
+
+
+def test_a_network_is_found_by_its_key_the_scored_one_first(journal: Journal):
+    first = journal.asked({"a": 1}, key="same")
+    assert journal.by_key("other") is None
+    found = journal.by_key("same")
+    assert found is not None
+    assert found.number == first
+    journal.told(first, "failed", reason="why")
+    second = journal.asked({"a": 1}, key="same")
+    journal.told(second, "complete", accuracy=0.5, reward=0.5)
+    third = journal.asked({"a": 1}, key="same")
+    journal.told(third, "duplicate", accuracy=0.5, reward=0.5)
+    found = journal.by_key("same")
+    assert found is not None
+    assert found.number == second
+
+
+def test_facts_of_both_lines_make_the_trial(journal: Journal):
+    number = journal.asked({"a": 1}, key="one", macs=10, params=5, seen=0)
+    journal.told(number, "complete", accuracy=0.5, reward=0.4, seconds=1.5, job="xyz", reason=None, other=1)
+    trial = reread(journal).trials[number]
+    assert (trial.macs, trial.params, trial.accuracy, trial.reward, trial.seconds, trial.job, trial.reason) == (
+        10, 5, 0.5, 0.4, 1.5, "xyz", None,
+    )  # fmt: skip
