@@ -8,23 +8,30 @@ Traceback (most recent call last):
 nas.errors.NasError: classArgs: strategy.name is 'evolutoin' (did you mean 'evolution'?); allowed: ...
 """
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from nas.documents import Int, Number, Strict
-from nas.errors import NasError, listed, near
+from nas.errors import NasError, listed, near, short
 from nas.reading import validate
 from nas.reward import W, exponents, only_rescales, reward
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+Positive = Annotated[Int, Field(ge=1)]
+DRAWS = 20_000
+"""Random networks of which one must be within the limits (as many as a strategy tries)."""
 
 
 class EvolutionSettings(Strict):
     """Regularized evolution (Real et al. 2019, arXiv:1802.01548); None fits the budget."""
 
     name: Literal["evolution"] = "evolution"
-    population_size: Int | None = None
-    sample_size: Int | None = None
-    mutation_prob: Number | None = None
+    population_size: Positive | None = None
+    sample_size: Positive | None = None
+    mutation_prob: Annotated[Number, Field(gt=0, le=1)] | None = None
     crossover: bool = False
 
 
@@ -39,11 +46,11 @@ class TPESettings(Strict):
 
     name: Literal["tpe"] = "tpe"
     constant_liar_type: Literal["best", "worst", "mean"] = "best"
-    n_startup_jobs: Int = 20
-    n_ei_candidates: Int = 24
-    linear_forgetting: Int = 25
-    prior_weight: Number = 1.0
-    gamma: Number = 0.25
+    n_startup_jobs: Positive = 20
+    n_ei_candidates: Positive = 24
+    linear_forgetting: Positive = 25
+    prior_weight: Annotated[Number, Field(gt=0)] = 1.0
+    gamma: Annotated[Number, Field(gt=0, le=1)] = 0.25
 
 
 StrategySettings = EvolutionSettings | RandomSettings | TPESettings
@@ -85,8 +92,20 @@ class RewardSettings(Strict):
 class Limits(Strict):
     """Hard limits: a sample over one is never trained."""
 
-    macs: Int | None = None
-    params: Int | None = None
+    macs: Positive | None = None
+    params: Positive | None = None
+
+    def check(self, space: "SearchSpace") -> None:
+        """Raises NasError where the limits leave no network of `space`, or next to none."""
+        params, macs = space.costs.of_random(DRAWS, seed=0)
+        least = {"macs": int(macs.min()), "params": int(params.min())}
+        within = (macs <= (self.macs or macs)) & (params <= (self.params or params))
+        if not within.any():
+            written = " and ".join(f"{k} {v:,}" for k, v in self.model_dump(exclude_none=True).items())
+            raise NasError(
+                f"classArgs: limits of {written} leave none of {DRAWS:,} random networks of {space.name}, whose "
+                f"least are macs {least['macs']:,} and params {least['params']:,}; raise them"
+            )
 
     def refuse(self, macs: int, params: int) -> str | None:
         """Why a network is over a limit, or None."""
@@ -102,17 +121,23 @@ class TunerSettings(Strict):
     strategy: StrategySettings = EvolutionSettings()
     reward: RewardSettings = RewardSettings()
     limits: Limits = Limits()
-    seed: Int = 0
+    seed: Annotated[Int, Field(ge=0, lt=2**32)] = 0
 
     @classmethod
-    def read(cls, args: dict[str, Any] | None, where: str = "classArgs") -> "TunerSettings":
+    def read(cls, args: Any, where: str = "classArgs") -> "TunerSettings":
         """The settings of a `classArgs` mapping.
 
         Raises:
             NasError: for an unknown key or strategy or an impossible value, with what is allowed.
         """
+        if args is not None and not isinstance(args, dict):
+            raise NasError(
+                f"{where} is {short(args)}; give a mapping such as {{strategy: {{name: evolution}}}}"
+            )
         args = dict(args or {})
-        strategy = args.pop("strategy", None) or {"name": "evolution"}
+        strategy = args.pop("strategy", None)
+        if strategy is None:
+            strategy = {"name": "evolution"}
         if isinstance(strategy, str):
             strategy = {"name": strategy}
         if not isinstance(strategy, dict) or not isinstance(strategy.get("name"), str):
@@ -130,7 +155,9 @@ class TunerSettings(Strict):
         return settings.model_copy(update={"strategy": chosen})
 
 
-def fitted(strategy: StrategySettings, budget: int, concurrency: int, choices: int) -> dict[str, Any]:
+def fitted(
+    strategy: StrategySettings, budget: int, concurrency: int, choices: int, where: str = "classArgs"
+) -> dict[str, Any]:
     """The strategy's hyper-parameters for NNI, those left open fitted to the budget.
 
     Evolution: a population of a quarter of the trials (8 to 100; Real et al. used 100 for
@@ -139,23 +166,20 @@ def fitted(strategy: StrategySettings, budget: int, concurrency: int, choices: i
 
     >>> fitted(EvolutionSettings(), budget=40, concurrency=2, choices=20)
     {'population_size': 10, 'sample_size': 3, 'mutation_prob': 0.075, 'crossover': False}
+
+    Raises:
+        NasError: for a population that is not over `concurrency`, or a tournament larger than it.
     """
     options = strategy.model_dump(exclude={"name"})
     if isinstance(strategy, EvolutionSettings):
         size = strategy.population_size or max(min(100, max(8, round(budget / 4))), concurrency + 1)
         if size <= concurrency:
             raise NasError(
-                f"classArgs: strategy.population_size is {size}; it must be over trialConcurrency ({concurrency})"
+                f"{where}: strategy.population_size is {size}; it must be over trialConcurrency ({concurrency})"
             )
         sample = strategy.sample_size or max(2, -(-size // 4))
-        if not 1 <= sample <= size:
-            raise NasError(f"classArgs: strategy.sample_size is {sample}; give 1 to population_size ({size})")
-        mutation = strategy.mutation_prob
-        if mutation is None:
-            mutation = round(min(1.0, 1.5 / max(choices, 1)), 4)
-        if not 0 < mutation <= 1:
-            raise NasError(
-                f"classArgs: strategy.mutation_prob is {mutation}; give a probability over 0, up to 1"
-            )
+        if sample > size:
+            raise NasError(f"{where}: strategy.sample_size is {sample}; give 1 to population_size ({size})")
+        mutation = strategy.mutation_prob or round(min(1.0, 1.5 / max(choices, 1)), 4)
         options |= {"population_size": size, "sample_size": sample, "mutation_prob": mutation}
     return options

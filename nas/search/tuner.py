@@ -41,8 +41,8 @@ class StrategyTuner(Tuner):
     Args: the `classArgs` of search.yml; see `nas.search.settings.TunerSettings`.
     """
 
-    def __init__(self, strategy: Any = None, reward: Any = None, limits: Any = None, seed: Any = 0) -> None:
-        self._args = {"strategy": strategy, "reward": reward, "limits": limits, "seed": seed}
+    def __init__(self, **class_args: Any) -> None:
+        self._args = class_args  # read later: of what is raised here NNI says "did not connect"
         self._lock = threading.RLock()
         self._numbers: dict[int, int] = {}
         self._told = 0
@@ -175,6 +175,7 @@ class StrategyTuner(Tuner):
             concurrency=int(profile.get("trialConcurrency") or 1),
             choices=len(document.choices),
         )
+        settings.limits.check(self._space)
         reward = settings.reward.model_dump(mode="json") | {"target": target}
         self._journal.start(
             experiment=self._run_dir.name,

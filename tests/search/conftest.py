@@ -15,7 +15,7 @@ from nas.space import SearchSpace
 TINY: dict[str, Any] = {
     "name": "tiny",
     "resolution": 8,
-    "target": 30_000,
+    "target": 60_000,
     "stem": {"channels": 8, "stride": 1, "in_chans": 1},
     "stages": [
         {"op": ["conv", "dsconv"], "kernel": [3, 5], "skip": ["none", "identity"], "channels": [8, 16],
@@ -88,7 +88,7 @@ def make_run(tmp_path: Path, tiny: SearchSpace) -> Callable[..., Journal]:
             "command": "python -m nas.search.trial --data digits --epochs 3", "nni": None,
             "classes": 2, "in_chans": 1, "seed": 7, "versions": {"b0nas": "0.1.0"},
             "trial": {"space": "tiny", "sha256": tiny.sha256, "seed": 7,
-                      "reward": {"form": "soft", "target": 30_000, "w": -0.07},
+                      "reward": {"form": "soft", "target": 60_000, "w": -0.07},
                       "limits": {"macs": None, "params": None}},
         }  # fmt: skip
         journal.start(**settings | run)
