@@ -122,9 +122,7 @@ def _classes(folder: Path, where: str) -> tuple[str, ...]:
     if not names:
         raise NasError(f"{where}: no class folders in {folder}; give each class a folder of images; {_READ}")
     if len(names) == 1:
-        raise NasError(
-            f"{where}: {folder} has the one class folder {names[0]!r}; a classifier needs 2 or more"
-        )
+        raise NasError(f"{where}: {folder} has the one class folder {names[0]!r}; a classifier needs 2")
     return names
 
 

@@ -10,7 +10,7 @@ import copy
 import torch
 from torch import nn
 
-from nas.network import DropPath
+from nas.network import BlockModule
 from nas.recipe import TrainingConfig
 
 
@@ -28,9 +28,10 @@ def make_optimizer(net: nn.Module, config: TrainingConfig) -> torch.optim.Optimi
 
 def prepare(net: nn.Module, config: TrainingConfig) -> None:
     """Sets batch-norm momentum, dropout and drop path of a network's layers to the config's."""
-    paths = [module for module in net.modules() if isinstance(module, DropPath)]
-    for index, path in enumerate(paths):
-        path.rate = config.drop_path * index / len(paths)
+    blocks = [module for module in net.modules() if isinstance(module, BlockModule)]
+    for index, block in enumerate(blocks):
+        if block.shortcut is not None:
+            block.drop_path.rate = config.drop_path * index / len(blocks)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = config.norm_momentum

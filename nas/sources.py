@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.errors import NasError
+from nas.errors import NasError, listed
 
 Arrays = tuple[np.ndarray, np.ndarray]
 """Images, uint8 (N, H, W, C), and labels, int64 (N,)."""
@@ -67,9 +67,10 @@ def check_counts(labels: np.ndarray, names: tuple[str, ...], splits: tuple[str, 
     """Raises NasError where a class has fewer images than there are splits to take from it."""
     for label, count in enumerate(np.bincount(labels, minlength=len(names))):
         if count < len(splits):
+            found = "1 image" if count == 1 else f"{count} images"
             raise NasError(
-                f"{where}: class {names[label]!r} has {count} image{'s' * (count != 1)}, too few to split "
-                f"into {' and '.join(splits)}; give every class at least {len(splits)}"
+                f"{where}: class {names[label]!r} has {found}, too few to split into {listed(splits)}; "
+                f"give every class at least {len(splits)}"
             )
 
 

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from nas.data import Data
 from nas.optimization import Average, make_optimizer, prepare
 from nas.recipe import TrainingConfig, learning_rate
+from nas.sources import first_line
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -211,7 +212,7 @@ def memory_failures(batch_size: int, device: torch.device) -> Iterator[None]:
         if isinstance(error, RuntimeError) and not any(words in text for words in MEMORY_WORDS):
             raise
         reason = f"out of memory on {device} with batches of {batch_size}; lower batch_size"
-        raise OutOfMemory(f"{reason} ({str(error).splitlines()[0][:200]})") from None
+        raise OutOfMemory(f"{reason} ({first_line(error)[:200]})") from None
 
 
 MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
