@@ -250,7 +250,8 @@ class TPE(nni_strategy.TPE):
 
     It minimizes and is unseeded by default, sleeps a second a sample, and replaces duplicates by
     corners of the grid, after which it is worse than random; here it maximizes, is seeded, does not
-    sleep, and draws again (at random after 200 duplicates).
+    sleep, and draws again: the best of ever fewer candidates, for the best of many is the same each
+    time, and after 200 duplicates at random.
     """
 
     def __init__(self, seed: int | None = None, **tpe_args: Any) -> None:
@@ -272,13 +273,17 @@ class TPE(nni_strategy.TPE):
         from nni.common.hpo_utils import format_parameters
 
         self._model_count += 1
-        for _ in range(200):
+        args = tuner.args
+        for attempt in range(200):
+            tuner.args = args._replace(n_ei_candidates=max(1, args.n_ei_candidates >> attempt))
             try:
                 model = self.model_space.freeze(tuner.generate_parameters(self._model_count))
                 self._model_to_id[model] = self._model_count
                 return model
             except SampleValidationError:
                 tuner.trial_end(self._model_count, False)
+            finally:
+                tuner.args = args
         try:
             model = self.model_space.random(random_state=self._random_state)
         except SampleValidationError:
