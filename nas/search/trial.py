@@ -395,13 +395,15 @@ def main(argv: list[str] | None = None) -> int:
         number = (parameters.get("run") or {}).get("number")
         if number is not None and reporter.journal is not None and reporter.journal.exists:
             reporter.ours, reporter.number = True, int(number)  # whatever goes wrong now is recorded
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        _on_signals(signal.SIG_DFL if reporter.ours else _interrupt)
         final = run(options, parameters, reporter)
         nni.report_final_result(final)
         return 0
-    except SystemExit:
+    except Interrupted as interruption:
         reporter.interrupted()
-        raise
+        _on_signals(signal.SIG_DFL)
+        os.kill(os.getpid(), interruption.args[0])
+        return 1
     except NasError as error:
         return _fail(reporter, str(error), 2)
     except Exception as error:
@@ -410,6 +412,21 @@ def main(argv: list[str] | None = None) -> int:
         if not ours:
             traceback.print_exc()
         return _fail(reporter, sentence if ours else f"{type(error).__name__}: {sentence}", 1)
+
+
+class Interrupted(BaseException):
+    """NNI's signal to end; its argument is the signal's number."""
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    raise Interrupted(number)
+
+
+def _on_signals(handler: Any) -> None:
+    """NNI ends a trial by SIGINT or SIGTERM, and calls one that then exits by itself FAILED: a
+    stopped trial must die of the signal."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _fail(reporter: Reporter, reason: str, code: int) -> int:

@@ -68,6 +68,7 @@ class StrategyTuner(Tuner):
                 space = SearchSpace.from_data(search_space)
             profile = self._profile()
             self._run_dir = run_directory(profile)
+            self._assessed = bool(profile.get("assessor"))
             self._settings, self._space = settings, self._fit_to_data(space, profile)
             self._journal = Journal(self._run_dir / FILE)
             self._journal.refresh()
@@ -316,7 +317,9 @@ class StrategyTuner(Tuner):
                     for job in self._manager.jobs()
                     if any(p["parameters"].get(RUN, {}).get("number") == number for p in job.parameters)
                 )
-                if job.status == "EARLY_STOPPED":
+                # NNI calls an assessor's stop either; a cancelled trial of a search without is a failure
+                stopped = ("EARLY_STOPPED", "USER_CANCELED") if self._assessed else ("EARLY_STOPPED",)
+                if job.status in stopped:
                     accuracy = self._manager.last_intermediate(job.id)
                     if accuracy is not None:
                         self._stopped(number, accuracy, job.id)

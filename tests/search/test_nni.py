@@ -169,20 +169,34 @@ def test_nnictl_create_stop_and_resume_by_hand(workspace):
     workspace.run(BIN / "nnictl", "stop", run)
 
 
+STOPPER = """
+from nni.assessor import Assessor, AssessResult
+
+
+class Stopper(Assessor):
+    \"\"\"Lets the first trial be and stops every other at its third epoch.\"\"\"
+
+    first = None
+
+    def assess_trial(self, trial_job_id, trial_history):
+        self.first = self.first or trial_job_id
+        bad = trial_job_id != self.first and len(trial_history) >= 3
+        return AssessResult.Bad if bad else AssessResult.Good
+"""
+
+
 def test_an_assessor_stops_a_trial_and_its_last_accuracy_counts(workspace):
-    workspace.write(
-        trials=3, epochs=40, trialConcurrency=1,
-        assessor={"name": "Medianstop", "classArgs": {"optimize_mode": "maximize", "start_step": 1}},
-        tuner={
-            "codeDirectory": ".", "className": "nas.search.tuner.StrategyTuner",
-            "classArgs": {"strategy": {"name": "random"}, "seed": 3},
-        },
-    )  # fmt: skip
+    (workspace.folder / "stopper.py").write_text(STOPPER)
+    assessor = {"codeDirectory": str(workspace.folder), "className": "stopper.Stopper"}
+    workspace.write(trials=2, epochs=40, trialConcurrency=1, assessor=assessor)
     done = workspace.search()
     assert done.returncode == 0, done.stderr
-    stopped = [t for t in workspace.journal().ended() if t.state == "stopped"]
-    assert stopped, [t.state for t in workspace.journal().ended()]
-    assert all(0 < t.accuracy < 1 and t.reward > 0 for t in stopped)
+    first, second = workspace.journal().ended()
+    assert (first.state, second.state) == ("complete", "stopped")
+    assert 0 < second.accuracy < 1
+    assert second.reward == pytest.approx(
+        nas.reward(second.accuracy, second.macs, workspace.journal().run["trial"]["reward"]["target"])
+    )
 
 
 def test_nnis_own_tuner_draws_from_the_exported_space(workspace):
