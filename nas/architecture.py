@@ -6,7 +6,7 @@ the layer that takes it); `key` is the canonical form, for equality and deduplic
 >>> stage = Stage("mbconv", kernel=3, expand=6, se=0.25, skip="identity", channels=24, layers=2, stride=2)
 >>> arch = Architecture(Stem(32), (stage,), Head(1280, 1000), "swish", resolution=224)
 >>> arch.params, arch.macs
-(1364312, 134053536)
+(1342486, 231141056)
 """
 
 import math

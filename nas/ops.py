@@ -8,7 +8,6 @@ and cost is summed over them; there is no second description of a block anywhere
 """
 
 from abc import ABC, abstractmethod
-from functools import cache
 from typing import ClassVar, NamedTuple
 
 
@@ -175,7 +174,6 @@ SKIPS = ("none", "identity", "pool")
 ACTIVATIONS = ("relu", "relu6", "swish")
 
 
-@cache
 def output_size(size: int, stride: int) -> int:
     """Height of the output map: ceil(size / stride), for symmetric and SAME padding alike."""
     return -(-size // stride)

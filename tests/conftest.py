@@ -1,0 +1,55 @@
+"""What tests share: one thread, hypothesis with fixed examples and no deadline, random architectures."""
+
+import os
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from nas.architecture import Architecture, Head, Stage, Stem
+from nas.ops import ACTIVATIONS, OPS, SKIPS, output_size
+
+# Before torch is imported, and for the processes that tests start: small networks gain nothing
+# from threads, and threads that wait for a busy core make tests several times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("b0nas", deadline=None, derandomize=True)
+settings.load_profile("b0nas")
+
+_CHANNELS = st.sampled_from([1, 3, 5, 8, 8, 8, 13, 16])
+
+
+@st.composite
+def _stages(draw, strides: list[int]) -> Stage:
+    op = draw(st.sampled_from(sorted(OPS)))
+    return Stage(
+        op,
+        kernel=draw(st.sampled_from([1, 3, 5, 7])),
+        channels=draw(_CHANNELS),
+        layers=draw(st.integers(1, 3)),
+        stride=draw(st.sampled_from(strides)),
+        expand=draw(st.sampled_from([1, 1.1, 2, 2.5, 6])),
+        se=draw(st.sampled_from([0, 0.03, 0.25, 0.3, 1])),
+        skip=draw(st.sampled_from(SKIPS)),
+        pointwise_activation=op == "dsconv" and draw(st.booleans()),
+        always_expand=op == "mbconv" and draw(st.booleans()),
+    )
+
+
+@st.composite
+def _architectures(draw) -> Architecture:
+    resolution = draw(st.integers(1, 40))
+    stem = Stem(draw(_CHANNELS), draw(st.sampled_from([1, 2])), draw(st.integers(1, 4)))
+    height = output_size(resolution, stem.stride)
+    stages = []
+    for _ in range(draw(st.integers(1, 4))):
+        stages.append(draw(_stages([1, 2] if height > 1 else [1])))
+        height = output_size(height, stages[-1].stride)
+    head = Head(draw(st.none() | _CHANNELS), draw(st.integers(1, 12)))
+    return Architecture(stem, tuple(stages), head, draw(st.sampled_from(ACTIVATIONS)), resolution)
+
+
+@pytest.fixture(scope="session")
+def architectures() -> st.SearchStrategy[Architecture]:
+    """Small architectures far outside the search spaces: odd widths, expansion 1, 1 to 40 pixels."""
+    return _architectures()
