@@ -159,7 +159,7 @@ def describe(name: str, data_dir: str | Path | None = None) -> tuple[int, int]:
 def _parse(name: str) -> tuple[str, str]:
     kind, colon, path = name.partition(":")
     if kind in ("folder", "npz") and path:
-        return kind, path
+        return kind, str(Path(path).expanduser())  # no shell does it after a colon
     if not colon and kind in ("digits", *KNOWN):
         return kind, ""
     if Path(name).is_dir():

@@ -50,7 +50,7 @@ def downloaded(name: str, data_dir: str | Path | None) -> Source:
         NasError: where the download fails.
     """
     known = KNOWN[name]
-    folder = Path(data_dir) if data_dir else default_folder()
+    folder = Path(data_dir).expanduser() if data_dir else default_folder()
     path = folder / f"{name}.npz"
     try:
         if not path.exists():

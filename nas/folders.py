@@ -109,7 +109,7 @@ def images(folder: Path, class_names: tuple[str, ...], where: str) -> Files:
     labels: list[int] = []
     for label, name in enumerate(class_names):
         files = (path for path in (folder / name).rglob("*") if path.suffix.lower() in EXTENSIONS)
-        found = sorted(str(path) for path in files if path.is_file())
+        found = sorted(str(path) for path in files if path.is_file() and not path.name.startswith("."))
         if not found:
             raise NasError(f"{where}: no image in {folder / name}; {_READ}")
         paths += found

@@ -34,7 +34,8 @@ class TrainingConfig(Strict):
         label_smoothing: probability spread over all classes.
         schedule: after the warm-up 'cosine', to 0, or 'exponential', x 0.97 every 2.4 epochs.
         warmup_epochs: linear, from 0.
-        ema: decay of the averaged weights, which then are the result; 0 for none.
+        ema: decay of the averaged weights and batch-norm statistics, which then are the result;
+            0 for none.
         clip_norm: largest norm of the gradient; 0 for none.
         norm_momentum: weight of the newest batch in batch norm's running statistics. The
             published 0.01 needs some 500 steps to forget the initial values, which a proxy has not.

@@ -94,7 +94,7 @@ def train(
 
     with seeded(config.seed, device), memory_failures(config.batch_size, device):
         prepare(net, config)
-        net.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        net.to(device).to(memory_format=layout)
         optimizer = make_optimizer(net, config)
         scaler = torch.amp.GradScaler(device.type, enabled=amp)
         average = Average(net, config.ema) if config.ema else None
@@ -134,7 +134,7 @@ def train(
                 losses.append(loss.detach())
                 hits.append((logits.detach().argmax(1) == y).sum())
                 if len(losses) % CHECK_EVERY == 0 or step == steps - 1:
-                    check_finite(losses, epoch, lr)
+                    check_finite(losses, step - step % CHECK_EVERY, epoch, lr)
 
             tested = average.net if average else net
             accuracy = math.nan
@@ -184,13 +184,13 @@ CHECK_EVERY = 100
 """Steps between two looks at the loss; each look waits for the device."""
 
 
-def check_finite(losses: list[Tensor], epoch: int, lr: float) -> None:
-    """Raises Diverged, naming the first step of this epoch (from 0) with an inf or nan loss."""
-    values = torch.stack(losses)
+def check_finite(losses: list[Tensor], first: int, epoch: int, lr: float) -> None:
+    """Raises Diverged where, from step `first` of this epoch on (both from 0), a loss is inf or nan."""
+    values = torch.stack(losses[first:])
     bad = (~values.isfinite()).nonzero()
     if len(bad):
-        step = int(bad[0])
-        raise Diverged(values[step].item(), epoch + 1, step + 1, lr)
+        index = int(bad[0])
+        raise Diverged(values[index].item(), epoch + 1, first + index + 1, lr)
 
 
 @contextlib.contextmanager

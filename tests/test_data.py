@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -264,6 +265,13 @@ def test_describe_loads_no_torch():
 def test_describe_knows_the_named_data_sets(name, expected, tmp_path):
     assert describe(name, tmp_path) == expected
     assert not list(tmp_path.iterdir())
+
+
+def test_home_is_found_after_the_colon(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("~/photos/a", "~/photos/b", "~/photos/c"):
+        Path(name).expanduser().mkdir(parents=True)
+    assert describe("folder:~/photos") == (3, 3)
 
 
 KNOWN = "known: digits, cifar10, cifar100, fashion-mnist, folder:PATH, npz:PATH"

@@ -89,6 +89,7 @@ def test_extensions_hidden_folders_and_subfolders(tmp_path):
     fill(tmp_path, 4)
     image(tmp_path / "cats" / "deep" / "er" / "9.JPEG")
     (tmp_path / "cats" / "notes.txt").write_text("no image")
+    (tmp_path / "cats" / "._1.png").write_text("macOS leaves such")
     (tmp_path / ".ipynb_checkpoints").mkdir()
     (tmp_path / "README.md").write_text("no class")
     data = load_data(f"folder:{tmp_path}")

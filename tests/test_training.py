@@ -372,9 +372,9 @@ def test_a_rate_of_a_million_diverges(digits):
 
 def test_divergence_names_the_first_bad_step():
     losses = [torch.tensor(value) for value in (1.0, 2.0, float("inf"), float("nan"))]
-    check_finite(losses[:2], epoch=4, lr=0.1)
+    check_finite(losses[:2], 0, epoch=4, lr=0.1)
     with pytest.raises(Diverged) as caught:
-        check_finite(losses, epoch=4, lr=0.1)
+        check_finite(losses, 1, epoch=4, lr=0.1)
     assert str(caught.value) == (
         "diverged: the loss is inf in epoch 5, step 3, at learning rate 0.1; lower lr, or lengthen warmup_epochs"
     )
