@@ -165,7 +165,7 @@ def _space(data: dict[str, Any], at: Any, ours: bool) -> SearchSpace | None:
 def _trial(data: dict[str, Any], at: Any, check_data: bool) -> Any:
     """Checks the proxy task as far as it can be without training."""
     from nas.data import describe
-    from nas.search.trial import parser
+    from nas.search.options import parser
 
     words = shlex.split(data["trialCommand"])
     if TRIAL not in words:

@@ -17,61 +17,15 @@ import json
 import os
 import signal
 import sys
-import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from nas.errors import NasError
-from nas.search.journal import FILE, Journal, Trial
+from nas.search.options import TRAINING, parser
+from nas.search.reporter import Reporter
 from nas.search.settings import Limits, RewardSettings
-
-TRAINING = {
-    "--epochs": (int, "epochs of the proxy task"),
-    "--batch-size": (int, "images a step"),
-    "--optimizer": (str, "sgd or rmsprop"),
-    "--lr": (float, "peak learning rate"),
-    "--momentum": (float, "momentum of the optimizer"),
-    "--weight-decay": (float, "of convolutions and linear weights"),
-    "--label-smoothing": (float, "mass spread over the other classes"),
-    "--schedule": (str, "cosine or exponential"),
-    "--warmup-epochs": (float, "linear warm-up"),
-    "--ema": (float, "decay of the averaged weights; 0 for none"),
-    "--clip-norm": (float, "largest gradient norm; 0 for none"),
-    "--norm-momentum": (float, "weight of the newest batch in batch norm"),
-}
-"""Options handed to `nas.training.TrainingConfig`, whose defaults they have."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse, with a mistake said in one sentence and no usage text."""
-
-    def error(self, message: str) -> NoReturn:
-        raise NasError(f"trial: {message}; see python -m nas.search.trial --help")
-
-
-def parser() -> argparse.ArgumentParser:
-    """The options of a trial; needs neither torch nor nni."""
-    options = _Parser("python -m nas.search.trial", allow_abbrev=False, description=__doc__,
-                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    options.add_argument("--data", required=True, help="digits, cifar10, folder:PATH, npz:PATH ...")
-    options.add_argument("--data-dir", help="where torchvision's data sets lie or are downloaded to")
-    for flag, (kind, text) in TRAINING.items():
-        options.add_argument(flag, type=kind, help=text)
-    options.add_argument("--no-augment", action="store_true", help="train on the images as they are")
-    options.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    options.add_argument("--threads", type=int, default=1, help="CPU threads of this trial")
-    options.add_argument("--space", help="space document; by default the run's own")
-    options.add_argument("--target-macs", help="T of the reward, outside of a run of ours")
-    options.add_argument("--w", type=float, help="exponent of the reward, outside of a run of ours")
-    options.add_argument("--form", choices=("soft", "hard"), help="of the reward, outside of a run of ours")
-    options.add_argument("--max-macs", help="hard limit, outside of a run of ours")
-    options.add_argument("--max-params", help="hard limit, outside of a run of ours")
-    options.add_argument("--seed", type=int, help="of weights and batches, outside of a run of ours")
-    options.add_argument("--sample", help="by hand: the sample as JSON, or the path of a JSON file")
-    return options
 
 
 @dataclass
@@ -158,137 +112,6 @@ def device_of(name: str) -> str:
     if name != "cpu" and not name.startswith("cuda"):
         raise NasError(f"trial: --device is {name!r}; allowed: auto, cpu, cuda, cuda:N")
     return name
-
-
-class Reporter:
-    """Where a trial's numbers go: NNI, the journal and TensorBoard; or, by hand, stdout alone."""
-
-    def __init__(self, nni: Any, run_dir: Path | None) -> None:
-        self.nni = nni
-        self.run_dir = run_dir
-        self.ours = False
-        self.journal = Journal(run_dir / FILE) if run_dir else None
-        self.number: int | None = None
-        self.board: Any = None
-        self.last: float | None = None
-        self.score: Callable[[float], float] | None = None
-
-    def begin(self, task: Task, arch: Any, space: Any) -> Trial | None:
-        """Finds or makes this trial's line in the journal; a finished twin answers for it."""
-        self.space = space
-        if self.journal is None:
-            return None
-        self.ours = task.run is not None and "number" in task.run
-        self.journal.refresh()
-        if self.ours:
-            if not self.journal.exists:
-                self.journal = None  # another machine: the tuner writes the result
-                return None
-            assert task.run is not None
-            self.number = int(task.run["number"])
-            trial = self.journal.trials.get(self.number)
-            return trial if trial is not None and trial.scored else None
-        return self._begin_under_nni(task, arch, space)
-
-    def _begin_under_nni(self, task: Task, arch: Any, space: Any) -> Trial | None:
-        """Under NNI's own tuners the trials keep the journal themselves."""
-        assert self.journal is not None
-        assert self.run_dir is not None
-        job = os.environ["NNI_TRIAL_JOB_ID"]
-        reward = task.reward.model_dump(mode="json")
-        self.journal.start(
-            experiment=self.run_dir.name, space=space.name, sha256=space.sha256,
-            document=space.document.model_dump(mode="json", exclude_defaults=True),
-            strategy={"name": "NNI's tuner"}, concurrency=None, max_trials=None,
-            command=" ".join(sys.argv), nni=None, classes=arch.head.classes,
-            in_chans=arch.stem.in_chans, seed=task.seed, versions={},
-            trial={"reward": reward, "limits": task.limits.model_dump(), "seed": task.seed},
-        )  # fmt: skip
-        again = [t.number for t in self.journal.trials.values() if t.job == job]
-        twin = self._twin(arch.key, job)
-        self.number = again[0] if again else self.journal.asked(
-            task.sample, arch.key, macs=arch.macs, params=arch.params, job=job, pid=os.getpid()
-        )  # fmt: skip
-        return twin
-
-    def _twin(self, key: str, job: str) -> Trial | None:
-        """A trial that evaluated this network before; one that still does is waited for."""
-        assert self.journal is not None
-        while True:
-            self.journal.refresh()
-            twin = self.journal.by_key(key)
-            if twin is None or twin.job == job or twin.state not in ("running", "complete"):
-                return None
-            if twin.state == "complete":
-                return twin
-            pid = next(
-                (
-                    e.get("pid")
-                    for e in self.journal.events
-                    if e["event"] == "asked" and e["number"] == twin.number
-                ),
-                None,
-            )
-            if not _alive(pid):
-                return None
-            time.sleep(1)
-
-    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        """One epoch's metrics: to NNI for its assessors, and to TensorBoard."""
-        self.last = metrics["accuracy"]
-        if self.nni is not None:
-            self.nni.report_intermediate_result(metrics["accuracy"])
-        else:
-            print(f"epoch {epoch}: " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()), file=sys.stderr)
-        if self.run_dir is not None and self.board is None and self.number is not None:
-            from nas.search.board import TrialBoard, trial_directory
-
-            self.board = TrialBoard(trial_directory(self.run_dir, self.number))
-        if self.board is not None:
-            self.board.epoch(epoch, metrics)
-
-    def tell(self, state: str, **facts: Any) -> None:
-        """The result, into the journal first."""
-        if self.journal is not None and self.number is not None:
-            self.journal.told(self.number, state, job=os.environ.get("NNI_TRIAL_JOB_ID"), **facts)
-            if self.board is not None:
-                self.board.end(self.journal.trials[self.number], self.space.choices)
-            if not self.ours:
-                self._study()
-
-    def interrupted(self) -> None:
-        """Told to end: by an assessor, or because the experiment is stopped.
-
-        Our tuner asks NNI which of the two it was. Under NNI's own tuners nobody can: the last
-        accuracy is recorded as a lower bound, which a full evaluation replaces.
-        """
-        if not self.ours and self.last is not None and self.score is not None:
-            self.tell("stopped", accuracy=self.last, reward=self.score(self.last))
-
-    def _study(self) -> None:
-        """Under NNI's own tuners there is no tuner of ours to write the study's board."""
-        from filelock import FileLock
-
-        from nas.search.board import STUDY, StudyBoard
-
-        assert self.run_dir is not None
-        assert self.journal is not None
-        mark = self.run_dir / STUDY / ".results"
-        with FileLock(str(self.run_dir / f".{STUDY}.lock")):
-            self.journal.refresh()
-            board = StudyBoard(self.run_dir, self.journal, int(mark.read_text()) if mark.is_file() else 0)
-            shown = board.update()
-            board.close()
-            mark.parent.mkdir(exist_ok=True)
-            mark.write_text(str(shown))
-
-
-def _alive(pid: Any) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (OSError, TypeError, ValueError):
-        return False
-    return True
 
 
 def run(
@@ -382,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the trial; exit code 0 with a result, 1 for a failed trial, 2 for a user's mistake."""
     reporter = Reporter(None, None)
     try:
-        options = parser().parse_args(argv)
+        options = parser(__doc__).parse_args(argv)
         os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
         experiment = os.environ.get("NNI_EXP_ID")
         if os.environ.get("NNI_TRIAL_JOB_ID") is None or experiment in (None, "STANDALONE"):

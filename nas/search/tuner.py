@@ -149,7 +149,7 @@ class StrategyTuner(Tuner):
     def _fit_to_data(self, space: Any, profile: dict[str, Any]) -> Any:
         """The space with the classes and channels of the trials' data, where they can be told."""
         from nas.data import describe
-        from nas.search.trial import parser
+        from nas.search.options import parser
 
         words = shlex.split(profile.get("trialCommand") or "")
         if "nas.search.trial" not in words:

@@ -51,7 +51,7 @@ def no_winner(journal: Journal) -> str:
 
 def data_of(journal: Journal) -> tuple[str | None, str | None]:
     """(--data, --data-dir) of the run's trials."""
-    from nas.search.trial import parser
+    from nas.search.options import parser
 
     words = shlex.split(journal.run.get("command") or "")
     if "--data" not in words:

@@ -1,0 +1,55 @@
+"""The options of a trial: `python -m nas.search.trial --help`; needs neither torch nor nni.
+
+>>> parser().parse_args(["--data", "digits", "--epochs", "8"]).epochs
+8
+"""
+
+import argparse
+from typing import NoReturn
+
+from nas.errors import NasError
+
+TRAINING = {
+    "--epochs": (int, "epochs of the proxy task"),
+    "--batch-size": (int, "images a step"),
+    "--optimizer": (str, "sgd or rmsprop"),
+    "--lr": (float, "peak learning rate"),
+    "--momentum": (float, "momentum of the optimizer"),
+    "--weight-decay": (float, "of convolutions and linear weights"),
+    "--label-smoothing": (float, "mass spread over the other classes"),
+    "--schedule": (str, "cosine or exponential"),
+    "--warmup-epochs": (float, "linear warm-up"),
+    "--ema": (float, "decay of the averaged weights; 0 for none"),
+    "--clip-norm": (float, "largest gradient norm; 0 for none"),
+    "--norm-momentum": (float, "weight of the newest batch in batch norm"),
+}
+"""Options handed to `nas.training.TrainingConfig`, whose defaults they have."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with a mistake said in one sentence and no usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        raise NasError(f"trial: {message}; see python -m nas.search.trial --help")
+
+
+def parser(description: str | None = None) -> argparse.ArgumentParser:
+    """The options of a trial; needs neither torch nor nni."""
+    options = _Parser("python -m nas.search.trial", allow_abbrev=False, description=description,
+                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    options.add_argument("--data", required=True, help="digits, cifar10, folder:PATH, npz:PATH ...")
+    options.add_argument("--data-dir", help="where torchvision's data sets lie or are downloaded to")
+    for flag, (kind, text) in TRAINING.items():
+        options.add_argument(flag, type=kind, help=text)
+    options.add_argument("--no-augment", action="store_true", help="train on the images as they are")
+    options.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    options.add_argument("--threads", type=int, default=1, help="CPU threads of this trial")
+    options.add_argument("--space", help="space document; by default the run's own")
+    options.add_argument("--target-macs", help="T of the reward, outside of a run of ours")
+    options.add_argument("--w", type=float, help="exponent of the reward, outside of a run of ours")
+    options.add_argument("--form", choices=("soft", "hard"), help="of the reward, outside of a run of ours")
+    options.add_argument("--max-macs", help="hard limit, outside of a run of ours")
+    options.add_argument("--max-params", help="hard limit, outside of a run of ours")
+    options.add_argument("--seed", type=int, help="of weights and batches, outside of a run of ours")
+    options.add_argument("--sample", help="by hand: the sample as JSON, or the path of a JSON file")
+    return options

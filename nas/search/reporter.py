@@ -1,0 +1,153 @@
+"""Where a trial's numbers go: NNI, the journal and TensorBoard; or, by hand, stderr alone."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.search.journal import FILE, Journal, Trial
+
+if TYPE_CHECKING:
+    from nas.search.trial import Task
+
+
+class Reporter:
+    """The ways out of one trial.
+
+    Attributes:
+        nni: the nni module, None by hand.
+        run_dir: the run directory, None by hand.
+        ours: whether our tuner proposed the sample, and so keeps the journal's order.
+        number: the trial's number in the journal.
+        last: accuracy after the newest epoch.
+        score: the reward of an accuracy, once the network's cost is known.
+    """
+
+    def __init__(self, nni: Any, run_dir: Path | None) -> None:
+        self.nni = nni
+        self.run_dir = run_dir
+        self.ours = False
+        self.journal = Journal(run_dir / FILE) if run_dir else None
+        self.number: int | None = None
+        self.board: Any = None
+        self.last: float | None = None
+        self.score: Callable[[float], float] | None = None
+
+    def begin(self, task: "Task", arch: Any, space: Any) -> Trial | None:
+        """Finds or makes this trial's line in the journal; a finished twin answers for it."""
+        self.space = space
+        if self.journal is None:
+            return None
+        self.ours = task.run is not None and "number" in task.run
+        self.journal.refresh()
+        if self.ours:
+            if not self.journal.exists:
+                self.journal = None  # another machine: the tuner writes the result
+                return None
+            assert task.run is not None
+            self.number = int(task.run["number"])
+            trial = self.journal.trials.get(self.number)
+            return trial if trial is not None and trial.scored else None
+        return self._begin_under_nni(task, arch, space)
+
+    def _begin_under_nni(self, task: "Task", arch: Any, space: Any) -> Trial | None:
+        """Under NNI's own tuners the trials keep the journal themselves."""
+        assert self.journal is not None
+        assert self.run_dir is not None
+        job = os.environ["NNI_TRIAL_JOB_ID"]
+        reward = task.reward.model_dump(mode="json")
+        self.journal.start(
+            experiment=self.run_dir.name, space=space.name, sha256=space.sha256,
+            document=space.document.model_dump(mode="json", exclude_defaults=True),
+            strategy={"name": "NNI's tuner"}, concurrency=None, max_trials=None,
+            command=" ".join(sys.argv), nni=None, classes=arch.head.classes,
+            in_chans=arch.stem.in_chans, seed=task.seed, versions={},
+            trial={"reward": reward, "limits": task.limits.model_dump(), "seed": task.seed},
+        )  # fmt: skip
+        again = [t.number for t in self.journal.trials.values() if t.job == job]
+        twin = self._twin(arch.key, job)
+        self.number = again[0] if again else self.journal.asked(
+            task.sample, arch.key, macs=arch.macs, params=arch.params, job=job, pid=os.getpid()
+        )  # fmt: skip
+        return twin
+
+    def _twin(self, key: str, job: str) -> Trial | None:
+        """A trial that evaluated this network before; one that still does is waited for."""
+        assert self.journal is not None
+        while True:
+            self.journal.refresh()
+            twin = self.journal.by_key(key)
+            if twin is None or twin.job == job or twin.state not in ("running", "complete"):
+                return None
+            if twin.state == "complete":
+                return twin
+            pid = next(
+                (
+                    e.get("pid")
+                    for e in self.journal.events
+                    if e["event"] == "asked" and e["number"] == twin.number
+                ),
+                None,
+            )
+            if not _alive(pid):
+                return None
+            time.sleep(1)
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """One epoch's metrics: to NNI for its assessors, and to TensorBoard."""
+        self.last = metrics["accuracy"]
+        if self.nni is not None:
+            self.nni.report_intermediate_result(metrics["accuracy"])
+        else:
+            print(f"epoch {epoch}: " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()), file=sys.stderr)
+        if self.run_dir is not None and self.board is None and self.number is not None:
+            from nas.search.board import TrialBoard, trial_directory
+
+            self.board = TrialBoard(trial_directory(self.run_dir, self.number))
+        if self.board is not None:
+            self.board.epoch(epoch, metrics)
+
+    def tell(self, state: str, **facts: Any) -> None:
+        """The result, into the journal first."""
+        if self.journal is not None and self.number is not None:
+            self.journal.told(self.number, state, job=os.environ.get("NNI_TRIAL_JOB_ID"), **facts)
+            if self.board is not None:
+                self.board.end(self.journal.trials[self.number], self.space.choices)
+            if not self.ours:
+                self._study()
+
+    def interrupted(self) -> None:
+        """Told to end: by an assessor, or because the experiment is stopped.
+
+        Our tuner asks NNI which of the two it was. Under NNI's own tuners nobody can: the last
+        accuracy is recorded as a lower bound, which a full evaluation replaces.
+        """
+        if not self.ours and self.last is not None and self.score is not None:
+            self.tell("stopped", accuracy=self.last, reward=self.score(self.last))
+
+    def _study(self) -> None:
+        """Under NNI's own tuners there is no tuner of ours to write the study's board."""
+        from filelock import FileLock
+
+        from nas.search.board import STUDY, StudyBoard
+
+        assert self.run_dir is not None
+        assert self.journal is not None
+        mark = self.run_dir / STUDY / ".results"
+        with FileLock(str(self.run_dir / f".{STUDY}.lock")):
+            self.journal.refresh()
+            board = StudyBoard(self.run_dir, self.journal, int(mark.read_text()) if mark.is_file() else 0)
+            shown = board.update()
+            board.close()
+            mark.parent.mkdir(exist_ok=True)
+            mark.write_text(str(shown))
+
+
+def _alive(pid: Any) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (OSError, TypeError, ValueError):
+        return False
+    return True
