@@ -1,0 +1,749 @@
+"""The tuner between a small dispatcher of our own and the journal: no manager, no trials."""
+
+import json
+import math
+import subprocess
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nni
+import numpy as np
+import pytest
+
+from nas import NasError, SearchSpace, reward
+from nas.search import board, strategies
+from nas.search.journal import FILE, Journal, Trial
+from nas.search.manager import Job
+from nas.search.runs import POINTER
+from nas.search.settings import BY_NAME, fitted
+from nas.search.strategies import STRATEGIES, AskTell, make
+from nas.search.tuner import StrategyTuner
+
+TARGET = 60_000
+"""The small space's own."""
+
+FEW = {"evolution": {"population_size": 4, "sample_size": 2}, "tpe": {"n_startup_jobs": 5}}
+"""Hyper-parameters with which a short search goes beyond a strategy's random beginning."""
+
+
+class SilentBoard:
+    """Pictures have tests of their own."""
+
+    def __init__(self, *_: object) -> None:
+        self.closed = False
+
+    def update(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class TrialJob:
+    """One of NNI's trial jobs."""
+
+    id: str
+    parameter_id: int
+    parameters: dict[str, Any]
+    status: str = "RUNNING"
+    intermediate: float | None = None
+    value: Any = None
+
+    @property
+    def number(self) -> int:
+        return self.parameters["run"]["number"]
+
+
+class FakeNNI:
+    """NNI's manager and dispatcher, as far as a tuner sees them."""
+
+    def __init__(self, folder: Path, **class_args: Any) -> None:
+        self.folder = folder
+        self.class_args = class_args
+        self.params: dict[str, Any] = {
+            "maxTrialNumber": 12, "trialConcurrency": 2, "trialCommand": "./evaluate",
+            "tuner": {"codeDirectory": str(folder)},
+        }  # fmt: skip
+        self.jobs_: list[TrialJob] = []
+        self.silent = False
+        self.ended_at: list[int] = []
+        self.lowered = threading.Event()
+        self.ids = iter(range(1000))
+        self.live_before: set[str] = set()
+        self.done = 0
+        self.tuner: StrategyTuner
+
+    # The REST interface that the tuner asks
+
+    def of_channel(self, url: str) -> "FakeNNI":
+        assert url == "ws://localhost:8080/tuner"
+        return self
+
+    def _answer(self) -> None:
+        if self.silent:
+            raise ConnectionRefusedError(111, "Connection refused")
+
+    def profile(self) -> dict[str, Any]:
+        self._answer()
+        return {"params": self.params}
+
+    def jobs(self) -> list[Job]:
+        self._answer()
+        return [
+            Job(job.id, job.status, [{"parameter_id": job.parameter_id, "parameters": job.parameters}])
+            for job in self.jobs_
+        ]
+
+    def last_intermediate(self, job: str) -> float | None:
+        self._answer()
+        return next(one.intermediate for one in self.jobs_ if one.id == job)
+
+    def end_at(self, trials: int) -> None:
+        self._answer()
+        self.ended_at.append(trials)
+        self.lowered.set()
+
+    # What the dispatcher does
+
+    def start(self, document: Any) -> "FakeNNI":
+        self.tuner = StrategyTuner(**self.class_args)
+        self.tuner.update_search_space(document)
+        return self
+
+    def resume(self, document: Any) -> None:
+        """The order that NNI resumes in; trials that were live run again, with the same parameters."""
+        self.tuner = StrategyTuner(**self.class_args)
+        self.tuner.load_checkpoint()
+        self.tuner.update_search_space(document)
+        self.live_before = {job.id for job in self.jobs_ if job.status == "RUNNING"}
+        done = [job for job in self.jobs_ if job.value is not None]
+        self.tuner.import_data([{"parameter": job.parameters, "value": job.value} for job in done])
+
+    def generate(self) -> tuple[int, dict[str, Any]]:
+        parameter_id = next(self.ids)
+        return parameter_id, self.tuner.generate_parameters(parameter_id)
+
+    def launch(self) -> TrialJob:
+        parameter_id, parameters = self.generate()
+        job = TrialJob(f"job{len(self.jobs_)}", parameter_id, json.loads(json.dumps(parameters)))
+        self.jobs_.append(job)
+        return job
+
+    def report(self, job: TrialJob, value: Any) -> None:
+        """The trial's final result reaches the tuner."""
+        job.value = value
+        if job.id in self.live_before:
+            self.tuner.import_data([{"parameter": job.parameters, "value": value}])
+        else:
+            self.tuner.receive_trial_result(job.parameter_id, job.parameters, value, trial_job_id=job.id)
+
+    def end(self, job: TrialJob, status: str) -> None:
+        job.status = status
+        if job.id not in self.live_before:
+            self.tuner.trial_end(job.parameter_id, status == "SUCCEEDED")
+
+    @property
+    def flying(self) -> list[TrialJob]:
+        return [job for job in self.jobs_ if job.status == "RUNNING"]
+
+    # What trials do
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "runs" / "exp1"
+
+    def journal(self) -> Journal:
+        journal = Journal(self.run / FILE)
+        journal.refresh()
+        return journal
+
+    def trial(self, job: TrialJob) -> Trial:
+        return self.journal().trials[job.number]
+
+
+@pytest.fixture
+def start(
+    tmp_path: Path, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., FakeNNI]]:
+    """Starts an experiment whose tuner has the given classArgs; `params` change NNI's configuration."""
+    logs = tmp_path / "nni-experiments" / "exp1" / "log"
+    logs.mkdir(parents=True)
+    monkeypatch.setenv("NNI_LOG_DIRECTORY", str(logs))
+    monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:8080/tuner")
+    monkeypatch.setattr(board, "StudyBoard", SilentBoard)
+    talks: list[AskTell] = []
+    monkeypatch.setattr(AskTell, "__init__", _noting(AskTell.__init__, talks))
+
+    def begin(params: dict[str, Any] | None = None, space: Any = None, **class_args: Any) -> FakeNNI:
+        fake = FakeNNI(tmp_path, **class_args)
+        fake.params |= params or {}
+        monkeypatch.setattr("nas.search.tuner.Manager", fake)
+        return fake.start(document if space is None else space)
+
+    yield begin
+    for talk in talks:
+        talk.close()
+
+
+def _noting(function: Callable[..., None], made: list[AskTell]) -> Callable[..., None]:
+    def noted(self: AskTell, *args: Any, **kwargs: Any) -> None:
+        made.append(self)
+        function(self, *args, **kwargs)
+
+    return noted
+
+
+def choices_of(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {label: value for label, value in parameters.items() if label != "run"}
+
+
+def accuracy_of(job: TrialJob) -> float:
+    """A made-up accuracy, the same for the same sample."""
+    return zlib.crc32(json.dumps(choices_of(job.parameters), sort_keys=True).encode()) / 2**32
+
+
+def result_of(job: TrialJob, tiny: SearchSpace) -> dict[str, float]:
+    """What nas.search.trial reports."""
+    arch, accuracy = tiny.decode(choices_of(job.parameters)), accuracy_of(job)
+    worth = reward(accuracy, arch.macs, TARGET)
+    return {"default": worth, "accuracy": accuracy, "macs": arch.macs, "params": arch.params, "seconds": 2.5}
+
+
+def write(fake: FakeNNI, job: TrialJob, state: str, **facts: Any) -> None:
+    """What a trial on this machine does before it reports."""
+    Journal(fake.run / FILE).told(job.number, state, job=job.id, **facts)
+
+
+def write_result(fake: FakeNNI, job: TrialJob, value: dict[str, float]) -> None:
+    facts = dict(value)
+    write(fake, job, "complete", reward=facts.pop("default"), **facts)
+
+
+def search(fake: FakeNNI, tiny: SearchSpace, asks: int, seed: int = 0, stop: int | None = None) -> int:
+    """Two trials in flight, ended in random order and in every way; returns the steps done."""
+    rng = np.random.default_rng(seed)
+    for step in range(10_000):
+        chosen, way = (
+            rng.integers(2),
+            rng.choice(["local", "remote", "failed", "killed"], p=[0.5, 0.2, 0.2, 0.1]),
+        )
+        if step < fake.done:  # of before a resume
+            continue
+        if step == stop:
+            return step
+        fake.done = step + 1
+        flying = fake.flying
+        if len(flying) < 2 and len(fake.jobs_) < asks:
+            fake.launch()
+            continue
+        if not flying:
+            return step
+        job = flying[chosen % len(flying)]
+        value = result_of(job, tiny)
+        if way == "local":
+            write_result(fake, job, value)
+        if way in ("local", "remote"):
+            fake.report(job, value)
+            fake.end(job, "SUCCEEDED")
+        elif way == "failed" or job.id in fake.live_before:  # of the end of these NNI tells the tuner nothing
+            write(fake, job, "failed", reason="diverged")
+            fake.end(job, "FAILED")
+        else:
+            fake.end(job, "USER_CANCELED")
+    raise AssertionError
+
+
+# Proposals
+
+
+def test_a_proposal_carries_what_a_trial_needs_anywhere(start, tiny):
+    fake = start(reward={"form": "hard"}, limits={"macs": "100k"}, seed=3)
+    _, parameters = fake.generate()
+    assert parameters.pop("run") == {
+        "space": "tiny",
+        "sha256": tiny.sha256,
+        "reward": {"form": "hard", "target": TARGET, "w": -0.07},
+        "limits": {"macs": 100_000, "params": None},
+        "seed": 3,
+        "number": 0,
+    }
+    assert tiny.validate(parameters) == parameters
+    assert fake.generate()[1]["run"]["number"] == 1
+
+
+def test_the_target_of_class_args_comes_before_the_documents(start, tiny):
+    assert start(reward={"target": "1M"}).generate()[1]["run"]["reward"]["target"] == 1_000_000
+
+
+def test_without_any_target_it_is_the_spaces_median(start, document, tiny):
+    del document["target"]
+    run = start(space=document).generate()[1]["run"]
+    assert run["reward"]["target"] == SearchSpace.from_data(document).target
+
+
+def test_a_space_may_be_a_catalogue_name(start):
+    fake = start(space="digits")
+    run = fake.generate()[1]["run"]
+    assert (run["space"], run["sha256"]) == ("digits", SearchSpace.load("digits").sha256)
+
+
+def test_the_run_is_described_in_the_journal_and_found_from_nnis_folder(start, tiny, tmp_path):
+    fake = start(strategy={"name": "evolution"}, seed=3)
+    run = fake.journal().run
+    assert {key: run[key] for key in ("experiment", "space", "sha256", "seed", "max_trials", "concurrency")} == {
+        "experiment": "exp1", "space": "tiny", "sha256": tiny.sha256, "seed": 3, "max_trials": 12, "concurrency": 2,
+    }  # fmt: skip
+    assert run["strategy"] == {"name": "evolution"} | fitted(BY_NAME["evolution"](), 12, 2, len(tiny.choices))
+    assert {"b0nas", "nni", "torch", "numpy", "python"} == run["versions"].keys()
+    assert SearchSpace.from_data(run["document"]).sha256 == tiny.sha256
+    assert SearchSpace.from_data(json.loads((fake.run / "space.json").read_text())).sha256 == tiny.sha256
+    assert (tmp_path / "nni-experiments" / "exp1" / POINTER).read_text() == str(fake.run)
+
+
+def test_cost_is_counted_for_the_data_of_the_trials(start, tiny):
+    """digits have 10 classes and 1 channel, and the document 2 classes."""
+    fake = start({"trialCommand": "python -m nas.search.trial --data digits --epochs 1"})
+    job = fake.launch()
+    trial = fake.trial(job)
+    assert fake.journal().run["classes"] == 10
+    assert trial.params == tiny.decode(trial.sample).with_data(10, 1).params
+    assert trial.params == tiny.decode(trial.sample).params + 8 * (16 + 1)  # of the classifier
+
+
+def test_data_that_cannot_be_told_leaves_the_documents_classes(start, caplog):
+    fake = start({"trialCommand": "python -m nas.search.trial --data npz:/nowhere.npz"})
+    assert fake.journal().run["classes"] == 2
+    assert "costs are counted with the document's classes" in caplog.text
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_limits_are_never_violated(start, tiny, name):
+    limit = int(np.median(tiny.costs.of_random(1000, seed=0)[1]))
+    fake = start(strategy={"name": name, **FEW.get(name, {})}, limits={"macs": limit})
+    search(fake, tiny, 20)
+    assert len(fake.jobs_) == 20
+    assert all(tiny.decode(choices_of(job.parameters)).macs <= limit for job in fake.jobs_)
+
+
+def test_limits_that_leave_nothing_are_refused_before_a_run_begins(start, tmp_path):
+    with pytest.raises(NasError, match=r"limits of macs 10 leave none of 20,000 random networks of tiny"):
+        start(limits={"macs": 10})
+    assert not (tmp_path / "runs").exists()
+
+
+# Results
+
+
+@pytest.mark.parametrize("way", ["receive", "journal first", "journal only", "import"])
+def test_a_result_arrives_by_every_way_once(start, tiny, way):
+    fake = start()
+    job = fake.launch()
+    value = result_of(job, tiny)
+    if way.startswith("journal"):
+        write_result(fake, job, value)
+    if way == "import":
+        fake.tuner.import_data([{"parameter": job.parameters, "value": value}])
+    elif way != "journal only":
+        fake.report(job, value)
+    fake.end(job, "SUCCEEDED")
+    fake.launch()
+    trial = fake.trial(job)
+    assert trial.state == "complete"
+    assert (trial.accuracy, trial.reward, trial.seconds) == (value["accuracy"], value["default"], 2.5)
+    assert sum(event["event"] == "told" for event in fake.journal().events) == 1
+
+
+def test_the_end_may_be_heard_before_the_result(start, tiny):
+    fake = start()
+    first, second = fake.launch(), fake.launch()
+    fake.end(first, "SUCCEEDED")
+    assert fake.trial(first).state == "running"
+    fake.report(first, result_of(first, tiny))
+    assert fake.trial(first).accuracy == accuracy_of(first)
+    fake.end(second, "FAILED")
+    assert fake.trial(second).state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (math.nan, "nan"),
+        (math.inf, "inf"),
+        (None, "None"),
+        ("0.9", "'0.9'"),
+        ({"default": math.nan, "accuracy": 0.5}, "nan"),
+        ({"accuracy": 0.5}, "None"),
+    ],
+)
+def test_what_is_no_number_is_a_failure_with_its_reason(start, value, told):
+    fake = start()
+    job = fake.launch()
+    fake.report(job, value)
+    trial = fake.trial(job)
+    assert (trial.state, trial.reason, trial.reward) == ("failed", f"the trial reported {told}", None)
+
+
+def test_a_killed_trial_is_a_failure_with_nnis_word(start):
+    fake = start()
+    job = fake.launch()
+    job.intermediate = 0.4  # of a search without an assessor it is no result
+    fake.end(job, "USER_CANCELED")
+    trial = fake.trial(job)
+    assert trial.state == "failed"
+    assert trial.reason == "the trial's process ended without a result (NNI: USER_CANCELED); see its stderr"
+    assert trial.job == job.id
+
+
+def test_a_failure_that_the_trial_recorded_keeps_its_reason(start):
+    fake = start()
+    job = fake.launch()
+    write(fake, job, "failed", reason="diverged: the loss is nan")
+    fake.end(job, "FAILED")
+    assert fake.trial(job).reason == "diverged: the loss is nan"
+
+
+@pytest.mark.parametrize("status", ["EARLY_STOPPED", "USER_CANCELED"])
+def test_an_assessors_stop_counts_with_the_last_accuracy(start, status):
+    fake = start({"assessor": {"name": "Medianstop"}})
+    job = fake.launch()
+    job.intermediate = 0.6
+    fake.end(job, status)
+    trial = fake.trial(job)
+    assert (trial.state, trial.accuracy, trial.job) == ("stopped", 0.6, job.id)
+    assert trial.macs is not None
+    assert trial.reward == pytest.approx(0.6 * (trial.macs / TARGET) ** -0.07)
+
+
+def test_a_stop_before_the_first_accuracy_is_a_failure(start):
+    fake = start({"assessor": {"name": "Medianstop"}})
+    job = fake.launch()
+    fake.end(job, "EARLY_STOPPED")
+    assert fake.trial(job).state == "failed"
+
+
+def test_a_bare_accuracy_is_an_early_stop_and_a_full_result_replaces_it(start, tiny):
+    """NNI may hand on the last intermediate result as the final one."""
+    fake = start()
+    job = fake.launch()
+    fake.report(job, 0.5)
+    assert (fake.trial(job).state, fake.trial(job).accuracy) == ("stopped", 0.5)
+    fake.report(job, result_of(job, tiny))
+    assert (fake.trial(job).state, fake.trial(job).accuracy) == ("complete", accuracy_of(job))
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, None, "text", {"run": 5}, {"run": {"number": 99}}, {"stage1.op": "conv", "run": {}}]
+)
+def test_a_result_without_a_proposal_is_passed_over(start, parameters, caplog):
+    fake = start()
+    fake.launch()
+    fake.tuner.import_data([{"parameter": parameters, "value": {"default": 0.5, "accuracy": 0.5}}])
+    assert "without a proposal" in caplog.text
+    assert fake.journal().ended() == []
+
+
+def test_everything_that_happens_reaches_the_strategy_rightly(start, tiny, caplog):
+    """The proposals are those of a conversation with the strategy itself, told what each was worth."""
+    options = {"population_size": 4, "sample_size": 2, "mutation_prob": 0.3}
+    fake = start({"assessor": {"name": "Medianstop"}}, strategy={"name": "evolution", **options}, seed=5)
+    talk = AskTell(
+        tiny.choices,
+        make("evolution", options, seed=5),
+        seed=5,
+        key=lambda sample: tiny.decode(sample).key,
+    )
+    for index in range(28):
+        job = fake.launch()
+        assert choices_of(job.parameters) == talk.ask()
+        arch, accuracy, value = (
+            tiny.decode(choices_of(job.parameters)),
+            accuracy_of(job),
+            result_of(job, tiny),
+        )
+        worth: float | None = reward(accuracy, arch.macs, TARGET)
+        if index % 7 == 0:
+            fake.report(job, value)
+            fake.end(job, "SUCCEEDED")
+        elif index % 7 == 1:
+            write_result(fake, job, value)
+            fake.end(job, "SUCCEEDED")
+        elif index % 7 == 2:
+            fake.tuner.import_data([{"parameter": job.parameters, "value": value}])
+        elif index % 7 == 3:
+            job.intermediate = accuracy
+            fake.end(job, "EARLY_STOPPED")
+        else:
+            worth = None
+            if index % 7 == 4:
+                fake.report(job, math.nan)
+            elif index % 7 == 5:
+                write(fake, job, "failed", reason="why")
+            fake.end(job, "FAILED")
+        talk.tell(choices_of(job.parameters), worth)
+    talk.close()
+
+
+def test_threads_that_report_at_once_lose_nothing(start, tiny):
+    """NNI tells of results on one thread and of ends on another."""
+    fake = start(strategy={"name": "random"})
+    jobs = [fake.launch() for _ in range(30)]
+    errors: list[BaseException] = []
+
+    def tell(action: Callable[[TrialJob], None]) -> None:
+        try:
+            for job in jobs:
+                action(job)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=tell, args=[lambda job: fake.report(job, result_of(job, tiny))]),
+        threading.Thread(target=tell, args=[lambda job: fake.end(job, "SUCCEEDED")]),
+        threading.Thread(target=tell, args=[lambda _: fake.generate()]),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    journal = fake.journal()
+    assert [trial.number for trial in journal.ended()] == list(range(30))
+    assert sorted(journal.trials) == list(range(60))
+    assert len({trial.key for trial in journal.trials.values()}) == 60
+
+
+# The end of a space
+
+
+@pytest.fixture
+def six(document: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A space of 8 samples and 6 networks: a skip from 8 to 16 channels is none."""
+    monkeypatch.setattr(strategies, "DRAWS", 500)
+    stage = {"op": "conv", "kernel": [3, 5], "skip": ["none", "identity"], "channels": [8, 16]}
+    return document | {"stages": [stage]}
+
+
+def test_an_exhausted_space_ends_the_experiment(start, six):
+    fake = start(space=six)
+    for _ in range(6):
+        fake.launch()
+    with pytest.raises(nni.NoMoreTrialError):
+        fake.generate()
+    assert fake.lowered.wait(10)
+    assert fake.ended_at == [6]
+    assert len(fake.journal().trials) == 6
+
+
+def test_an_exhausted_space_ends_even_where_the_manager_does_not_answer(start, six):
+    fake = start(space=six)
+    for _ in range(6):
+        fake.launch()
+    fake.silent = True
+    for _ in range(2):
+        with pytest.raises(nni.NoMoreTrialError):
+            fake.generate()
+
+
+# Resume
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_resumed_at_any_point_it_goes_on_as_if_undisturbed(start, tiny, document, name, tmp_path):
+    asks = 16
+    args = {"strategy": {"name": name, **FEW.get(name, {})}, "seed": 4}
+    undisturbed = start(**args)
+    steps = search(undisturbed, tiny, asks)
+    wanted = [choices_of(job.parameters) for job in undisturbed.jobs_]
+    assert len({tiny.decode(sample).key for sample in wanted}) == asks
+
+    for number, cut in enumerate(range(1, steps, steps // 5)):
+        (tmp_path / "runs").rename(tmp_path / f"runs{number}")
+        fake = start(**args)
+        search(fake, tiny, asks, stop=cut)
+        fake.resume(document)
+        search(fake, tiny, asks)
+        assert [choices_of(job.parameters) for job in fake.jobs_] == wanted
+        assert [job.number for job in fake.jobs_] == list(range(asks))
+        assert fake.journal().run["seed"] == 4
+
+
+def test_a_resume_may_be_resumed(start, tiny, document):
+    args = {"strategy": {"name": "evolution", **FEW["evolution"]}}
+    fake = start(**args)
+    for cut in (3, 9, 10, 20, 33):
+        search(fake, tiny, 16, stop=cut)
+        fake.resume(document)
+    search(fake, tiny, 16)
+    journal = fake.journal()
+    assert len({trial.key for trial in journal.trials.values()}) == 16
+    assert [job.number for job in fake.jobs_] == list(range(16))
+
+
+def test_a_proposal_that_nni_never_received_is_handed_out_again(start, tiny, document):
+    fake = start()
+    first = fake.launch()
+    _, lost = fake.generate()
+    _, also_lost = fake.generate()
+    fake.resume(document)
+    assert [fake.generate()[1], fake.generate()[1]] == [lost, also_lost]
+    fresh = fake.generate()[1]
+    assert fresh["run"]["number"] == 3
+    assert choices_of(fresh) not in [choices_of(p) for p in (first.parameters, lost, also_lost)]
+
+
+def test_a_proposal_that_nni_knows_is_not_handed_out_again(start, tiny, document):
+    fake = start()
+    live, ended = fake.launch(), fake.launch()
+    fake.report(ended, result_of(ended, tiny))
+    fake.end(ended, "SUCCEEDED")
+    fake.resume(document)
+    assert fake.generate()[1]["run"]["number"] == 2
+    fake.report(live, result_of(live, tiny))  # it ran again, and its result comes as imported data
+    assert fake.trial(live).state == "complete"
+
+
+def test_while_the_manager_does_not_answer_nothing_is_handed_out_twice(start, tiny, document):
+    fake = start()
+    fake.launch()
+    _, lost = fake.generate()
+    fake.resume(document)
+    fake.silent = True
+    assert fake.generate()[1]["run"]["number"] == 2
+    fake.silent = False
+    assert fake.generate()[1] == lost
+
+
+def test_results_of_the_interruption_are_learnt(start, tiny, document):
+    """A trial may have ended, and written its result, while there was no tuner."""
+    fake = start()
+    job = fake.launch()
+    write_result(fake, job, result_of(job, tiny))
+    fake.resume(document)
+    assert fake.trial(job).state == "complete"
+    assert fake.generate()[1]["run"]["number"] == 1
+
+
+def test_the_proposal_beyond_the_last_trial_harms_nothing(start, tiny):
+    """NNI asks for one sample more than maxTrialNumber, and never runs it."""
+    fake = start()
+    search(fake, tiny, 12)
+    fake.generate()
+    fake.tuner._on_exit()
+    journal = fake.journal()
+    assert len(journal.trials) == 13
+    assert [trial.number for trial in journal.ended()] == list(range(12))
+
+
+def test_a_space_that_changed_is_refused(start, document):
+    fake = start()
+    fake.launch()
+    document["stages"][0]["kernel"] = [3, 5, 7]
+    with pytest.raises(
+        NasError,
+        match=r"runs/exp1: its space tiny was changed since the run began \(sha256 \w{12}, now \w{12}\); "
+        r"restore it, or start another search$",
+    ):
+        fake.resume(document)
+
+
+def test_a_journal_with_other_proposals_is_not_repeated(start, tiny, document, caplog):
+    """Such as after an update of NNI: what is recorded stays, and nothing of it is proposed again."""
+    fake = start(strategy={"name": "random"})
+    search(fake, tiny, 10)
+    first, *rest = (fake.run / FILE).read_text().splitlines()
+    (fake.run / FILE).write_text("\n".join([json.dumps(json.loads(first) | {"seed": 1}), *rest, ""]))
+    fake.resume(document)
+    assert "proposes otherwise than recorded" in caplog.text
+    for _ in range(30):
+        fake.launch()
+    journal = fake.journal()
+    assert len({trial.key for trial in journal.trials.values()}) == len(journal.trials) == 40
+
+
+def test_a_running_search_keeps_its_space(start, document):
+    fake = start()
+    with pytest.raises(NasError, match=r"the search space of a running search cannot change"):
+        fake.tuner.update_search_space(document)
+
+
+# Beginning
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ({"sed": 1}, r"^classArgs: unknown key 'sed' \(did you mean 'seed'\?\)"),
+        ({"strategy": {"name": "annealing"}}, r"^classArgs: strategy\.name is 'annealing'"),
+        ({"reward": {"target": 0}}, r"^classArgs: reward\.target is 0"),
+        (
+            {"strategy": {"name": "evolution", "population_size": 2}},
+            r"^classArgs: strategy\.population_size is 2; it must be over trialConcurrency \(2\)",
+        ),
+    ],
+)
+def test_bad_class_args_are_told_once_nni_listens(start, args, sentence):
+    """Of what a constructor raises, NNI says that the tuner did not connect."""
+    StrategyTuner(**args)
+    with pytest.raises(NasError, match=sentence):
+        start(**args)
+
+
+def test_a_bad_space_is_one_sentence(start, document):
+    document["stages"][0]["kernal"] = 3
+    with pytest.raises(
+        NasError, match=r"^search space: unknown key 'kernal' in stage1 \(did you mean 'kernel'\?\)"
+    ):
+        start(space=document)
+
+
+def test_a_manager_that_does_not_answer_at_first_leaves_the_defaults(start, document, tmp_path, monkeypatch):
+    fake = start()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "code")])  # where NNI puts codeDirectory
+    fake.silent = True
+    fake.resume(document)
+    assert fake.generate()[1]["run"]["number"] == 0
+    assert (tmp_path / "code" / "runs" / "exp1" / FILE).is_file()
+
+
+def test_without_nni_it_runs_in_the_working_directory(in_folder, document, monkeypatch):
+    monkeypatch.setattr(board, "StudyBoard", SilentBoard)
+    tuner = StrategyTuner(strategy="random")
+    tuner.update_search_space(document)
+    assert tuner.generate_parameters(0)["run"]["number"] == 0
+    assert (in_folder / "runs" / "local" / FILE).is_file()
+    tuner._on_exit()
+    tuner._talk.close()
+
+
+def test_results_are_drawn(start, tiny, monkeypatch):
+    """The board is asked to draw at the start and after every result, and closed in the end."""
+    drawn = []
+    monkeypatch.setattr(SilentBoard, "update", lambda self: drawn.append(self) or 0)
+    fake = start()
+    for _ in range(3):
+        job = fake.launch()
+        fake.report(job, result_of(job, tiny))
+    assert len(drawn) == 4
+    fake.tuner._on_exit()
+    assert drawn[0].closed
+
+
+LIGHT = """
+import sys
+import nas.search.tuner
+nas.search.tuner.StrategyTuner(strategy={"name": "evolution"}, reward={"form": "hard"}, seed=1)
+heavy = ("torch", "nni.nas", "matplotlib", "tensorboard", "sklearn", "nas.network", "nas.data")
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+def test_nothing_heavy_is_imported_before_the_tuner_connects():
+    """NNI gives it ten seconds from its start."""
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
