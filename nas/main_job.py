@@ -10,7 +10,8 @@ from nas.report import baseline_report, family_report
 from nas.scaling import family
 from nas.search import runs
 from nas.search.config import SearchConfig
-from nas.search.foreground import Search
+from nas.search.experiment import Experiment
+from nas.search.foreground import follow
 from nas.search.journal import Journal
 from nas.search.winner import data_of, freeze, train_in_full
 from nas.tables import short
@@ -22,21 +23,23 @@ def run_search(
 ) -> None:  # fmt: skip
     """`nas search`, from search.yml to a verified baseline."""
     config = SearchConfig.read(path)
-    search = Search(config, console, port, trials)
-    _opening(console, config, search)
+    experiment = Experiment(config, console.print, port, trials)
+    _opening(console, config, experiment.trials)
     if resume is None:
-        experiment = search.start()
-        console.print(f"NNI experiment [bold]{experiment}[/bold], web page http://localhost:{search.port}")
+        experiment.start()
+        runs_on = True
+        console.print(
+            f"NNI experiment [bold]{experiment.id}[/bold], web page http://localhost:{experiment.port}"
+        )
     else:
-        experiment = runs.find_run(resume).name
-        search.resume(experiment)
-    run = search.run(experiment)
+        runs_on = experiment.resume(runs.find_run(resume, config.code).name)
+    run = experiment.run
     console.print(f"TensorBoard: tensorboard --logdir {_shown(run.parent)}")
-    if search.port < 0:
+    if runs_on:
+        journal = follow(experiment, console)
+    else:
         journal = runs.open_journal(run)
         console.print("every trial of the search is in the journal")
-    else:
-        journal = search.follow(experiment)
     _closing(console, journal)
     baseline, document = freeze(journal, name=name, force=resume is not None)
     if full_epochs is not None:
@@ -50,14 +53,14 @@ def run_search(
     console.print(f"TensorBoard  tensorboard --logdir {_shown(run.parent)}")
 
 
-def _opening(console: Console, config: SearchConfig, search: Search) -> None:
+def _opening(console: Console, config: SearchConfig, trials: int) -> None:
     space, tuner = config.space, config.tuner
     if space is None or tuner is None:
-        console.print(f"{search.trials} trials, proposed by NNI's {config.data['tuner']['name']}")
+        console.print(f"{trials} trials, proposed by NNI's {config.data['tuner']['name']}")
         return
     target = tuner.reward.target or space.target
     console.print(
-        f"space {space.name}: {space.size:.3g} architectures; {search.trials} trials by {tuner.strategy.name}, "
+        f"space {space.name}: {space.size:.3g} architectures; {trials} trials by {tuner.strategy.name}, "
         f"{config.data.get('trialConcurrency', 1)} at a time, seed {tuner.seed}"
     )
     alpha, beta = tuner.reward.exponents

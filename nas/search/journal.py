@@ -138,11 +138,6 @@ class Journal:
         scored = [trial for trial in self.trials.values() if trial.scored]
         return max(scored, key=lambda t: (t.reward, -t.number), default=None)
 
-    def by_key(self, key: str) -> Trial | None:
-        """The trial that evaluated, or is evaluating, the network of this canonical key."""
-        same = [t for t in self.trials.values() if t.key == key and t.state != "duplicate"]
-        return next((t for t in same if t.scored), same[0] if same else None)
-
     def ended(self) -> list[Trial]:
         """Trials with a result of whatever kind, in order of number."""
         return [t for t in sorted(self.trials.values(), key=lambda t: t.number) if t.state != "running"]

@@ -81,8 +81,8 @@ class Manager:
         value = json.loads(value) if isinstance(value, str) else value
         return float(value["default"] if isinstance(value, dict) else value)
 
-    def end_at(self, trials: int) -> None:
-        """Lowers the number of trials, so that an exhausted search ends as DONE."""
+    def set_trials(self, trials: int) -> None:
+        """Changes maxTrialNumber: higher goes on; reached already, the experiment is DONE."""
         profile = self.profile()
         profile["params"]["maxTrialNumber"] = trials
         self.put("/experiment?update_type=MAX_TRIAL_NUM", profile)

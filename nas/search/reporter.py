@@ -67,33 +67,34 @@ class Reporter:
             trial={"reward": reward, "limits": task.limits.model_dump(), "seed": task.seed},
         )  # fmt: skip
         again = [t.number for t in self.journal.trials.values() if t.job == job]
-        twin = self._twin(arch.key, job)
         self.number = again[0] if again else self.journal.asked(
             task.sample, arch.key, macs=arch.macs, params=arch.params, job=job, pid=os.getpid()
         )  # fmt: skip
-        return twin
+        return self._twin(arch.key)
 
-    def _twin(self, key: str, job: str) -> Trial | None:
-        """A trial that evaluated this network before; one that still does is waited for."""
+    def _twin(self, key: str) -> Trial | None:
+        """A trial that evaluated this network; an earlier one that still does is waited for."""
         assert self.journal is not None
+        assert self.number is not None
         while True:
             self.journal.refresh()
-            twin = self.journal.by_key(key)
-            if twin is None or twin.job == job or twin.state not in ("running", "complete"):
-                return None
-            if twin.state == "complete":
-                return twin
-            pid = next(
-                (
-                    e.get("pid")
-                    for e in self.journal.events
-                    if e["event"] == "asked" and e["number"] == twin.number
-                ),
-                None,
-            )
-            if not _alive(pid):
+            same = [t for t in self.journal.trials.values() if t.key == key and t.number != self.number]
+            scored = [t for t in same if t.scored]
+            if scored:
+                return scored[0]
+            if not any(t.state == "running" and t.number < self.number and self._alive(t) for t in same):
                 return None
             time.sleep(1)
+
+    def _alive(self, trial: Trial) -> bool:
+        """Whether the process that evaluates a trial is there; one that was killed says nothing."""
+        assert self.journal is not None
+        asked = [e for e in self.journal.events if e["event"] == "asked" and e["number"] == trial.number]
+        try:
+            os.kill(int(asked[-1]["pid"]), 0)
+        except (OSError, TypeError, ValueError, LookupError):
+            return False
+        return True
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         """One epoch's metrics: to NNI for its assessors, and to TensorBoard."""
@@ -143,11 +144,3 @@ class Reporter:
             board.close()
             mark.parent.mkdir(exist_ok=True)
             mark.write_text(str(shown))
-
-
-def _alive(pid: Any) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (OSError, TypeError, ValueError):
-        return False
-    return True

@@ -36,22 +36,22 @@ def pointer(experiment: str) -> Path:
     return Path(home) / experiment / POINTER
 
 
-def find_run(name: str) -> Path:
-    """The run directory of an NNI experiment id, or of a path.
+def find_run(name: str, code: Path = Path()) -> Path:
+    """The run directory of an NNI experiment id, or of a path; `code` is the folder of its `runs`.
 
     Raises:
         NasError: where there is none, with the runs of this folder.
     """
     if not name or name in (".", ".."):
         raise NasError(f"run {name!r} is no experiment id; give an id or a run's directory")
-    candidates = [Path(name), Path("runs") / name]
+    candidates = [Path(name), code / "runs" / name]
     if "/" not in name:
         with contextlib.suppress(OSError):
             candidates.append(Path(pointer(name).read_text().strip()))
     for path in candidates:
         if (path / FILE).is_file():
             return path
-    here = sorted(path.parent.name for path in Path("runs").glob(f"*/{FILE}"))
+    here = sorted(path.parent.name for path in (code / "runs").glob(f"*/{FILE}"))
     raise NasError(
         f"there is no run {name!r} (no {FILE} in it); runs here: {listed(here) or 'none'}; "
         "give an NNI experiment id or the path of a run's directory"

@@ -11,6 +11,7 @@ guards everything. Trials on this machine write their results into the journal t
 NNI passes on is written only where they could not (other machines, killed processes).
 """
 
+import json
 import logging
 import math
 import os
@@ -215,6 +216,7 @@ class StrategyTuner(Tuner):
         logs = os.environ.get("NNI_LOG_DIRECTORY")
         if logs:
             (Path(logs).parent / POINTER).write_text(str(self._run_dir.resolve()))
+        (self._run_dir / "config.json").write_text(json.dumps(profile, indent=1))
         (self._run_dir / "space.json").write_text(
             document.document.model_dump_json(indent=1, exclude_defaults=True)
         )
@@ -337,7 +339,7 @@ class StrategyTuner(Tuner):
     def _lower(self, trials: int) -> None:
         try:
             assert self._manager is not None
-            self._manager.end_at(trials)
+            self._manager.set_trials(trials)
         except (OSError, ValueError, KeyError) as error:
             log.warning("NNI's manager did not lower the number of trials (%s)", error)
 

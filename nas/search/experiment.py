@@ -1,0 +1,235 @@
+"""NNI's side of a search: starts, resumes and ends an experiment through nnictl.
+
+NNI gives its own tuner ten seconds to connect, whatever else the machine is doing, and three to its
+own manager; a start that loses one of these races is tried again.
+"""
+
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from nas.errors import NasError
+from nas.search import runs
+from nas.search.config import SearchConfig
+from nas.search.journal import FILE
+from nas.search.manager import Manager
+
+FIRST_PORT = 8080
+ATTEMPTS = 3
+
+
+class StartFailed(Exception):
+    """NNI's start-up race was lost; another attempt may win it."""
+
+
+class Experiment:
+    """The NNI experiment of a search.yml.
+
+    Args:
+        config: the checked search.yml.
+        say: prints one line for the user.
+        port: NNI's port; the first free one from 8080 by default.
+        trials: maxTrialNumber instead of search.yml's.
+
+    Attributes:
+        id: NNI's experiment id, once started or resumed.
+    """
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        say: Callable[[str], None],
+        port: int | None = None,
+        trials: int | None = None,
+    ) -> None:
+        self.config = config
+        self.trials = trials or config.trials
+        self.port = free_port() if port is None else checked_port(port)
+        self.id = ""
+        self._say = say
+        self._any_port = port is None
+
+    @property
+    def run(self) -> Path:
+        """The run directory."""
+        return self.config.code / "runs" / self.id
+
+    @property
+    def manager(self) -> Manager:
+        return Manager(self.port)
+
+    def start(self) -> None:
+        """Creates the experiment and waits until its tuner has begun.
+
+        Raises:
+            NasError: where NNI does not start it.
+        """
+        self._try(self._create, "start")
+
+    def resume(self, experiment: str) -> bool:
+        """Makes an interrupted experiment run again; False where it has all its trials.
+
+        Raises:
+            NasError: where there is no such run, or NNI does not resume it.
+        """
+        self.id = experiment
+        journal = runs.open_journal(self.run)
+        known = runs.registered(experiment)
+        if known and _serves(int(known["port"]), experiment):
+            self.port = int(known["port"])
+            self._say(f"experiment {experiment} still runs; following it")
+            return True
+        ended = runs.end_orphans(experiment)
+        if ended:
+            self._say(f"ended {ended} process{'es' if ended > 1 else ''} left over by the interruption")
+        done = len([trial for trial in journal.ended() if trial.state != "rejected"])
+        if done >= self.trials:
+            return False
+        self._say(f"{done} of {self.trials} trials are in the journal; resuming")
+        self._try(self._resume, "resume")
+        if self.trials != journal.run.get("max_trials"):
+            self.manager.set_trials(self.trials)
+        return True
+
+    def end(self) -> None:
+        """Ends NNI's manager, and whatever outlives it."""
+        self._nnictl("stop", self.id)
+        for _ in range(50):
+            if not runs.processes_of(self.id):
+                return
+            time.sleep(0.2)
+        runs.end_orphans(self.id)
+
+    def mistake_in(self, errors: list[str]) -> str | None:
+        """Our own sentence among NNI's errors, which are tracebacks."""
+        found = re.search(r"nas\.errors\.NasError: (.+)", "\n".join(errors))
+        return found.group(1).strip() if found else None
+
+    def _try(self, attempt: Callable[[], None], what: str) -> None:
+        for number in range(1, ATTEMPTS + 1):
+            try:
+                attempt()
+                return
+            except StartFailed as error:
+                if self.id:
+                    self.end()
+                if number == ATTEMPTS:
+                    raise NasError(f"NNI did not {what} after {ATTEMPTS} attempts: {error}") from None
+                self._say(f"NNI did not {what} ({error}); attempt {number + 1} of {ATTEMPTS}")
+                if self._any_port:
+                    self.port = free_port()
+
+    def _create(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "search.yml"
+            path.write_text(yaml.safe_dump(self.config.prepared(self.trials), sort_keys=False))
+            done = self._nnictl("create", "--config", str(path), "--port", str(self.port))
+        found = re.search(r"Experiment ID:\s*(?:\x1b\[[0-9;]*m)?(\w+)", done.stdout + done.stderr)
+        self.id = found.group(1) if found else ""
+        if done.returncode != 0 or found is None:
+            raise StartFailed(last_line(done.stderr + done.stdout))
+        self._until(lambda status: (self.run / FILE).exists() or self._needs_no_tuner(status))
+
+    def _needs_no_tuner(self, status: str) -> bool:
+        return self.config.tuner is None and status in ("RUNNING", "DONE", "NO_MORE_TRIAL")
+
+    def _resume(self) -> None:
+        done = self._nnictl("resume", self.id, "--port", str(self.port))
+        if done.returncode != 0:
+            raise StartFailed(last_line(done.stderr + done.stdout))
+        connected: list[bool] = []
+
+        def steady(status: str) -> bool:
+            """RUNNING is said before the tuner has connected: wait out NNI's ten seconds."""
+            connected.append(status in ("RUNNING", "DONE", "NO_MORE_TRIAL"))
+            return sum(connected) >= 48 or status == "DONE" or self._has_jobs()
+
+        self._until(steady)
+
+    def _has_jobs(self) -> bool:
+        return any(job.status == "RUNNING" for job in self.manager.jobs())
+
+    def _until(self, ready: Callable[[str], bool]) -> None:
+        """Waits up to a minute for `ready` of NNI's status."""
+        for _ in range(240):
+            try:
+                status, errors = self.manager.status()
+                if status == "ERROR":
+                    mistake = self.mistake_in(errors)
+                    if mistake:
+                        self.end()
+                        raise NasError(mistake)
+                    raise StartFailed(last_line("\n".join(errors)) or "NNI's status is ERROR")
+                if ready(status):
+                    return
+            except (OSError, KeyError) as error:
+                raise StartFailed(f"NNI's manager ended: {error}") from None
+            time.sleep(0.25)
+        raise StartFailed("the tuner did not begin within a minute")
+
+    def _nnictl(self, *words: str) -> subprocess.CompletedProcess[str]:
+        beside = Path(sys.executable).with_name("nnictl")
+        command = [str(beside)] if beside.exists() else [sys.executable, "-m", "nni.tools.nnictl"]
+        return subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+
+
+def _serves(port: int, experiment: str) -> bool:
+    """Whether a manager on `port` runs this experiment."""
+    try:
+        return Manager(port).profile()["id"] == experiment
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _idle(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """The first port from 8080 that is free together with the next one, as NNI wants it.
+
+    Raises:
+        NasError: where a hundred pairs are taken.
+    """
+    last = FIRST_PORT + 200
+    for port in range(FIRST_PORT, last, 2):
+        if _idle(port) and _idle(port + 1):
+            return port
+    raise NasError(f"no port from {FIRST_PORT} to {last} is free; name one with --port")
+
+
+def checked_port(port: int) -> int:
+    """`port`, where it and the next one are free.
+
+    Raises:
+        NasError: where it is out of range or in use.
+    """
+    if not 1024 <= port <= 65534:
+        raise NasError(f"--port is {port}; give a port from 1024 to 65534")
+    for wanted in (port, port + 1):
+        if not _idle(wanted):
+            raise NasError(
+                f"port {wanted} is in use (NNI wants --port and the next one); "
+                f"give another --port, such as {free_port()}"
+            )
+    return port
+
+
+def last_line(text: str) -> str:
+    """The last line of a program's output that says something, without colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
