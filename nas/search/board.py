@@ -8,8 +8,10 @@ trial has its training curves and its line of the HParams page. It is written fr
 written anew when a search is resumed; a full disk costs pictures, never the search.
 """
 
+import contextlib
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,15 @@ log = logging.getLogger(__name__)
 STUDY, TRIALS = "study", "trials"
 PICTURES = 40
 """Pictures drawn over a search of known length: one a result in a short one."""
+
+
+@contextlib.contextmanager
+def _or_without() -> Iterator[None]:
+    """What goes wrong with the files inside is logged, and no more."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("TensorBoard's files were not written (%s)", error)
 
 
 def _writer(path: Path) -> Any:
@@ -56,15 +67,14 @@ class StudyBoard:
 
     def update(self) -> int:
         """Shows every result since the last call; returns how many are shown in all."""
-        try:
+        with _or_without():
             self._update()
-        except OSError as error:
-            log.warning("TensorBoard's files were not written (%s)", error)
         return self._written
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        with _or_without():
+            if self._writer is not None:
+                self._writer.close()
 
     def _update(self) -> None:
         told = [event for event in self._journal.events if event["event"] == "told"]
@@ -75,7 +85,8 @@ class StudyBoard:
         if self._written == 0:
             self._writer.add_text("run", _settings(self._journal.run), 0)
         for step, event in enumerate(told[self._written :], self._written + 1):
-            best = max((e["reward"] for e in told[:step] if e["state"] == "complete"), default=None)
+            worth = [e.get("reward") for e in told[:step] if e["state"] == "complete"]
+            best = max((reward for reward in worth if reward is not None), default=None)
             scalars = {
                 "search/best reward": best,
                 "search/reward": event.get("reward"),
@@ -98,7 +109,8 @@ class StudyBoard:
         reward = RewardSettings(**self._journal.run["trial"]["reward"])
         target = reward.target or space.target
         self._writer.add_figure("search/pareto", pareto_figure(trials, target, reward), step)
-        self._writer.add_figure("search/choices", choices_figure(trials, space.choices), step)
+        if space.choices:
+            self._writer.add_figure("search/choices", choices_figure(trials, space.choices), step)
         best = self._journal.best()
         if best is not None:
             title = f"trial {best.number}: reward {best.reward:.4f}, accuracy {best.accuracy:.4f}\n\n"
@@ -109,13 +121,16 @@ class TrialBoard:
     """Writes one trial's run: curves by epoch, and its line of the HParams page at the end."""
 
     def __init__(self, path: Path) -> None:
-        self._writer = _writer(path)
+        self._path = path
+        self._writer: Any = None
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        for name, value in metrics.items():
-            if name != "seconds":
-                self._writer.add_scalar(f"train/{name}", value, epoch)
-        self._writer.flush()
+        with _or_without():
+            self._writer = self._writer or _writer(self._path)
+            for name, value in metrics.items():
+                if name != "seconds":
+                    self._writer.add_scalar(f"train/{name}", value, epoch)
+            self._writer.flush()
 
     def end(self, trial: Trial, choices: dict[str, tuple[Any, ...]]) -> None:
         """The choices against reward, accuracy, macs, params and seconds."""
@@ -127,11 +142,13 @@ class TrialBoard:
             if (value := getattr(trial, name)) is not None
         }
         values = {label: trial.sample[label] for label in choices} | {"state": trial.state}
-        for summary in hparams(values, metrics):
-            self._writer.file_writer.add_summary(summary)
-        for name, value in metrics.items():
-            self._writer.add_scalar(name, value, trial.number)
-        self._writer.close()
+        with _or_without():
+            self._writer = self._writer or _writer(self._path)
+            for summary in hparams(values, metrics):
+                self._writer.file_writer.add_summary(summary)
+            for name, value in metrics.items():
+                self._writer.add_scalar(name, value, trial.number)
+            self._writer.close()
 
 
 def space_of(journal: Journal) -> SearchSpace:

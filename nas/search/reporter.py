@@ -78,7 +78,7 @@ class Reporter:
         assert self.number is not None
         while True:
             self.journal.refresh()
-            same = [t for t in self.journal.trials.values() if t.key == key and t.number != self.number]
+            same = [t for t in self.journal.trials.values() if t.key == key]
             scored = [t for t in same if t.scored]
             if scored:
                 return scored[0]

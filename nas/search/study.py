@@ -1,0 +1,200 @@
+"""A study: what is searched, the journal it is written in, and the strategy that learns from it.
+
+It knows nothing of NNI's processes: the tuner asks it for proposals and hands it results. Replaying
+the journal's events in their order gives a fresh strategy the state of the one that was lost.
+"""
+
+import json
+import logging
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from nas.errors import NasError
+from nas.search.journal import FILE, Journal
+from nas.search.runs import POINTER
+from nas.search.settings import TunerSettings, fitted
+from nas.space import SearchSpace
+
+log = logging.getLogger(__name__)
+
+
+class Study:
+    """One search, begun or resumed in its run directory.
+
+    Args:
+        run_dir: where it is written.
+        settings: classArgs.
+        document: the space as its document says.
+        space: the same, fitted to the data's classes and channels.
+        profile: NNI's configuration of the experiment, as far as it is known.
+
+    Raises:
+        NasError: where the run directory holds another search, or nothing can be searched.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        settings: TunerSettings,
+        document: SearchSpace,
+        space: SearchSpace,
+        profile: dict[str, Any],
+    ) -> None:
+        from nas.search.board import StudyBoard
+
+        self.run_dir = run_dir
+        self.settings = settings
+        self.space = space
+        self.journal = Journal(run_dir / FILE)
+        self.journal.refresh()
+        self.resumed = bool(self.journal.trials)
+        self._told = 0
+        self._board: Any = None
+        self._begin(document, profile)
+        self._talk = self._conversation()
+        self._replay()
+        self._board = StudyBoard(run_dir, self.journal)
+        self._board.update()
+
+    def _begin(self, document: Any, profile: dict[str, Any]) -> None:
+        """Writes what is searched, or checks that a resumed run is the same search."""
+        import nni
+        import numpy
+        import torch
+
+        import nas
+
+        settings = self.settings
+        target = settings.reward.target or document.target
+        strategy = fitted(
+            settings.strategy,
+            budget=int(profile.get("maxTrialNumber") or 100),
+            concurrency=int(profile.get("trialConcurrency") or 1),
+            choices=len(document.choices),
+        )
+        settings.limits.check(self.space)
+        reward = settings.reward.model_dump(mode="json") | {"target": target}
+        self.journal.start(
+            experiment=self.run_dir.name,
+            space=document.name,
+            sha256=document.sha256,
+            document=document.document.model_dump(mode="json", exclude_defaults=True),
+            strategy={"name": settings.strategy.name, **strategy},
+            concurrency=int(profile.get("trialConcurrency") or 1),
+            max_trials=profile.get("maxTrialNumber"),
+            command=profile.get("trialCommand"),
+            nni=os.environ.get("NNI_LOG_DIRECTORY"),
+            classes=self.space.document.head.classes,
+            in_chans=self.space.document.stem.in_chans,
+            seed=settings.seed,
+            trial={
+                "space": document.name,
+                "sha256": document.sha256,
+                "reward": reward,
+                "limits": settings.limits.model_dump(),
+                "seed": settings.seed,
+            },
+            versions={
+                "b0nas": nas.__version__,
+                "nni": nni.__version__,
+                "torch": torch.__version__,
+                "numpy": numpy.__version__,
+                "python": sys.version.split()[0],
+            },
+        )
+        run = self.journal.run
+        if run["sha256"] != document.sha256:
+            raise NasError(
+                f"{self.run_dir}: its space {run['space']} was changed since the run began "
+                f"(sha256 {run['sha256'][:12]}, now {document.sha256[:12]}); restore it, or start another search"
+            )
+        logs = os.environ.get("NNI_LOG_DIRECTORY")
+        if logs:
+            (Path(logs).parent / POINTER).write_text(str(self.run_dir.resolve()))
+        (self.run_dir / "config.json").write_text(json.dumps(profile, indent=1))
+        (self.run_dir / "space.json").write_text(
+            document.document.model_dump_json(indent=1, exclude_defaults=True)
+        )
+
+    def _conversation(self) -> Any:
+        from nas.search.strategies import AskTell, make
+
+        options = dict(self.journal.run["strategy"])
+        seed = self.journal.run["seed"]
+        space, limits = self.space, self.settings.limits
+
+        def refuse(sample: dict[str, Any]) -> str | None:
+            arch = space.decode(sample)
+            return limits.refuse(arch.macs, arch.params)
+
+        strategy = make(options.pop("name"), options, seed)
+        return AskTell(space.choices, strategy, seed, key=lambda s: space.decode(s).key, refuse=refuse)
+
+    def _replay(self) -> None:
+        """Has the conversation of the journal again, so that the strategy is where it was."""
+        told = [event for event in self.journal.events if event["event"] == "told"]
+        replayed = 0
+        for event in [e for e in self.journal.events if e["event"] == "asked"]:
+            while replayed < int(event.get("seen", 0)):
+                self._tell(told[replayed])
+                replayed += 1
+            proposed = self._talk.ask()
+            if proposed is None or self.space.decode(proposed).key != event["key"]:
+                log.warning("from trial %s on the strategy proposes otherwise than recorded", event["number"])
+                break
+        for trial in self.journal.trials.values():
+            self._talk.exclude(trial.sample)
+        self._told = replayed
+        self.learn()
+
+    def propose(self) -> int | None:
+        """The number of a new trial; None where every network (within limits) was proposed."""
+        sample = self._talk.ask()
+        if sample is None:
+            return None
+        arch = self.space.decode(sample)
+        return self.journal.asked(sample, arch.key, macs=arch.macs, params=arch.params, seen=self._told)
+
+    def learn(self) -> None:
+        """Tells the strategy every result that the journal has and it has not heard."""
+        self.journal.refresh()
+        told = [event for event in self.journal.events if event["event"] == "told"]
+        for event in told[self._told :]:
+            self._tell(event)
+        if len(told) > self._told and self._board is not None:
+            self._board.update()
+        self._told = len(told)
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        worth = event.get("reward") if event["state"] in ("complete", "stopped", "duplicate") else None
+        self._talk.tell(self.journal.trials[int(event["number"])].sample, worth)
+
+    def record(self, number: int, value: Any, job: str | None) -> None:
+        """Writes down what NNI passed on of a trial: its final report, or an intermediate result,
+        which is NNI's last word of a trial that was stopped early."""
+        facts = dict(value) if isinstance(value, dict) else {"default": value}
+        worth = facts.pop("default", None)
+        if not isinstance(worth, int | float) or not math.isfinite(worth):
+            self.journal.told(number, "failed", reason=f"the trial reported {worth!r}", job=job)
+            return
+        known = {name: facts.get(name) for name in ("accuracy", "macs", "params", "seconds")}
+        if known["accuracy"] is None:
+            self.record_stop(number, float(worth), job)
+        else:
+            self.journal.told(number, "complete", reward=worth, job=job, **known)
+
+    def record_stop(self, number: int, accuracy: float, job: str | None) -> None:
+        """Writes down an early stop: the last accuracy, a lower bound."""
+        trial = self.journal.trials[number]
+        target = self.journal.run["trial"]["reward"]["target"]
+        worth = self.settings.reward.of(accuracy, trial.macs or 1, target)
+        self.journal.told(number, "stopped", accuracy=accuracy, reward=worth, job=job)
+
+    def close(self) -> None:
+        """Learns what is left, and ends the strategy and the board."""
+        self.learn()
+        self._board.close()
+        self._talk.close()
