@@ -14,7 +14,7 @@ $(MARK): requirements.lock requirements-torch.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v in ((3, 11), (3, 12)) or sys.exit(f"$(PYTHON) is Python {v[0]}.{v[1]}; b0nas runs on 3.11 and 3.12: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	@echo "Setting up .venv (about 6 GB with torch's CUDA libraries; a few minutes) ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_ARGS) -r requirements-torch.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m pip check
