@@ -92,6 +92,8 @@ def make_run(tmp_path: Path, tiny: SearchSpace) -> Callable[..., Journal]:
                       "limits": {"macs": None, "params": None}},
         }  # fmt: skip
         journal.start(**settings | run)
+        document = tiny.document.model_dump_json(exclude_defaults=True)
+        (journal.path.parent / "space.json").write_text(document)
         rng = np.random.default_rng(0)
         for state, facts in results:
             sample = tiny.sample(rng)

@@ -291,22 +291,6 @@ def test_ended_is_in_order_of_number(journal: Journal):
     assert [(t.number, t.state) for t in journal.ended()] == [(1, "complete"), (2, "rejected"), (3, "failed")]
 
 
-def test_a_network_is_found_by_its_key_the_scored_one_first(journal: Journal):
-    first = journal.asked({"a": 1}, key="same")
-    assert journal.by_key("other") is None
-    found = journal.by_key("same")
-    assert found is not None
-    assert found.number == first
-    journal.told(first, "failed", reason="why")
-    second = journal.asked({"a": 1}, key="same")
-    journal.told(second, "complete", accuracy=0.5, reward=0.5)
-    third = journal.asked({"a": 1}, key="same")
-    journal.told(third, "duplicate", accuracy=0.5, reward=0.5)
-    found = journal.by_key("same")
-    assert found is not None
-    assert found.number == second
-
-
 def test_facts_of_both_lines_make_the_trial(journal: Journal):
     number = journal.asked({"a": 1}, key="one", macs=10, params=5, seen=0)
     journal.told(number, "complete", accuracy=0.5, reward=0.4, seconds=1.5, job="xyz", reason=None, other=1)
