@@ -112,8 +112,9 @@ class Reporter:
 
     def tell(self, state: str, **facts: Any) -> None:
         """The result, into the journal first."""
-        if self.journal is not None and self.number is not None:
-            self.journal.told(self.number, state, job=os.environ.get("NNI_TRIAL_JOB_ID"), **facts)
+        if self.journal is None or self.number is None:
+            return
+        if self.journal.told(self.number, state, job=os.environ.get("NNI_TRIAL_JOB_ID"), **facts):
             if self.board is not None:
                 self.board.end(self.journal.trials[self.number], self.space.choices)
             if not self.ours:

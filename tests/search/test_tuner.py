@@ -104,7 +104,7 @@ class FakeNNI:
         self._answer()
         return next(one.intermediate for one in self.jobs_ if one.id == job)
 
-    def end_at(self, trials: int) -> None:
+    def set_trials(self, trials: int) -> None:
         self._answer()
         self.ended_at.append(trials)
         self.lowered.set()
@@ -718,7 +718,6 @@ def test_without_nni_it_runs_in_the_working_directory(in_folder, document, monke
     assert tuner.generate_parameters(0)["run"]["number"] == 0
     assert (in_folder / "runs" / "local" / FILE).is_file()
     tuner._on_exit()
-    tuner._talk.close()
 
 
 def test_results_are_drawn(start, tiny, monkeypatch):
