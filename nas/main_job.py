@@ -1,5 +1,6 @@
 """The main job: search, freeze, by choice train in full, and say where everything lies."""
 
+import contextlib
 from pathlib import Path
 
 from rich.console import Console
@@ -43,7 +44,7 @@ def run_search(
     _closing(console, journal)
     baseline, document = freeze(journal, name=name, force=resume is not None)
     if full_epochs is not None:
-        baseline = _full(console, journal, run, baseline, document, full_epochs)
+        baseline = _full(console, journal, config.code, baseline, document.resolve(), full_epochs)
     console.print()
     baseline_report(console, baseline)
     console.print()
@@ -94,20 +95,25 @@ def _closing(console: Console, journal: Journal) -> None:
 
 
 def _full(
-    console: Console, journal: Journal, run: Path, baseline: Baseline, document: Path, epochs: int
+    console: Console, journal: Journal, code: Path, baseline: Baseline, document: Path, epochs: int
 ) -> Baseline:
+    from nas.search.trial import device_of
+
     data, data_dir = data_of(journal)
     if data is None:
         raise NasError("--full-epochs needs trials of nas.search.trial, which say what the data are")
-    weights = run / f"{baseline.name}.safetensors"
-    with console.status("training the winner in full") as status:
+    weights = journal.path.parent.resolve() / f"{baseline.name}.safetensors"
+    status = console.status("training the winner in full")
+    with status, contextlib.chdir(code):  # paths of data are against the folder that trials run in
 
         def report(epoch: int, metrics: dict[str, float]) -> None:
             status.update(
                 f"training the winner in full: epoch {epoch} of {epochs}, loss {metrics['loss']:.3f}"
             )
 
-        measured = train_in_full(baseline, document, data, data_dir, epochs, weights, report)
+        measured = train_in_full(
+            baseline, document, data, data_dir, epochs, weights, report, device_of("auto")
+        )
     console.print(
         f"trained in full ({epochs} epochs); test split looked at once; weights in {_shown(weights)}"
     )

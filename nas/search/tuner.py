@@ -11,6 +11,7 @@ guards everything. Trials on this machine write their results into the journal t
 NNI passes on is written only where they could not (other machines, killed processes).
 """
 
+import contextlib
 import logging
 import os
 import shlex
@@ -195,7 +196,10 @@ def _number(parameters: Any) -> Any:
 
 
 def _fit_to_data(space: Any, profile: dict[str, Any]) -> Any:
-    """The space with the classes and channels of the trials' data, where they can be told."""
+    """The space with the classes and channels of the trials' data, where they can be told.
+
+    Paths of data are against the folder that trials run in; a tuner runs in its logs.
+    """
     from nas.data import describe
     from nas.search.options import parser
 
@@ -204,8 +208,9 @@ def _fit_to_data(space: Any, profile: dict[str, Any]) -> Any:
         return space
     try:
         options, _ = parser().parse_known_args(words[words.index("nas.search.trial") + 1 :])
-        classes, in_chans = describe(options.data, options.data_dir)
-    except (NasError, SystemExit) as error:
+        with contextlib.chdir(profile.get("trialCodeDirectory") or "."):
+            classes, in_chans = describe(options.data, options.data_dir)
+    except (NasError, OSError, SystemExit) as error:
         log.warning("costs are counted with the document's classes: %s", error)
         return space
     return space.with_data(classes, in_chans)

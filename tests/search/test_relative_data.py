@@ -1,0 +1,37 @@
+"""Relative paths of data in trialCommand are against the folder that trials run in, everywhere."""
+
+import pytest
+from rich.console import Console
+
+from nas import main_job
+from nas.baseline import load
+from nas.search.tuner import _fit_to_data
+from nas.search.winner import freeze
+
+COMMAND = "python -m nas.search.trial --data npz:small.npz --epochs 1"
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_the_tuner_fits_the_space_to_them(tiny, images, elsewhere):
+    profile = {"trialCommand": COMMAND, "trialCodeDirectory": str(images.parent)}
+    given = tiny.with_data(7, 3)
+    fitted = _fit_to_data(given, profile)
+    assert (fitted.document.head.classes, fitted.document.stem.in_chans) == (2, 1)
+    assert _fit_to_data(given, profile | {"trialCodeDirectory": str(elsewhere)}) is given
+
+
+def test_full_training_reads_them_and_writes_where_it_was_called(make_run, images, elsewhere):
+    journal = make_run(("complete", {"accuracy": 0.5, "reward": 0.5}), command=COMMAND)
+    baseline, path = freeze(journal, name="found")
+    main_job._full(Console(quiet=True), journal, images.parent, baseline, path.resolve(), epochs=1)
+    found = load(elsewhere / "found.yml")
+    assert found.facts is not None
+    assert found.facts.accuracy is not None
+    assert (journal.path.parent / "found.safetensors").is_file()
