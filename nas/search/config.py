@@ -4,16 +4,16 @@ NNI answers most mistakes with a traceback, or with an experiment that fails ten
 `SearchConfig.read` says what is wrong, where, and what is allowed, first.
 """
 
-import os
+import contextlib
 import re
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nas.errors import NasError, listed, near
-from nas.search.settings import TunerSettings
+from nas.errors import NasError, listed, near, short
+from nas.search.settings import TunerSettings, fitted
 from nas.space import SearchSpace
 from nas.strict_yaml import load_yaml, read_text
 
@@ -21,6 +21,8 @@ TUNER = "nas.search.tuner.StrategyTuner"
 TRIAL = "nas.search.trial"
 BUILTIN_TUNERS = ("Random", "TPE", "GridSearch", "Evolution", "PBT")
 """NNI's own tuners that still run (Hyperband, GP, Metis, SMAC, PPO, Anneal and BOHB do not)."""
+ASSESSORS = ("Medianstop", "Curvefitting")
+PLATFORMS = ("local", "remote", "openpai", "aml", "dlc", "frameworkcontroller", "kubeflow", "adl")
 
 
 @dataclass(frozen=True)
@@ -65,18 +67,29 @@ class SearchConfig:
             return f"{path}, line {lines[keys]}" if keys in lines else str(path)
 
         _check_keys(content, at)
-        for key in ("trialCommand", "tuner", "trainingService"):
-            if not content.get(key):
+        for key in ("trialCommand", "tuner", "trainingService", "maxTrialNumber"):
+            if content.get(key) in (None, "", [], {}):
                 raise NasError(f"{path}: {key} is missing; see search.yml's example in README")
         for key in ("maxTrialNumber", "trialConcurrency"):
-            value = content.get(key, 1 if key == "trialConcurrency" else None)
+            value = content.get(key, 1)
             if type(value) is not int or value < 1:
                 raise NasError(f"{at(key)}: {key} is {value!r}; give a whole number of 1 or more")
-        content = _absolute(content, path.resolve().parent)
-        _check_nni(content, path)
+        content = _absolute(content, path.resolve().parent, at)
+        _check_services(content, at)
         tuner = _tuner(content, at)
         space = _space(content, at, ours=tuner is not None)
-        return cls(path.resolve(), content, space, tuner, _trial(content, at, data))
+        if tuner is not None and space is not None:
+            concurrency, where = content.get("trialConcurrency", 1), at("tuner", "classArgs")
+            fitted(
+                tuner.strategy,
+                content["maxTrialNumber"],
+                concurrency,
+                len(space.choices),
+                f"{where}: classArgs",
+            )
+        _check_nni(content, path)
+        config = cls(path.resolve(), content, space, tuner, None)
+        return replace(config, trial=_trial(config, at("trialCommand"), data))
 
     def prepared(self, trials: int | None = None) -> dict[str, Any]:
         """The configuration for NNI: this interpreter in trialCommand's first word, trials replaced."""
@@ -102,19 +115,42 @@ def _check_keys(data: dict[str, Any], at: Any) -> None:
             raise NasError(f"{at(key)}: unknown key {key!r}{near(key, known)}; allowed: {listed(known)}")
 
 
-def _absolute(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _absolute(data: dict[str, Any], folder: Path, at: Any) -> dict[str, Any]:
     """Paths against the file's folder, as NNI reads them."""
-    data = dict(data)
+
+    def resolved(path: Any, *keys: str) -> str:
+        if not isinstance(path, str):
+            raise NasError(f"{at(*keys)}: {'.'.join(keys)} is {short(path)}; give a path")
+        return str((folder / path).resolve())
+
+    data = {"trialCodeDirectory": ".", **data}
     for key in ("searchSpaceFile", "trialCodeDirectory"):
-        if data.get(key):
-            data[key] = str((folder / data[key]).resolve())
-    data.setdefault("trialCodeDirectory", str(folder))
-    if isinstance(data["tuner"], dict) and data["tuner"].get("codeDirectory"):
-        data["tuner"] = {
-            **data["tuner"],
-            "codeDirectory": str((folder / data["tuner"]["codeDirectory"]).resolve()),
-        }
+        if data.get(key) is not None:
+            data[key] = resolved(data[key], key)
+    tuner = data["tuner"]
+    if isinstance(tuner, dict) and "codeDirectory" in tuner:
+        code = resolved(tuner["codeDirectory"], "tuner", "codeDirectory")
+        data["tuner"] = {**tuner, "codeDirectory": code}
     return data
+
+
+def _check_services(data: dict[str, Any], at: Any) -> None:
+    """Raises NasError for a training service or assessor that NNI has not."""
+    services, give = data["trainingService"], f"give {{platform: NAME}}, NAME one of {listed(PLATFORMS)}"
+    for service in services if isinstance(services, list) else [services]:
+        if not isinstance(service, dict):
+            raise NasError(f"{at('trainingService')}: trainingService is {short(service)}; {give}")
+        name = service.get("platform")
+        if name not in PLATFORMS:
+            raise NasError(
+                f"{at('trainingService')}: trainingService.platform is {short(name)}{near(name, PLATFORMS)}; {give}"
+            )
+    assessor = data.get("assessor")
+    name = assessor.get("name") if isinstance(assessor, dict) else None
+    if name is not None and name not in ASSESSORS:
+        raise NasError(
+            f"{at('assessor')}: assessor.name is {short(name)}{near(name, ASSESSORS)}; allowed: {listed(ASSESSORS)}"
+        )
 
 
 def _check_nni(data: dict[str, Any], path: Path) -> None:
@@ -132,7 +168,15 @@ def _check_nni(data: dict[str, Any], path: Path) -> None:
 def _tuner(data: dict[str, Any], at: Any) -> TunerSettings | None:
     tuner = data["tuner"]
     if not isinstance(tuner, dict):
-        raise NasError(f"{at('tuner')}: tuner is {tuner!r}; give a mapping with className: {TUNER}")
+        raise NasError(f"{at('tuner')}: tuner is {short(tuner)}; give a mapping with className: {TUNER}")
+    known = ("name", "className", "codeDirectory", "classArgs")
+    for key in tuner:
+        if key not in known:
+            raise NasError(
+                f"{at('tuner', key)}: unknown key {key!r} in tuner{near(key, known)}; allowed: {listed(known)}"
+            )
+    if tuner.get("name") and tuner.get("className"):
+        raise NasError(f"{at('tuner')}: both tuner.name and tuner.className are given; keep one")
     if tuner.get("name"):
         if tuner["name"] not in BUILTIN_TUNERS:
             raise NasError(
@@ -142,6 +186,8 @@ def _tuner(data: dict[str, Any], at: Any) -> TunerSettings | None:
         return None
     if tuner.get("className") != TUNER:
         raise NasError(f"{at('tuner')}: tuner.className is {tuner.get('className')!r}; give {TUNER}")
+    if "codeDirectory" not in tuner:
+        raise NasError(f"{at('tuner')}: tuner.codeDirectory is missing; NNI wants it, and . will do")
     return TunerSettings.read(tuner.get("classArgs"), f"{at('tuner', 'classArgs')}: classArgs")
 
 
@@ -162,35 +208,31 @@ def _space(data: dict[str, Any], at: Any, ours: bool) -> SearchSpace | None:
     return SearchSpace.load(written)
 
 
-def _trial(data: dict[str, Any], at: Any, check_data: bool) -> Any:
+def _trial(config: SearchConfig, where: str, check_data: bool) -> Any:
     """Checks the proxy task as far as it can be without training."""
     from nas.data import describe
-    from nas.search.options import parser
+    from nas.search.options import parser, training_of
+    from nas.search.trial import task_of
 
-    words = shlex.split(data["trialCommand"])
+    data, tuner, space = config.data, config.tuner, config.space
+    try:
+        words = shlex.split(data["trialCommand"])
+    except ValueError as error:
+        raise NasError(f"{where}: trialCommand is no command ({error}); close its quotes") from None
     if TRIAL not in words:
         return None
-    where = at("trialCommand")
     try:
         options = parser().parse_args(words[words.index(TRIAL) + 1 :])
-        platform = data["trainingService"]
-        if check_data and isinstance(platform, dict) and platform.get("platform") == "local":
-            with _inside(Path(data["trialCodeDirectory"])):
+        training_of(options, options.seed or 0)
+        if tuner is not None and space is not None:
+            reward = tuner.reward.model_dump() | {"target": tuner.reward.target or space.target}
+            task_of(
+                options, {"run": {"reward": reward, "limits": tuner.limits.model_dump(), "seed": tuner.seed}}
+            )
+        service = data["trainingService"]
+        if check_data and isinstance(service, dict) and service["platform"] == "local":
+            with contextlib.chdir(data["trialCodeDirectory"]):  # for paths written in the command
                 describe(options.data, options.data_dir)
     except NasError as error:
         raise NasError(f"{where}: {error}") from None
     return options
-
-
-class _inside:
-    """The working directory of trials, for paths written in their command."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        self.before = Path.cwd()
-        os.chdir(self.folder)
-
-    def __exit__(self, *_: object) -> None:
-        os.chdir(self.before)

@@ -8,6 +8,7 @@ import argparse
 from typing import NoReturn
 
 from nas.errors import NasError
+from nas.recipe import TrainingConfig
 
 TRAINING = {
     "--epochs": (int, "epochs of the proxy task"),
@@ -23,7 +24,7 @@ TRAINING = {
     "--clip-norm": (float, "largest gradient norm; 0 for none"),
     "--norm-momentum": (float, "weight of the newest batch in batch norm"),
 }
-"""Options handed to `nas.training.TrainingConfig`, whose defaults they have."""
+"""Options handed to `nas.recipe.TrainingConfig`, whose defaults they have."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,3 +54,15 @@ def parser(description: str | None = None) -> argparse.ArgumentParser:
     options.add_argument("--seed", type=int, help="of weights and batches, outside of a run of ours")
     options.add_argument("--sample", help="by hand: the sample as JSON, or the path of a JSON file")
     return options
+
+
+def training_of(options: argparse.Namespace, seed: int) -> TrainingConfig:
+    """The proxy task's training.
+
+    Raises:
+        NasError: for an impossible value.
+    """
+    names = [flag.removeprefix("--").replace("-", "_") for flag in TRAINING]
+    chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    chosen |= {"augment": False} if options.no_augment else {}
+    return TrainingConfig.check({**chosen, "seed": seed}, "trial")

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nas.errors import NasError
-from nas.search.options import TRAINING, parser
+from nas.search.options import parser, training_of
 from nas.search.reporter import Reporter
 from nas.search.settings import Limits, RewardSettings
 
@@ -162,14 +162,9 @@ def _evaluate(task: Task, arch: Any, options: argparse.Namespace, reporter: Repo
 
     from nas.data import load_data
     from nas.evaluators.proxy import ProxyEvaluator
-    from nas.reading import validate
-    from nas.training import TrainingConfig
 
     torch.set_num_threads(options.threads)
-    given = {flag.removeprefix("--").replace("-", "_") for flag in TRAINING}
-    chosen = {name: getattr(options, name) for name in given if getattr(options, name) is not None}
-    chosen |= {"augment": False} if options.no_augment else {}
-    config = validate(TrainingConfig, {**chosen, "seed": task.seed}, "trial")
+    config = training_of(options, task.seed)
     data = load_data(options.data, data_dir=options.data_dir, resolution=arch.resolution)
     return ProxyEvaluator(data, config, device_of(options.device)).evaluate(arch, reporter.epoch)
 
