@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nas.baseline import Baseline
+from nas.baseline import Baseline, load
 from nas.errors import NasError
 from nas.report import baseline_report, family_report
 from nas.scaling import family
@@ -14,7 +14,7 @@ from nas.search.config import SearchConfig
 from nas.search.experiment import Experiment
 from nas.search.foreground import follow
 from nas.search.journal import Journal
-from nas.search.winner import data_of, freeze, train_in_full
+from nas.search.winner import data_of, default_folder, freeze, pick, train_in_full
 from nas.tables import short
 
 
@@ -23,6 +23,8 @@ def run_search(
     name: str | None, full_epochs: int | None,
 ) -> None:  # fmt: skip
     """`nas search`, from search.yml to a verified baseline."""
+    if name is not None and resume is None and (taken := default_folder() / f"{name}.yml").exists():
+        raise NasError(f"{taken} exists; choose another --name")  # now, not when the search is over
     config = SearchConfig.read(path)
     experiment = Experiment(config, console.print, port, trials)
     _opening(console, config, experiment.trials)
@@ -42,7 +44,7 @@ def run_search(
         journal = runs.open_journal(run)
         console.print("every trial of the search is in the journal")
     _closing(console, journal)
-    baseline, document = freeze(journal, name=name, force=resume is not None)
+    baseline, document = _frozen(journal, name, resumed=resume is not None)
     if full_epochs is not None:
         baseline = _full(console, journal, config.code, baseline, document.resolve(), full_epochs)
     console.print()
@@ -92,6 +94,21 @@ def _closing(console: Console, journal: Journal) -> None:
         f"winner: trial {best.number}, reward {best.reward:.4f}, accuracy {best.accuracy:.4f}, "
         f"{short(best.macs or 0)} multiply-adds{where}"
     )
+
+
+def _frozen(journal: Journal, name: str | None, resumed: bool) -> tuple[Baseline, Path]:
+    """Freezes the winner. A resumed search may have left a document before it was interrupted: with
+    the same winner it stays, test accuracy and all, with another it is replaced."""
+    chosen = name or f"{journal.run['space']}-{journal.run['experiment']}"
+    path = default_folder() / f"{chosen}.yml"
+    if resumed and path.exists():
+        found = load(path)
+        made = found.provenance
+        if made is not None and made.experiment == journal.run["experiment"]:
+            if made.trial == pick(journal, None).number:
+                return found, path
+            return freeze(journal, name=chosen, force=True)
+    return freeze(journal, name=chosen)
 
 
 def _full(

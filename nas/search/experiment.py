@@ -231,5 +231,5 @@ def checked_port(port: int) -> int:
 def last_line(text: str) -> str:
     """The last line of a program's output that says something, without colours."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    lines = [line.strip() for line in plain.splitlines() if re.search(r"\w", line)]
     return lines[-1] if lines else ""
