@@ -36,6 +36,7 @@ check: setup
 
 # The reference of the command line, from the code.
 docs: setup
+	@mkdir -p docs/reference
 	@$(BIN)/typer nas.cli utils docs --name nas --output docs/reference/cli.md
 
 # New locks from pyproject.toml; torch and what comes with its build stay out of the hashed one.
