@@ -49,8 +49,9 @@ def find_run(name: str, code: Path = Path()) -> Path:
         with contextlib.suppress(OSError):
             candidates.append(Path(pointer(name).read_text().strip()))
     for path in candidates:
-        if (path / FILE).is_file():
-            return path
+        with contextlib.suppress(OSError):  # a name that no file can have
+            if (path / FILE).is_file():
+                return path.resolve()  # whose name is the experiment's id, whatever was typed
     here = sorted(path.parent.name for path in (code / "runs").glob(f"*/{FILE}"))
     raise NasError(
         f"there is no run {name!r} (no {FILE} in it); runs here: {listed(here) or 'none'}; "
@@ -78,9 +79,9 @@ def processes_of(experiment: str) -> list[int]:
     found = []
     for process in psutil.process_iter(["pid", "environ"]):
         environ = process.info["environ"] or {}
-        ours = environ.get("NNI_EXP_ID") == experiment
-        logs = Path(environ.get("NNI_LOG_DIRECTORY", "/")).parent.name == experiment
-        if (ours or logs) and process.pid != os.getpid():
+        logs = environ.get("NNI_LOG_DIRECTORY")
+        known = environ.get("NNI_EXP_ID") or (Path(logs).parent.name if logs else None)
+        if known and known == experiment and process.pid != os.getpid():
             found.append(process.pid)
     return found
 
