@@ -5,12 +5,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nas.search.journal import FILE, Journal, Trial
-
-if TYPE_CHECKING:
-    from nas.search.trial import Task
+from nas.search.task import Task
 
 
 class Reporter:
@@ -35,7 +33,7 @@ class Reporter:
         self.last: float | None = None
         self.score: Callable[[float], float] | None = None
 
-    def begin(self, task: "Task", arch: Any, space: Any) -> Trial | None:
+    def begin(self, task: Task, arch: Any, space: Any) -> Trial | None:
         """Finds or makes this trial's line in the journal; a finished twin answers for it."""
         self.space = space
         if self.journal is None:
@@ -52,7 +50,7 @@ class Reporter:
             return trial if trial is not None and trial.scored else None
         return self._begin_under_nni(task, arch, space)
 
-    def _begin_under_nni(self, task: "Task", arch: Any, space: Any) -> Trial | None:
+    def _begin_under_nni(self, task: Task, arch: Any, space: Any) -> Trial | None:
         """Under NNI's own tuners the trials keep the journal themselves."""
         assert self.journal is not None
         assert self.run_dir is not None

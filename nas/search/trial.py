@@ -18,83 +18,13 @@ import os
 import signal
 import sys
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from nas.errors import NasError
 from nas.search.options import parser, training_of
 from nas.search.reporter import Reporter
-from nas.search.settings import Limits, RewardSettings
-
-
-@dataclass
-class Task:
-    """What one trial was asked: the sample, and how it is scored."""
-
-    options: argparse.Namespace
-    sample: dict[str, Any]
-    run: dict[str, Any] | None
-    reward: RewardSettings
-    limits: Limits
-    seed: int
-
-
-def task_of(options: argparse.Namespace, parameters: dict[str, Any] | None) -> Task:
-    """The task of the options and NNI's parameters; the run's own settings win.
-
-    Raises:
-        NasError: where an option contradicts the run.
-    """
-    parameters = dict(parameters or {})
-    run = parameters.pop("run", None)
-    given = {"target": options.target_macs, "w": options.w, "form": options.form}
-    given = {name: value for name, value in given.items() if value is not None}
-    limits = {"macs": options.max_macs, "params": options.max_params}
-    limits = {name: value for name, value in limits.items() if value is not None}
-    from nas.reading import validate
-
-    asked, bounds = validate(RewardSettings, given, "trial"), validate(Limits, limits, "trial")
-    if run is None:
-        return Task(options, parameters, None, asked, bounds, options.seed or 0)
-    settled, settled_limits = validate(RewardSettings, run["reward"], "run"), Limits(**run["limits"])
-    for mine, theirs, names in ((asked, settled, given), (bounds, settled_limits, limits)):
-        for name in names:
-            if getattr(mine, name) != getattr(theirs, name):
-                raise NasError(
-                    f"trial: {name} is {getattr(mine, name)} in the command, but {getattr(theirs, name)} in "
-                    "the run; leave it out of trialCommand (tuner.classArgs sets it)"
-                )
-    if options.seed is not None and options.seed != run["seed"]:
-        raise NasError(
-            f"trial: --seed is {options.seed}, but {run['seed']} in the run; leave it out of trialCommand"
-        )
-    return Task(options, parameters, run, settled, settled_limits, int(run["seed"]))
-
-
-def load_space(task: Task, run_dir: Path | None) -> Any:
-    """The space of the trial, checked against the run's sha256.
-
-    Raises:
-        NasError: where there is none, or another version of it.
-    """
-    from nas.space import SearchSpace
-
-    saved = run_dir / "space.json" if run_dir else None
-    if task.options.space:
-        space = SearchSpace.load(task.options.space)
-    elif saved is not None and saved.is_file():
-        space = SearchSpace.from_data(json.loads(saved.read_text()), str(saved))
-    elif task.run is not None:
-        space = SearchSpace.load(task.run["space"])
-    else:
-        raise NasError("trial: --space is missing; name a search space, such as --space digits")
-    if task.run is not None and space.sha256 != task.run["sha256"]:
-        raise NasError(
-            f"trial: the space {space.name} found here (sha256 {space.sha256[:12]}) is not the run's "
-            f"({task.run['sha256'][:12]}); give this machine the run's document with --space PATH"
-        )
-    return space
+from nas.search.task import load_space, task_of
 
 
 def device_of(name: str) -> str:
