@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError
+from nas.reading import validate
 from nas.search.settings import Limits, RewardSettings
+from nas.space import SearchSpace
 
 
 @dataclass
@@ -34,8 +36,6 @@ def task_of(options: argparse.Namespace, parameters: dict[str, Any] | None) -> T
     given = {name: value for name, value in given.items() if value is not None}
     limits = {"macs": options.max_macs, "params": options.max_params}
     limits = {name: value for name, value in limits.items() if value is not None}
-    from nas.reading import validate
-
     asked, bounds = validate(RewardSettings, given, "trial"), validate(Limits, limits, "trial")
     if run is None:
         return Task(options, parameters, None, asked, bounds, options.seed or 0)
@@ -54,14 +54,12 @@ def task_of(options: argparse.Namespace, parameters: dict[str, Any] | None) -> T
     return Task(options, parameters, run, settled, settled_limits, int(run["seed"]))
 
 
-def load_space(task: Task, run_dir: Path | None) -> Any:
+def load_space(task: Task, run_dir: Path | None) -> SearchSpace:
     """The space of the trial, checked against the run's sha256.
 
     Raises:
         NasError: where there is none, or another version of it.
     """
-    from nas.space import SearchSpace
-
     saved = run_dir / "space.json" if run_dir else None
     if task.options.space:
         space = SearchSpace.load(task.options.space)

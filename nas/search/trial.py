@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 from nas.errors import NasError
 from nas.search.options import parser, training_of
 from nas.search.reporter import Reporter
-from nas.search.task import load_space, task_of
+from nas.search.task import Task, load_space, task_of
 
 
 def device_of(name: str) -> str:
