@@ -171,7 +171,7 @@ class StrategyTuner(Tuner):
                     if accuracy is not None:
                         self._study.record_stop(number, accuracy, job.id)
                         return
-                reason += f" (NNI: {job.status}); see its stderr"
+                reason += f" (NNI: {job.status}){_last_words(job.id)}"
             except (OSError, ValueError, KeyError, StopIteration) as error:
                 log.warning("NNI's manager did not tell how trial %s ended (%s)", number, error)
         self._study.journal.told(number, "failed", reason=reason, job=job.id if job else None)
@@ -214,6 +214,18 @@ def _fit_to_data(space: Any, profile: dict[str, Any]) -> Any:
         log.warning("costs are counted with the document's classes: %s", error)
         return space
     return space.with_data(classes, in_chans)
+
+
+def _last_words(job: str) -> str:
+    """What a trial of this machine wrote to stderr last: why it could not even begin."""
+    logs = Path(os.environ.get("NNI_LOG_DIRECTORY", ""))
+    path = logs.parent / "environments" / "local-env" / "trials" / job / "trial.stderr"
+    try:
+        lines = path.read_text(errors="replace").split("\n")
+    except OSError:
+        return ""
+    written = [line.strip() for line in lines if line.strip()]
+    return f": {written[-1][:500]}; all of it is in {path}" if written else ""
 
 
 def run_directory(profile: dict[str, Any]) -> Path:
