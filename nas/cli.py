@@ -5,6 +5,7 @@ nas freeze RUN --name NAME   nas scale BASELINE      nas export BASELINE --to ti
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,16 +25,28 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
+UsageError: Any = typer.BadParameter.__mro__[1]
+"""click's, for which typer has no name."""
+
+
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and exit code 2."""
     try:
-        app()
+        code = app(prog_name="nas", standalone_mode=False)
+        sys.stdout.flush()
     except NasError as error:
         print(f"nas: {error}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # the reader of a pipe, such as head, left
-        sys.stderr.close()
-        sys.exit(141)
+    except UsageError as error:
+        if text := error.format_message().rstrip("."):  # none where the help was shown instead
+            print(
+                f"nas: {text}; see {error.ctx.command_path if error.ctx else 'nas'} --help", file=sys.stderr
+            )
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of a pipe, such as head, left; typer's exit code for it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(code)
 
 
 def _console() -> Any:
@@ -72,7 +85,7 @@ def search(
 def space(
     space: Annotated[str, typer.Argument(help="A search space: a catalogue name, or a path.")],
     sample: Annotated[int, typer.Option(help="Print so many random samples.", min=0)] = 0,
-    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the samples.", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
     """Size, choices and distribution of multiply-adds of a search space."""

@@ -79,8 +79,7 @@ def _opening(console: Console, config: SearchConfig, trials: int) -> None:
 
 
 def _closing(console: Console, journal: Journal) -> None:
-    best = journal.best()
-    assert best is not None
+    best = pick(journal, None)
     counts: dict[str, int] = {}
     for trial in journal.ended():
         counts[trial.state] = counts.get(trial.state, 0) + 1

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from nas.baseline import Baseline, save
@@ -28,21 +29,13 @@ def _table(*columns: str, left: int = 1) -> Table:
 
 
 def space_json(space: SearchSpace, samples: int = 0, seed: int = 0) -> dict[str, Any]:
-    """The document of `nas space --json`."""
-    _, macs = space.costs.of_random(MACS_SAMPLES, seed=0)
-    low, high = space.costs.macs_range()
+    """The document of `nas space --json`; with `samples`, so many random ones and their cost."""
     document: dict[str, Any] = {
         "name": space.name,
         "size": space.size,
         "size_raw": space.size_raw,
         "target": space.target,
         "choices": {label: list(values) for label, values in space.choices.items()},
-        "macs": {
-            "min": low,
-            "max": high,
-            "percentiles": {str(p): int(np.percentile(macs, p)) for p in PERCENTILES},
-        },
-        "sha256": space.sha256,
     }
     if samples:
         rng = np.random.default_rng(seed)
@@ -56,9 +49,9 @@ def space_json(space: SearchSpace, samples: int = 0, seed: int = 0) -> dict[str,
 
 
 def space_report(console: Console, space: SearchSpace, samples: int, seed: int) -> None:
-    """Prints what `space_json` holds, to be read."""
+    """Prints what `space_json` holds, to be read, and the distribution of multiply-adds."""
     facts = space_json(space, samples, seed)
-    console.print(f"[bold]{space.name}[/bold]  {space.document.source}")
+    console.print(f"[bold]{space.name}[/bold]  {escape(space.document.source)}")
     console.print(
         f"{facts['size']:.4g} distinct architectures ({facts['size_raw']:.4g} combinations of "
         f"{len(space.choices)} choices) at {space.document.resolution} px, "
@@ -74,9 +67,10 @@ def space_report(console: Console, space: SearchSpace, samples: int, seed: int) 
     console.print(table)
     if space.document.added:
         console.print("+ added to the source's text; see the document")
-    macs = facts["macs"]
-    spread = "  ".join(f"{p} %: {short(m)}" for p, m in macs["percentiles"].items())
-    console.print(f"multiply-adds: {short(macs['min'])} to {short(macs['max'])};  {spread}")
+    least, most = space.costs.macs_range()
+    _, macs = space.costs.of_random(MACS_SAMPLES, seed=0)
+    spread = "  ".join(f"{p} %: {short(np.percentile(macs, p))}" for p in PERCENTILES)
+    console.print(f"multiply-adds: {short(least)} to {short(most)};  {spread}")
     console.print(f"target of the reward (T): {short(space.target)}")
     for entry in facts.get("samples", []):
         console.print(
@@ -87,7 +81,7 @@ def space_report(console: Console, space: SearchSpace, samples: int, seed: int) 
 def baseline_report(console: Console, baseline: Baseline) -> None:
     """Prints the stage table, and what is known of the baseline."""
     arch = baseline.architecture
-    console.print(f"[bold]{baseline.name}[/bold]  {baseline.source}")
+    console.print(f"[bold]{baseline.name}[/bold]  {escape(baseline.source)}")
     table = _table(*COLUMNS, left=4)
     for row in stage_rows(arch):
         table.add_row(*cells(row))
@@ -148,12 +142,7 @@ def family_of(
         )
     if given:
         return [
-            single(
-                baseline,
-                width or 1.0 if width is None else width,
-                1.0 if depth is None else depth,
-                resolution,
-            )
+            single(baseline, 1.0 if width is None else width, 1.0 if depth is None else depth, resolution)
         ]
     if official and {"--alpha", "--beta", "--gamma"} & set(also):
         raise NasError("--official is a fixed table; leave --alpha, --beta and --gamma out")

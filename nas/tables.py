@@ -99,8 +99,6 @@ def stage_json(name: str, arch: Architecture) -> dict[str, Any]:
         "name": name,
         "resolution": arch.resolution,
         "classes": arch.head.classes,
-        "in_chans": arch.stem.in_chans,
-        "activation": arch.activation,
         "params": arch.params,
         "macs": arch.macs,
         "stem": {"channels": arch.stem.channels, "stride": arch.stem.stride, **parts["stem"]},
