@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -396,8 +397,22 @@ def test_a_killed_trial_is_a_failure_with_nnis_word(start):
     fake.end(job, "USER_CANCELED")
     trial = fake.trial(job)
     assert trial.state == "failed"
-    assert trial.reason == "the trial's process ended without a result (NNI: USER_CANCELED); see its stderr"
+    assert trial.reason == "the trial's process ended without a result (NNI: USER_CANCELED)"
     assert trial.job == job.id
+
+
+def test_a_trial_that_could_not_begin_is_recorded_with_its_last_words(start):
+    fake = start()
+    job = fake.launch()
+    stderr = (
+        Path(os.environ["NNI_LOG_DIRECTORY"]).parent / f"environments/local-env/trials/{job.id}/trial.stderr"
+    )
+    stderr.parent.mkdir(parents=True)
+    stderr.write_text("Traceback (most recent call last):\nModuleNotFoundError: No module named 'nas'\n\n")
+    fake.end(job, "FAILED")
+    reason = fake.trial(job).reason
+    assert "(NNI: FAILED): ModuleNotFoundError: No module named 'nas'; all of it is in" in reason
+    assert str(stderr) in reason
 
 
 def test_a_failure_that_the_trial_recorded_keeps_its_reason(start):
