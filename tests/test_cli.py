@@ -491,9 +491,8 @@ def test_freeze_says_why_nothing_won(nas_, tmp_path):
 @pytest.fixture
 def search_yml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A search of digits; NNI itself must not be called."""
-    monkeypatch.setattr(
-        "nas.search.experiment.subprocess.run", lambda *_, **__: pytest.fail("nnictl was called")
-    )
+    nnictl = "nas.search.experiment.Experiment._nnictl"
+    monkeypatch.setattr(nnictl, lambda *_: pytest.fail("nnictl was called"))
     config = yaml.safe_load((ROOT / "search.yml").read_text())
     config |= {"searchSpaceFile": str(ROOT / "search_spaces" / "digits.yml"), "maxTrialNumber": 3}
     (tmp_path / "search.yml").write_text(yaml.safe_dump(config))
