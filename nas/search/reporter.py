@@ -1,6 +1,7 @@
 """Where a trial's numbers go: NNI, the journal and TensorBoard; or, by hand, stderr alone."""
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -60,7 +61,7 @@ class Reporter:
             experiment=self.run_dir.name, space=space.name, sha256=space.sha256,
             document=space.document.model_dump(mode="json", exclude_defaults=True),
             strategy={"name": "NNI's tuner"}, concurrency=None, max_trials=None,
-            command=" ".join(sys.argv), nni=None, classes=arch.head.classes,
+            command=shlex.join(sys.argv), nni=None, classes=arch.head.classes,
             in_chans=arch.stem.in_chans, seed=task.seed, versions={},
             trial={"reward": reward, "limits": task.limits.model_dump(), "seed": task.seed},
         )  # fmt: skip

@@ -102,10 +102,11 @@ def _evaluate(task: Task, arch: Any, options: argparse.Namespace, reporter: Repo
 def _by_hand(options: argparse.Namespace) -> dict[str, Any]:
     """The sample of a trial without NNI: --sample, else a random one of the space."""
     if options.sample:
-        path = Path(options.sample)
+        written = options.sample.lstrip().startswith(
+            ("{", "[")
+        )  # a sample is longer than a file's name may be
         try:
-            text = path.read_text() if path.is_file() else options.sample
-            sample = json.loads(text)
+            sample = json.loads(options.sample if written else Path(options.sample).read_text())
         except (OSError, ValueError) as error:
             raise NasError(
                 f"trial: --sample is not JSON ({error}); give {{...}} or the path of a file"

@@ -54,10 +54,11 @@ def data_of(journal: Journal) -> tuple[str | None, str | None]:
     from nas.search.options import parser
 
     words = shlex.split(journal.run.get("command") or "")
-    if "--data" not in words:
-        return None, None
     start = words.index("nas.search.trial") + 1 if "nas.search.trial" in words else 1
-    options, _ = parser().parse_known_args(words[start:])
+    try:
+        options, _ = parser().parse_known_args(words[start:])
+    except NasError:  # no trial of ours, so without --data
+        return None, None
     return options.data, options.data_dir
 
 

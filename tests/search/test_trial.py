@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -170,7 +171,7 @@ def test_by_hand_the_sample_may_be_given(tmp_path, images, document, tiny, capsy
         "1M",
     ]
     finals = []
-    for sample in (json.dumps(SAMPLE), str(tmp_path / "sample.json")):
+    for sample in (json.dumps(SAMPLE, indent=30), str(tmp_path / "sample.json")):  # longer than a file's name
         assert trial.main([*words, "--sample", sample]) == 0
         finals.append(json.loads(capsys.readouterr().out))
     assert finals[0]["accuracy"] == finals[1]["accuracy"]
@@ -492,7 +493,8 @@ def test_pictures_cost_no_trial(bench, caplog):
 # Under a tuner of NNI's own
 
 
-def test_under_nnis_tuners_the_trial_keeps_the_journal(foreign, tiny):
+def test_under_nnis_tuners_the_trial_keeps_the_journal(foreign, tiny, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["trial.py", "--data", "folder:my images"])
     foreign.nni.parameters = SAMPLE
     options = [
         "--space",
@@ -512,6 +514,7 @@ def test_under_nnis_tuners_the_trial_keeps_the_journal(foreign, tiny):
     assert (run["experiment"], run["space"], run["sha256"], run["seed"]) == ("own", "tiny", tiny.sha256, 3)
     assert run["trial"]["reward"] == {"form": "soft", "target": 100_000, "w": -0.1}
     assert SearchSpace.from_data(run["document"]).sha256 == tiny.sha256
+    assert shlex.split(run["command"]) == sys.argv
     assert list((foreign.run / "study").glob("events.*"))
 
 

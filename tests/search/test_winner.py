@@ -175,6 +175,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(journal, in_folder):
     [
         ("python -m nas.search.trial --data digits --epochs 3", ("digits", None)),
         ("python -m nas.search.trial --epochs 3 --data cifar10 --data-dir 'my data'", ("cifar10", "my data")),
+        ("python -m nas.search.trial --data=npz:x.npz", ("npz:x.npz", None)),
         ("/x/nas/search/trial.py --data digits --space tiny", ("digits", None)),  # under NNI's own tuners
         ("./evaluate.sh", (None, None)),
         (None, (None, None)),
