@@ -29,6 +29,8 @@ Int = Annotated[int, BeforeValidator(count)]
 Number = Annotated[int | float, BeforeValidator(number)]
 Text = Annotated[str, BeforeValidator(_name)]
 
+Name = Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+
 T = TypeVar("T")
 OneOrMany = T | Annotated[list[T], Field(min_length=1)]
 
@@ -37,6 +39,12 @@ class Strict(BaseModel):
     """Frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Named(Strict):
+    """A name alone, to be checked before there is a document."""
+
+    name: Name
 
 
 class StemLine(Strict):
@@ -68,7 +76,7 @@ class StageLine(Strict):
 class NetworkDocument(Strict):
     """What spaces and baselines have in common."""
 
-    name: Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+    name: Name
     source: Text = ""
     resolution: Int
     stem: StemLine

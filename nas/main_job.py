@@ -1,12 +1,15 @@
 """The main job: search, freeze, by choice train in full, and say where everything lies."""
 
 import contextlib
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from nas.baseline import Baseline, load
+from nas.documents import Named
 from nas.errors import NasError
+from nas.reading import validate
 from nas.report import baseline_report, family_report
 from nas.scaling import family
 from nas.search import runs
@@ -17,18 +20,24 @@ from nas.search.journal import Journal
 from nas.search.winner import data_of, default_folder, freeze, pick, train_in_full
 from nas.tables import short
 
+NO_DATA = "--full-epochs needs trials of nas.search.trial, which say what the data are"
+
 
 def run_search(
     console: Console, path: Path, trials: int | None, port: int | None, resume: str | None,
     name: str | None, full_epochs: int | None,
 ) -> None:  # fmt: skip
     """`nas search`, from search.yml to a verified baseline."""
-    if name is not None and resume is None and (taken := default_folder() / f"{name}.yml").exists():
-        raise NasError(f"{taken} exists; choose another --name")  # now, not when the search is over
+    if name is not None:  # now, not when the search is over
+        validate(Named, {"name": name}, "--name")
+        if resume is None and (taken := default_folder() / f"{name}.yml").exists():
+            raise NasError(f"{taken} exists; choose another --name")
     config = SearchConfig.read(path)
-    experiment = Experiment(config, console.print, port, trials)
-    _opening(console, config, experiment.trials)
+    if full_epochs is not None and config.trial is None:
+        raise NasError(NO_DATA)
+    experiment = Experiment(config, partial(console.print, markup=False), port, trials)
     if resume is None:
+        _opening(console, config, experiment.trials)
         experiment.start()
         runs_on = True
         console.print(
@@ -114,10 +123,11 @@ def _full(
     console: Console, journal: Journal, code: Path, baseline: Baseline, document: Path, epochs: int
 ) -> Baseline:
     from nas.search.trial import device_of
+    from nas.training import TrialFailure
 
     data, data_dir = data_of(journal)
     if data is None:
-        raise NasError("--full-epochs needs trials of nas.search.trial, which say what the data are")
+        raise NasError(NO_DATA)
     weights = journal.path.parent.resolve() / f"{baseline.name}.safetensors"
     status = console.status("training the winner in full")
     with status, contextlib.chdir(code):  # paths of data are against the folder that trials run in
@@ -127,9 +137,12 @@ def _full(
                 f"training the winner in full: epoch {epoch} of {epochs}, loss {metrics['loss']:.3f}"
             )
 
-        measured = train_in_full(
-            baseline, document, data, data_dir, epochs, weights, report, device_of("auto")
-        )
+        try:
+            measured = train_in_full(
+                baseline, document, data, data_dir, epochs, weights, report, device_of("auto")
+            )
+        except TrialFailure as error:
+            raise NasError(f"{document} is frozen, but its full training failed: {error}") from None
     console.print(
         f"trained in full ({epochs} epochs); test split looked at once; weights in {_shown(weights)}"
     )

@@ -36,10 +36,11 @@ class Experiment:
         config: the checked search.yml.
         say: prints one line for the user.
         port: NNI's port; the first free one from 8080 by default.
-        trials: maxTrialNumber instead of search.yml's.
+        trials: maxTrialNumber instead of search.yml's, or of a resumed run's own.
 
     Attributes:
         id: NNI's experiment id, once started or resumed.
+        trials: how many trials it will have.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Experiment:
         self.id = ""
         self._say = say
         self._any_port = port is None
+        self._asked = trials
 
     @property
     def run(self) -> Path:
@@ -81,22 +83,39 @@ class Experiment:
         """
         self.id = experiment
         journal = runs.open_journal(self.run)
+        self.trials = self._asked or journal.run.get("max_trials") or self.config.trials
         known = runs.registered(experiment)
         if known and _serves(int(known["port"]), experiment):
             self.port = int(known["port"])
             self._say(f"experiment {experiment} still runs; following it")
+            self._agree_on_trials()
             return True
         ended = runs.end_orphans(experiment)
         if ended:
             self._say(f"ended {ended} process{'es' if ended > 1 else ''} left over by the interruption")
-        done = len([trial for trial in journal.ended() if trial.state != "rejected"])
+        done = len(journal.ended())
         if done >= self.trials:
             return False
         self._say(f"{done} of {self.trials} trials are in the journal; resuming")
         self._try(self._resume, "resume")
-        if self.trials != journal.run.get("max_trials"):
-            self.manager.set_trials(self.trials)
+        self._agree_on_trials()
         return True
+
+    @property
+    def again(self) -> str:
+        """The command that resumes it."""
+        words = f"nas search {self.config.path} --resume {self.id}"
+        return words if self._asked is None else f"{words} --trials {self._asked}"
+
+    def _agree_on_trials(self) -> None:
+        """Tells NNI how many trials were asked for, or else hears it: `nnictl update` may change it."""
+        try:
+            if self._asked is not None:
+                self.manager.set_trials(self._asked)
+            else:
+                self.trials = int(self.manager.profile()["params"]["maxTrialNumber"])
+        except (OSError, ValueError, KeyError) as error:
+            raise NasError(f"NNI's manager does not answer ({error}); try again with: {self.again}") from None
 
     def end(self) -> None:
         """Ends NNI's manager, and whatever outlives it."""
@@ -117,6 +136,11 @@ class Experiment:
             try:
                 attempt()
                 return
+            except KeyboardInterrupt:
+                if self.id:
+                    self.end()
+                hint = f"nothing is lost: {self.again}" if what == "resume" else "no search has begun"
+                raise NasError(f"interrupted; {hint}") from None
             except StartFailed as error:
                 if self.id:
                     self.end()
@@ -169,7 +193,7 @@ class Experiment:
                     raise StartFailed(last_line("\n".join(errors)) or "NNI's status is ERROR")
                 if ready(status):
                     return
-            except (OSError, KeyError) as error:
+            except (OSError, ValueError, KeyError) as error:
                 raise StartFailed(f"NNI's manager ended: {error}") from None
             time.sleep(0.25)
         raise StartFailed("the tuner did not begin within a minute")

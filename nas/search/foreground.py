@@ -27,6 +27,10 @@ ALIKE = 3
 """So many first trials that fail for one reason end a search: the rest would fail as well."""
 SILENCE = 20
 """So many unanswered questions in a row (half a second apart) mean that NNI's manager is gone."""
+EXHAUSTED = "TUNER_NO_MORE_TRIAL"
+"""NNI's status, for ever, once one of its own tuners has proposed all that there is."""
+IDLE = 10
+"""So many times in a row without a job, once the tuner is exhausted, mean that the search is over."""
 
 
 def follow(experiment: Experiment, console: Console) -> Journal:
@@ -36,16 +40,15 @@ def follow(experiment: Experiment, console: Console) -> Journal:
         NasError: where it ended without a winner, or NNI failed, with the reason and how to resume.
     """
     journal = Journal(experiment.run / FILE)
-    again = f"nas search {experiment.config.path} --resume {experiment.id}"
     try:
         failure = _watch(experiment, journal, console)
     except KeyboardInterrupt:
         experiment.end()
-        raise NasError(f"interrupted; nothing is lost: {again}") from None
+        raise NasError(f"interrupted; nothing is lost: {experiment.again}") from None
     experiment.end()
     journal.refresh()
     if failure is not None:
-        raise NasError(f"{failure}; resume with: {again}")
+        raise NasError(f"{failure}; resume with: {experiment.again}")
     if journal.best() is None:
         raise NasError(no_winner(journal))
     return journal
@@ -53,21 +56,24 @@ def follow(experiment: Experiment, console: Console) -> Journal:
 
 def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | None:
     """Returns why the search failed, or None at its regular end."""
-    silent = 0
+    silent = idle = 0
+    journal.refresh()
+    before = {trial.number for trial in journal.ended()}  # what failed then may have been mended since
     with _progress(console) as progress:
         task = progress.add_task("search", total=experiment.trials, best="")
         shown: set[int] = set()
         while True:
             journal.refresh()
             for trial in journal.ended():
-                if trial.number not in shown and trial.state != "rejected":
+                if trial.number not in shown:
                     shown.add(trial.number)
                     _show(progress, task, journal, trial)
-            failure = _all_alike(journal)
+            failure = _all_alike(journal, before)
             if failure is not None:
                 return failure
             try:
                 status, errors = experiment.manager.status()
+                idle = idle + 1 if status == EXHAUSTED and not _busy(experiment) else 0
                 silent = 0
             except (OSError, ValueError) as error:
                 silent += 1
@@ -78,7 +84,8 @@ def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | 
                 return (
                     f"NNI ended with an error: {experiment.mistake_in(errors) or last_line(''.join(errors))}"
                 )
-            if status in ("DONE", "STOPPED") and silent == 0 and _heard(journal, shown):
+            over = status in ("DONE", "STOPPED") or idle >= IDLE
+            if over and silent == 0 and _heard(journal, shown):
                 return None
             time.sleep(0.5)
 
@@ -86,7 +93,12 @@ def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | 
 def _heard(journal: Journal, shown: set[int]) -> bool:
     """Whether everything that the journal has was shown."""
     journal.refresh()
-    return all(trial.number in shown or trial.state == "rejected" for trial in journal.ended())
+    return all(trial.number in shown for trial in journal.ended())
+
+
+def _busy(experiment: Experiment) -> bool:
+    """Whether a trial runs, or will."""
+    return any(job.status in ("WAITING", "RUNNING") for job in experiment.manager.jobs())
 
 
 def _progress(console: Console) -> Progress:
@@ -117,9 +129,9 @@ def _show(progress: Progress, task: Any, journal: Journal, trial: Trial) -> None
     progress.console.print(f"trial {trial.number:>3}  {text}{mark}", highlight=False, markup=False)
 
 
-def _all_alike(journal: Journal) -> str | None:
-    """The reason, where the first trials all failed for one and the same."""
-    ended = [trial for trial in journal.ended() if trial.state != "rejected"]
+def _all_alike(journal: Journal, before: set[int]) -> str | None:
+    """The reason, where the first trials, without those of `before`, all failed for one and the same."""
+    ended = [trial for trial in journal.ended() if trial.number not in before]
     reasons = {trial.reason for trial in ended}
     if len(ended) >= ALIKE and len(reasons) == 1 and all(trial.state == "failed" for trial in ended):
         return f"the first {len(ended)} trials all failed alike: {reasons.pop()}"

@@ -3,8 +3,8 @@
 The port has no authentication; b0nas speaks to it on this machine only.
 """
 
+import http.client
 import json
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
@@ -51,8 +51,11 @@ class Manager:
             method=method,
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=10) as response:
-            text = response.read().decode()
+        try:
+            with opener.open(request, timeout=10) as response:
+                text = response.read().decode()
+        except http.client.HTTPException as error:  # it ended in the middle of its answer
+            raise ConnectionError(f"{type(error).__name__}: {error}") from None
         return json.loads(text) if text.strip() else None
 
     def status(self) -> tuple[str, list[str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 import nas.search  # noqa: F401  (sets NNI_FRAMEWORK before nni is imported)
 from nas.search.journal import FILE, Journal
@@ -114,3 +115,18 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory of the test's own."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def search_yml(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a search.yml of digits, with the given keys changed."""
+
+    def write(**changes: Any) -> Path:
+        root = Path(__file__).parents[2]
+        config = yaml.safe_load((root / "search.yml").read_text())
+        config["searchSpaceFile"] = str(root / "search_spaces" / "digits.yml")
+        path = tmp_path / "search.yml"
+        path.write_text(yaml.safe_dump(config | changes))
+        return path
+
+    return write

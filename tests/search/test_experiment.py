@@ -1,0 +1,187 @@
+"""A search in the foreground, with a manager of the tests' own: following it, resuming it."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from nas.errors import NasError
+from nas.search import experiment as experiment_module
+from nas.search import foreground
+from nas.search.config import SearchConfig
+from nas.search.experiment import Experiment, StartFailed
+from nas.search.foreground import follow
+from nas.search.manager import Job
+
+GOOD = ("complete", {"accuracy": 0.9, "reward": 0.9})
+BAD = ("failed", {"reason": "no CUDA device"})
+
+
+class FakeManager:
+    """NNI's manager: one answer of `statuses` a question, the last for ever."""
+
+    def __init__(self, *statuses: str | BaseException, trials: int = 40, jobs: tuple[Job, ...] = ()) -> None:
+        self.statuses = list(statuses)
+        self.trials = trials
+        self.running = jobs
+
+    def status(self) -> tuple[str, list[str]]:
+        answer = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer, ["the reason"] if answer == "ERROR" else []
+
+    def jobs(self) -> list[Job]:
+        return list(self.running)
+
+    def profile(self) -> dict[str, Any]:
+        return {"id": "abc123", "params": {"maxTrialNumber": self.trials}}
+
+    def set_trials(self, trials: int) -> None:
+        self.trials = trials
+
+
+@pytest.fixture
+def search(tmp_path: Path, search_yml: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes an Experiment of the run abc123 under a FakeManager; `said` are its lines and nnictl's."""
+    monkeypatch.setattr(foreground.time, "sleep", lambda _: None)
+
+    def make(manager: FakeManager, trials: int | None = None) -> Experiment:
+        said: list[str] = []
+        made = Experiment(SearchConfig.read(search_yml()), said.append, trials=trials)
+        made.id, made.said = "abc123", said
+        monkeypatch.setattr(Experiment, "manager", manager)
+        monkeypatch.setattr(Experiment, "_nnictl", lambda _, *words: said.append(" ".join(words)))
+        monkeypatch.setattr(Experiment, "_resume", lambda _: said.append("resume"))
+        monkeypatch.setattr(experiment_module.runs, "processes_of", lambda _: [])
+        monkeypatch.setattr(experiment_module.runs, "registered", lambda _: {})
+        return made
+
+    return make
+
+
+QUIET = Console(quiet=True)
+
+
+# Following
+
+
+def test_at_its_end_the_manager_is_ended(search, make_run):
+    make_run(GOOD)
+    found = search(FakeManager("RUNNING", "DONE"))
+    assert follow(found, QUIET).best().number == 0
+    assert found.said == ["stop abc123"]
+
+
+def test_everything_that_ended_is_shown_what_was_rejected_too(search, make_run):
+    make_run(GOOD, ("rejected", {"reason": "macs 9 is over the limit of 8"}), BAD)
+    console = Console(width=200, file=io.StringIO())
+    follow(search(FakeManager("DONE")), console)
+    lines = [line.strip() for line in console.file.getvalue().splitlines() if line.startswith("trial")]
+    assert lines[0].startswith("trial   0  reward 0.9000  accuracy 0.9000")
+    assert lines[1:] == [
+        "trial   1  rejected: macs 9 is over the limit of 8",
+        "trial   2  failed: no CUDA device",
+    ]
+
+
+def test_a_tuner_with_nothing_more_to_propose_ends_the_search_once_no_trial_runs(search, make_run):
+    make_run(GOOD)
+    follow(search(FakeManager("TUNER_NO_MORE_TRIAL")), QUIET)
+    busy = FakeManager(*["TUNER_NO_MORE_TRIAL"] * 30, "ERROR", jobs=(Job("a", "RUNNING", []),))
+    with pytest.raises(NasError, match="ended with an error: the reason; resume with"):
+        follow(search(busy), QUIET)
+
+
+def test_first_trials_that_fail_alike_end_it_but_not_again_once_resumed(search, make_run):
+    journal = make_run(("running", {}), ("running", {}), ("running", {}), ("running", {}))
+
+    class Failing(FakeManager):
+        def status(self) -> tuple[str, list[str]]:
+            journal.told(len(journal.ended()), *BAD[:1], **BAD[1])
+            return "RUNNING", []
+
+    with pytest.raises(
+        NasError, match="the first 3 trials all failed alike: no CUDA device; resume with: nas s"
+    ):
+        follow(search(Failing("RUNNING")), QUIET)
+    journal.told(3, *GOOD[:1], **GOOD[1])
+    assert follow(search(FakeManager("RUNNING", "DONE")), QUIET).best().number == 3
+
+
+def test_a_manager_that_is_gone_is_told_and_one_that_stutters_is_not(search, make_run):
+    make_run(GOOD)
+    follow(search(FakeManager(*[ConnectionError("gone")] * 5, "DONE")), QUIET)
+    with pytest.raises(
+        NasError, match=r"NNI's manager does not answer \(gone\); resume with: nas search .* abc123$"
+    ):
+        follow(search(FakeManager(ConnectionError("gone"))), QUIET)
+
+
+@pytest.mark.parametrize(("trials", "end"), [(None, "--resume abc123"), (6, "--resume abc123 --trials 6")])
+def test_interrupted_it_says_how_to_resume_with_as_many_trials(search, make_run, trials, end):
+    make_run(GOOD)
+    found = search(FakeManager(KeyboardInterrupt()), trials)
+    with pytest.raises(NasError, match=f"^interrupted; nothing is lost: nas search .*search.yml {end}$"):
+        follow(found, QUIET)
+    assert found.said == ["stop abc123"]
+
+
+# Resuming
+
+
+def test_it_has_the_runs_own_number_of_trials_and_not_search_ymls(search, make_run):
+    make_run(GOOD, BAD, max_trials=2)
+    found = search(FakeManager("DONE", trials=2))
+    assert not found.resume("abc123")
+    assert found.trials == 2
+
+
+def test_nnis_number_of_trials_counts_unless_another_is_asked_for(search, make_run):
+    make_run(GOOD, max_trials=2)
+    found, manager = search(FakeManager("RUNNING", trials=7)), FakeManager("RUNNING", trials=7)
+    assert found.resume("abc123")
+    assert found.trials == 7
+    found = search(manager, trials=9)
+    assert found.resume("abc123")
+    assert (found.trials, manager.trials) == (9, 9)
+
+
+def test_one_that_still_runs_is_followed_with_as_many_trials_as_asked_for(search, make_run, monkeypatch):
+    make_run(GOOD, max_trials=2)
+    manager = FakeManager("RUNNING", trials=2)
+    found = search(manager, trials=5)
+    monkeypatch.setattr(experiment_module.runs, "registered", lambda _: {"port": 8123})
+    monkeypatch.setattr(experiment_module, "_serves", lambda port, experiment: port == 8123)
+    assert found.resume("abc123")
+    assert (found.port, manager.trials) == (8123, 5)
+    assert "resume" not in found.said
+
+
+def test_an_interruption_while_nni_resumes_leaves_no_manager(search, make_run, monkeypatch):
+    make_run(GOOD)
+    found = search(FakeManager("RUNNING"))
+
+    def interrupted(_: Experiment) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Experiment, "_resume", interrupted)
+    with pytest.raises(NasError, match=r"interrupted; nothing is lost: nas search .* --resume abc123"):
+        found.resume("abc123")
+    assert found.said[-1] == "stop abc123"
+
+
+def test_a_start_that_loses_its_race_is_tried_three_times(search, make_run, monkeypatch):
+    make_run(GOOD)
+    found = search(FakeManager("RUNNING"))
+
+    def lost(_: Experiment) -> None:
+        raise StartFailed("the tuner did not connect")
+
+    monkeypatch.setattr(Experiment, "_resume", lost)
+    with pytest.raises(NasError, match="NNI did not resume after 3 attempts: the tuner did not connect"):
+        found.resume("abc123")
+    assert found.said.count("stop abc123") == 3
