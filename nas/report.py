@@ -94,11 +94,12 @@ def baseline_report(console: Console, baseline: Baseline) -> None:
     if facts is None:
         return
     if facts.search_accuracy is not None:
-        console.print(
-            f"search: accuracy {facts.search_accuracy:.4f} on held-out training images, reward {facts.reward:.4f}"
-        )
+        worth = "" if facts.reward is None else f", reward {facts.reward:.4f}"
+        console.print(f"search: accuracy {facts.search_accuracy:.4f} on held-out training images{worth}")
     if facts.accuracy is not None:
-        console.print(f"test accuracy {facts.accuracy:.4f} on {facts.data} ({facts.recipe})")
+        data = f" on {facts.data}" if facts.data else ""
+        recipe = f" ({facts.recipe})" if facts.recipe else ""
+        console.print(escape(f"test accuracy {facts.accuracy:.4f}{data}{recipe}"))
 
 
 def numbers(text: str, what: str) -> list[float]:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,13 @@ def test_a_baselines_report_says_what_is_known(b0, console):
     )
     assert "search: accuracy 0.9100 on held-out training images, reward 0.9300" in text
     assert "test accuracy 0.9700 on digits (60 epochs)" in text
+
+
+def test_what_is_not_known_of_an_accuracy_is_left_out(b0, console):
+    facts = Facts(params=1, macs=1, search_accuracy=0.91, accuracy=0.97)
+    baseline_report(console, replace(b0, facts=facts))
+    lines = printed(console).splitlines()
+    assert lines[-2:] == ["search: accuracy 0.9100 on held-out training images", "test accuracy 0.9700"]
 
 
 def test_without_facts_no_accuracy_is_claimed(b0, console):
