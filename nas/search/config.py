@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError, listed, near, short
-from nas.search.settings import TunerSettings, fitted
+from nas.search.settings import Limits, TunerSettings, fitted
 from nas.space import SearchSpace
 from nas.strict_yaml import load_yaml, read_text
 
@@ -224,6 +224,8 @@ def _trial(config: SearchConfig, where: str, check_data: bool) -> Any:
     try:
         options = parser().parse_args(words[words.index(TRIAL) + 1 :])
         training_of(options, options.seed or 0)
+        if tuner is None and options.space is None:
+            raise NasError("trial: --space is missing; NNI's own tuners do not say what they draw from")
         if tuner is not None and space is not None:
             reward = tuner.reward.model_dump() | {"target": tuner.reward.target or space.target}
             task_of(
@@ -232,7 +234,10 @@ def _trial(config: SearchConfig, where: str, check_data: bool) -> Any:
         service = data["trainingService"]
         if check_data and isinstance(service, dict) and service["platform"] == "local":
             with contextlib.chdir(data["trialCodeDirectory"]):  # for paths written in the command
-                describe(options.data, options.data_dir)
+                described = describe(options.data, options.data_dir)
+                space = space and space.with_data(*described)
     except NasError as error:
         raise NasError(f"{where}: {error}") from None
+    if tuner is not None and space is not None and tuner.limits != Limits():
+        tuner.limits.check(space, f"{config.path}: classArgs")
     return options

@@ -95,7 +95,7 @@ class Limits(Strict):
     macs: Positive | None = None
     params: Positive | None = None
 
-    def check(self, space: "SearchSpace") -> None:
+    def check(self, space: "SearchSpace", where: str = "classArgs") -> None:
         """Raises NasError where the limits leave no network of `space`, or next to none."""
         params, macs = space.costs.of_random(DRAWS, seed=0)
         least = {"macs": int(macs.min()), "params": int(params.min())}
@@ -103,7 +103,7 @@ class Limits(Strict):
         if not within.any():
             written = " and ".join(f"{k} {v:,}" for k, v in self.model_dump(exclude_none=True).items())
             raise NasError(
-                f"classArgs: limits of {written} leave none of {DRAWS:,} random networks of {space.name}, whose "
+                f"{where}: limits of {written} leave none of {DRAWS:,} random networks of {space.name}, whose "
                 f"least are macs {least['macs']:,} and params {least['params']:,}; raise them"
             )
 

@@ -229,8 +229,9 @@ def _last_words(job: str) -> str:
 
 
 def run_directory(profile: dict[str, Any]) -> Path:
-    """`runs/EXPERIMENT_ID` in the code directory, NNI's folder for this tuner being .../ID/log."""
+    """`runs/EXPERIMENT_ID` where the trials run, NNI's folder for this tuner being .../ID/log."""
     logs = os.environ.get("NNI_LOG_DIRECTORY")
     experiment = Path(logs).parent.name if logs else "local"
-    code = (profile.get("tuner") or {}).get("codeDirectory") or (sys.path[-1] if logs else ".")
+    code = profile.get("trialCodeDirectory") or (profile.get("tuner") or {}).get("codeDirectory")
+    code = code or (sys.path[-1] if logs else ".")
     return Path(code) / "runs" / experiment

@@ -132,7 +132,7 @@ def test_data_of_another_machine_is_not_looked_for(read, tmp_path):
 @pytest.mark.parametrize("name", ["Random", "TPE", "GridSearch", "Evolution", "PBT"])
 def test_nnis_own_tuners_may_be_named(read, tmp_path, name):
     (tmp_path / "exported.json").write_text('{"stage1.kernel": {"_type": "choice", "_value": [3, 5]}}')
-    config = read(tuner={"name": name}, searchSpaceFile="exported.json")
+    config = read(tuner={"name": name}, searchSpaceFile="exported.json", trialCommand=command(OWN))
     assert config.tuner is None
     assert config.space is None
 
@@ -170,6 +170,9 @@ def test_prepared_replaces_the_number_of_trials(read):
 
 
 # Mistakes
+
+
+OWN = "--data digits --space digits"
 
 
 def tuner(**changes: Any) -> dict[str, Any]:
@@ -324,6 +327,14 @@ def command(options: str) -> str:
         (
             {"trainingService": {"platform": "local", "useActiveGpus": True}},
             "search.yml: NNI refuses it: LocalConfig does not have field(s) useactivegpus",
+        ),
+        (
+            {"tuner": {"name": "TPE"}, "trialCommand": command("--data digits")},
+            "search.yml, line 3: trial: --space is missing; NNI's own tuners do not say what they draw from",
+        ),
+        (
+            {"tuner": tuner(classArgs={"limits": {"macs": "1k"}})},
+            "search.yml: classArgs: limits of macs 1,000 leave none of 20,000 random networks of tiny, whose least",
         ),
         (
             {"assessor": {"name": "Medianstopp"}},

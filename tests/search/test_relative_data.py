@@ -5,7 +5,7 @@ from rich.console import Console
 
 from nas import main_job
 from nas.baseline import load
-from nas.search.tuner import _fit_to_data
+from nas.search.tuner import _fit_to_data, run_directory
 from nas.search.winner import freeze
 
 COMMAND = "python -m nas.search.trial --data npz:small.npz --epochs 1"
@@ -35,3 +35,11 @@ def test_full_training_reads_them_and_writes_where_it_was_called(make_run, image
     assert found.facts is not None
     assert found.facts.accuracy is not None
     assert (journal.path.parent / "found.safetensors").is_file()
+
+
+def test_the_run_lies_where_the_trials_run_and_look_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("NNI_LOG_DIRECTORY", "/home/me/nni-experiments/abc123/log")
+    profile = {"tuner": {"codeDirectory": str(tmp_path)}}
+    assert run_directory(profile) == tmp_path / "runs" / "abc123"
+    profile["trialCodeDirectory"] = str(tmp_path / "code")
+    assert run_directory(profile) == tmp_path / "code" / "runs" / "abc123"
