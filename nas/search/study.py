@@ -190,8 +190,12 @@ class Study:
         """Writes down an early stop: the last accuracy, a lower bound."""
         trial = self.journal.trials[number]
         target = self.journal.run["trial"]["reward"]["target"]
-        worth = self.settings.reward.of(accuracy, trial.macs or 1, target)
-        self.journal.told(number, "stopped", accuracy=accuracy, reward=worth, job=job)
+        try:
+            worth = self.settings.reward.of(accuracy, trial.macs or 1, target)
+        except NasError as error:  # of a trial command of the user's own
+            self.journal.told(number, "failed", reason=f"the trial reported: {error}", job=job)
+        else:
+            self.journal.told(number, "stopped", accuracy=accuracy, reward=worth, job=job)
 
     def close(self) -> None:
         """Learns what is left, and ends the strategy and the board."""

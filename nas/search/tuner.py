@@ -75,10 +75,14 @@ class StrategyTuner(Tuner):
         """
         with self._lock:
             study = self._study
-            study.learn()
-            number = self._unheard()
-            if number is None:
-                number = study.propose()
+            try:
+                study.learn()
+                number = self._unheard()
+                if number is None:
+                    number = study.propose()
+            except NasError as error:
+                _report(error, kwargs.get("st_callback"))
+                raise
             if number is None:
                 self._end_at(len(study.journal.trials))
                 raise nni.NoMoreTrialError("every network of the space was proposed")
@@ -187,6 +191,14 @@ class StrategyTuner(Tuner):
             self._manager.set_trials(trials)
         except (OSError, ValueError, KeyError) as error:
             log.warning("NNI's manager did not lower the number of trials (%s)", error)
+
+
+def _report(error: NasError, callback: Any) -> None:
+    """Tells NNI's manager, through the dispatcher that `callback` belongs to, why no proposal comes:
+    of what is only raised it says nothing, and the experiment would run on without a trial."""
+    dispatcher = getattr(callback, "__self__", None)
+    if dispatcher is not None:
+        dispatcher.report_error(f"nas.errors.NasError: {error}")
 
 
 def _number(parameters: Any) -> Any:
