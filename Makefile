@@ -25,7 +25,7 @@ search: setup
 	@$(BIN)/nas search search.yml --full-epochs 60
 
 test: setup check
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Style, types, and that imports point one way.
 check: setup

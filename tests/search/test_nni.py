@@ -18,7 +18,7 @@ import yaml
 import nas
 from nas.search.journal import FILE, Journal
 
-pytestmark = [pytest.mark.nni, pytest.mark.xdist_group("nni")]  # one manager at a time
+pytestmark = pytest.mark.nni
 
 BIN = Path(sys.executable).parent
 RACE = ("did not start", "did not connect", "Connection refused", "did not resume")
