@@ -272,6 +272,26 @@ def test_evolution_finds_better_than_random(talk: Talk):
     assert found["evolution"] > found["random"] + 0.03
 
 
+def test_a_failure_is_no_member_of_the_population():
+    """Until 4 have a result, evolution draws at random, here some 22 of 30 letters apart; then it mutates 1 in 10."""
+    choices = {f"choice{index}": ("w", "x", "y", "z") for index in range(30)}
+    options = {"population_size": 4, "sample_size": 2, "mutation_prob": 0.1}
+    one = AskTell(choices, make("evolution", options, seed=0), seed=0)
+    population: list[dict[str, Any]] = []
+    apart = []
+    for metric in (None, None, None, None, None, 0.5, 0.6, 0.7, 0.8, 0.9):
+        sample = one.ask()
+        assert sample is not None
+        if population:
+            apart.append(min(sum(sample[key] != other[key] for key in choices) for other in population))
+        if metric is not None:
+            population.append(sample)
+        one.tell(sample, metric)
+    one.close()
+    assert min(apart[:3]) > 12
+    assert apart[3] < 9
+
+
 def test_random_is_uniform(talk: Talk):
     """Each letter a quarter of 6 x 100 x 10 times: 1500, standard deviation 34 (five of them allowed)."""
     letters: list[str] = []
