@@ -5,6 +5,7 @@
 """
 
 import argparse
+from collections.abc import Callable
 from typing import NoReturn
 
 from nas.errors import NasError
@@ -34,6 +35,15 @@ class _Parser(argparse.ArgumentParser):
         raise NasError(f"trial: {message}; see python -m nas.search.trial --help")
 
 
+def _from(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}; give a whole number of {least} or more")
+        return int(text)
+
+    return whole
+
+
 def parser(description: str | None = None) -> argparse.ArgumentParser:
     """The options of a trial; needs neither torch nor nni."""
     options = _Parser("python -m nas.search.trial", allow_abbrev=False, description=description,
@@ -44,7 +54,8 @@ def parser(description: str | None = None) -> argparse.ArgumentParser:
         options.add_argument(flag, type=kind, help=text)
     options.add_argument("--no-augment", action="store_true", help="train on the images as they are")
     options.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    options.add_argument("--threads", type=int, default=1, help="CPU threads of this trial")
+    options.add_argument("--threads", type=_from(1), default=1, help="CPU threads of this trial")
+    options.add_argument("--workers", type=_from(0), help="processes that decode a folder's images (up to 4)")
     options.add_argument("--space", help="space document; by default the run's own")
     options.add_argument("--target-macs", help="T of the reward, outside of a run of ours")
     options.add_argument("--w", type=float, help="exponent of the reward, outside of a run of ours")

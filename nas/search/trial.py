@@ -95,7 +95,9 @@ def _evaluate(task: Task, arch: Any, options: argparse.Namespace, reporter: Repo
 
     torch.set_num_threads(options.threads)
     config = training_of(options, task.seed)
-    data = load_data(options.data, data_dir=options.data_dir, resolution=arch.resolution)
+    data = load_data(
+        options.data, data_dir=options.data_dir, resolution=arch.resolution, workers=options.workers
+    )
     return ProxyEvaluator(data, config, device_of(options.device)).evaluate(arch, reporter.epoch)
 
 

@@ -209,6 +209,11 @@ def test_by_hand_the_sample_may_be_given(tmp_path, images, document, tiny, capsy
             ["--epochs", "few"],
             "trial: argument --epochs: invalid int value: 'few'; see python -m nas.search.trial",
         ),
+        (["--threads", "0"], "trial: argument --threads: '0'; give a whole number of 1 or more; see python"),
+        (
+            ["--workers", "-1"],
+            "trial: argument --workers: '-1'; give a whole number of 0 or more; see python",
+        ),
         (["--epoch", "3"], "trial: unrecognized arguments: --epoch 3; see python -m nas.search.trial --help"),
     ],
 )
