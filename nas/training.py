@@ -215,5 +215,7 @@ def memory_failures(batch_size: int, device: torch.device) -> Iterator[None]:
         raise OutOfMemory(f"{reason} ({first_line(error)[:200]})") from None
 
 
-MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
-"""In the messages of CUDA and of torch's CPU allocator on Linux and on Windows."""
+MEMORY_WORDS = (
+    "out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "alloc_failed",
+)  # fmt: skip
+"""In the messages of CUDA, of cuBLAS and cuDNN, and of torch's CPU allocator on Linux and on Windows."""

@@ -15,6 +15,7 @@ that diverges or runs out of memory is recorded as failed with its reason, and s
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import traceback
@@ -37,10 +38,16 @@ def device_of(name: str) -> str:
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise NasError(f"trial: --device is {name}, but torch sees no CUDA device; use cpu or auto")
-    if name != "cpu" and not name.startswith("cuda"):
+    cuda = re.fullmatch(r"cuda(?::(\d+))?", name)
+    if name != "cpu" and cuda is None:
         raise NasError(f"trial: --device is {name!r}; allowed: auto, cpu, cuda, cuda:N")
+    if cuda and not torch.cuda.is_available():
+        raise NasError(f"trial: --device is {name}, but torch sees no CUDA device; use cpu or auto")
+    if cuda and int(cuda.group(1) or 0) >= torch.cuda.device_count():
+        raise NasError(
+            f"trial: --device is {name}, but of CUDA devices torch sees {torch.cuda.device_count()}, numbered "
+            "from 0; under NNI give cuda, which is the one that NNI gave to the trial"
+        )
     return name
 
 

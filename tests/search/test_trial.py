@@ -17,7 +17,7 @@ import torch
 import nas.evaluators.proxy
 import nas.network
 import nas.npz
-from nas import SearchSpace, reward
+from nas import NasError, SearchSpace, reward
 from nas.search import board, trial
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.reporter import Reporter
@@ -237,6 +237,23 @@ def test_data_must_be_named(capsys):
 def test_a_missing_gpu_is_one_sentence(capsys):
     assert trial.main(["--data", "digits", "--space", "digits", "--device", "cuda:1"]) == 2
     assert "--device is cuda:1, but torch sees no CUDA device; use cpu or auto" in capsys.readouterr().err
+
+
+def test_gpus_are_counted(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [trial.device_of(name) for name in ("auto", "cpu", "cuda", "cuda:1")] == [
+        "cuda",
+        "cpu",
+        "cuda",
+        "cuda:1",
+    ]
+    with pytest.raises(
+        NasError, match="--device is cuda:2, but of CUDA devices torch sees 2, numbered from 0"
+    ):
+        trial.device_of("cuda:2")
+    with pytest.raises(NasError, match="--device is 'cuda:x'; allowed: auto, cpu, cuda, cuda:N"):
+        trial.device_of("cuda:x")
 
 
 def test_help_is_no_failure(capsys):
