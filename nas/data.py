@@ -116,13 +116,14 @@ class Data:
 def load_data(
     name: str,
     data_dir: str | Path | None = None,
-    resolution: int = 8,
+    resolution: int | None = None,
     seed: int = 0,
     workers: int | None = None,
 ) -> Data:
     """The data set called `name`, its images resized to `resolution` pixels.
 
     Args:
+        resolution: by default the images' own, where they are square; of a folder, 224.
         data_dir: where torchvision's data sets are kept (`nas.downloads.default_folder`).
         seed: draws `val` from the training set; the test split is the same for every seed.
         workers: processes that decode a folder's images; by default up to 4.
@@ -130,11 +131,11 @@ def load_data(
     Raises:
         NasError: for an unknown name, or data that is missing or unfit.
     """
-    if type(resolution) is not int or resolution < 1:
+    if resolution is not None and (type(resolution) is not int or resolution < 1):
         raise NasError(f"resolution is {resolution!r}; give a whole number of pixels from 1")
     kind, path = _parse(name)
     if kind == "folder":
-        return _load_folder(name, path, resolution, seed, workers)
+        return _load_folder(name, path, resolution or 224, seed, workers)
     return _load_arrays(name, _source(kind, path, data_dir), resolution, seed)
 
 
@@ -177,13 +178,17 @@ def _source(kind: str, path: str, data_dir: str | Path | None) -> Source:
     return npz(path) if kind == "npz" else downloaded(kind, data_dir)
 
 
-def _load_arrays(name: str, source: Source, resolution: int, seed: int) -> Data:
+def _load_arrays(name: str, source: Source, resolution: int | None, seed: int) -> Data:
     from nas.batches import Normalization, TensorSplit, concatenate, resized
 
     images, labels = source.read("train")
     check_counts(labels, source.class_names, ("train", "val"), name)
     kept, held = hold_out(labels, source.held_out, seed)
-    images = resized(images, resolution)
+    height, width = images.shape[1:3]
+    if resolution is None and height != width:
+        raise NasError(f"{name}: images are {height} x {width} pixels; give the resolution to resize them to")
+    pixels = resolution or height
+    images = resized(images, pixels)
     normalization = Normalization.of(images[kept], source.white)
 
     def make(images, labels) -> TensorSplit:
@@ -191,7 +196,7 @@ def _load_arrays(name: str, source: Source, resolution: int, seed: int) -> Data:
 
     def test() -> TensorSplit:
         images, labels = source.read("test")
-        return make(resized(images, resolution), labels)
+        return make(resized(images, pixels), labels)
 
     train, val = make(images[kept], labels[kept]), make(images[held], labels[held])
     splits = {
@@ -200,7 +205,7 @@ def _load_arrays(name: str, source: Source, resolution: int, seed: int) -> Data:
         "trainval": lambda: concatenate(train, val),
         "test": test,
     }
-    return Data(name, source.class_names, source.in_chans, resolution, splits)
+    return Data(name, source.class_names, source.in_chans, pixels, splits)
 
 
 def _load_folder(name: str, path: str, resolution: int, seed: int, workers: int | None) -> Data:

@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from nas.baseline import Baseline, save
-from nas.catalog import is_path
 from nas.documents import Facts
 from nas.errors import NasError
 from nas.scaling import Scaled, family, single
@@ -207,9 +206,3 @@ def save_family(baseline: Baseline, members: list[Scaled], force: bool) -> list[
         )
         paths.append(save(document, folder / f"{member.name}.yml", force))
     return paths
-
-
-__all__ = [
-    "baseline_report", "family_of", "family_report", "is_path", "numbers", "save_family",
-    "space_json", "space_report",
-]  # fmt: skip

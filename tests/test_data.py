@@ -295,6 +295,18 @@ def test_unknown_names(function, tmp_path, monkeypatch):
         assert str(caught.value) == f"data is {name!r}, which is no data set{hint}; {KNOWN}"
 
 
+@pytest.mark.parametrize(("height", "width", "pixels"), [(9, 9, 9), (8, 6, None)])
+def test_the_resolution_is_the_images_own_unless_given(tmp_path, height, width, pixels):
+    images, labels = np.zeros((20, height, width), np.uint8), np.arange(20) % 2
+    np.savez(tmp_path / "x.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    if pixels:
+        data = load_data(f"npz:{tmp_path}/x.npz")
+        assert data.resolution == next(data.batches("val", 1, train=False))[0].shape[2] == pixels
+    else:
+        with pytest.raises(NasError, match="images are 8 x 6 pixels; give the resolution to resize them to"):
+            load_data(f"npz:{tmp_path}/x.npz")
+
+
 @pytest.mark.parametrize("resolution", [0, -8, 8.0, True])
 def test_bad_resolution(resolution):
     with pytest.raises(
