@@ -48,7 +48,9 @@ class Workspace:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "HOME": str(self.home), "PATH": "/usr/bin:/bin"}
+        """A user's own: what importing nas.search sets in this process is not in it."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("NNI_")}
+        return {**kept, "HOME": str(self.home), "PATH": "/usr/bin:/bin"}
 
     def run(self, *command: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

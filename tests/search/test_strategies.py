@@ -1,5 +1,8 @@
 """What every strategy must do, whichever it is; a new one enters by its line in STRATEGIES."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -332,3 +335,12 @@ def test_close_ends_the_thread(name, talk: Talk):
     one.close()
     one.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("first", ["nni", "nni.runtime.msg_dispatcher, nas.search.tuner", "nas.search.tuner"])
+def test_strategies_are_imported_whoever_imported_nni_first(first):
+    """NNI's dispatcher imports nni before our tuner, in an environment where nobody has set anything."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("NNI_")}
+    words = [sys.executable, "-W", "ignore", "-c", f"import {first}, nas.search.strategies"]
+    done = subprocess.run(words, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
