@@ -1,6 +1,7 @@
 """The main job: search, freeze, by choice train in full, and say where everything lies."""
 
 import contextlib
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +37,9 @@ def run_search(
     if full_epochs is not None and config.trial is None:
         raise NasError(NO_DATA)
     experiment = Experiment(config, partial(console.print, markup=False), port, trials)
+    experiment.options = f" --name {name}" * (name is not None)
+    experiment.options += f" --full-epochs {full_epochs}" * (full_epochs is not None)
+    _interrupted_by_signals()
     if resume is None:
         _opening(console, config, experiment.trials)
         experiment.start()
@@ -54,7 +58,11 @@ def run_search(
         console.print("every trial of the search is in the journal")
     _closing(console, journal)
     baseline, document = _frozen(journal, name, resumed=resume is not None)
-    if full_epochs is not None:
+    if full_epochs is not None and baseline.facts is not None and baseline.facts.accuracy is not None:
+        console.print(
+            "the winner was trained in full and tested before; the test split is not looked at again"
+        )
+    elif full_epochs is not None:
         baseline = _full(console, journal, config.code, baseline, document.resolve(), full_epochs)
     console.print()
     baseline_report(console, baseline)
@@ -63,6 +71,16 @@ def run_search(
     console.print(f"baseline     {_shown(document)}")
     console.print(f"journal      {_shown(journal.path)}")
     console.print(f"TensorBoard  tensorboard --logdir {_shown(run.parent)}")
+
+
+def _interrupted_by_signals() -> None:
+    """A closed terminal or a kill ends NNI's manager too, as Ctrl-C does, and says how to resume."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
 
 
 def _opening(console: Console, config: SearchConfig, trials: int) -> None:

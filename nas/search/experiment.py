@@ -40,6 +40,7 @@ class Experiment:
 
     Attributes:
         id: NNI's experiment id, once started or resumed.
+        options: what the user asked for besides, for the command that resumes it.
         trials: how many trials it will have.
     """
 
@@ -54,6 +55,7 @@ class Experiment:
         self.trials = trials or config.trials
         self.port = free_port() if port is None else checked_port(port)
         self.id = ""
+        self.options = ""
         self._say = say
         self._any_port = port is None
         self._asked = trials
@@ -85,7 +87,7 @@ class Experiment:
         journal = runs.open_journal(self.run)
         self.trials = self._asked or journal.run.get("max_trials") or self.config.trials
         known = runs.registered(experiment)
-        if known and _serves(int(known["port"]), experiment):
+        if known and _served(int(known["port"])) == experiment:
             self.port = int(known["port"])
             self._say(f"experiment {experiment} still runs; following it")
             self._agree_on_trials()
@@ -105,7 +107,8 @@ class Experiment:
     def again(self) -> str:
         """The command that resumes it."""
         words = f"nas search {self.config.path} --resume {self.id}"
-        return words if self._asked is None else f"{words} --trials {self._asked}"
+        words = words if self._asked is None else f"{words} --trials {self._asked}"
+        return words + self.options
 
     def _agree_on_trials(self) -> None:
         """Tells NNI how many trials were asked for, or else hears it: `nnictl update` may change it."""
@@ -137,6 +140,7 @@ class Experiment:
                 attempt()
                 return
             except KeyboardInterrupt:
+                self.id = self.id or _served(self.port)  # nnictl may not have said it yet
                 if self.id:
                     self.end()
                 hint = f"nothing is lost: {self.again}" if what == "resume" else "no search has begun"
@@ -204,12 +208,12 @@ class Experiment:
         return subprocess.run([*command, *words], capture_output=True, text=True, check=False)
 
 
-def _serves(port: int, experiment: str) -> bool:
-    """Whether a manager on `port` runs this experiment."""
+def _served(port: int) -> str:
+    """The id of the experiment that a manager on `port` runs; empty where there is none."""
     try:
-        return Manager(port).profile()["id"] == experiment
+        return str(Manager(port).profile()["id"])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return ""
 
 
 def _idle(port: int) -> bool:

@@ -114,7 +114,10 @@ class Study:
         logs = os.environ.get("NNI_LOG_DIRECTORY")
         if logs:
             (Path(logs).parent / POINTER).write_text(str(self.run_dir.resolve()))
-        (self.run_dir / "config.json").write_text(json.dumps(profile, indent=1))
+        config = {
+            key: value for key, value in profile.items() if key != "trainingService"
+        }  # may hold passwords
+        (self.run_dir / "config.json").write_text(json.dumps(config, indent=1))
         (self.run_dir / "space.json").write_text(
             document.document.model_dump_json(indent=1, exclude_defaults=True)
         )

@@ -155,7 +155,7 @@ def test_one_that_still_runs_is_followed_with_as_many_trials_as_asked_for(search
     manager = FakeManager("RUNNING", trials=2)
     found = search(manager, trials=5)
     monkeypatch.setattr(experiment_module.runs, "registered", lambda _: {"port": 8123})
-    monkeypatch.setattr(experiment_module, "_serves", lambda port, experiment: port == 8123)
+    monkeypatch.setattr(experiment_module, "_served", lambda port: "abc123" if port == 8123 else "")
     assert found.resume("abc123")
     assert (found.port, manager.trials) == (8123, 5)
     assert "resume" not in found.said
