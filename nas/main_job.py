@@ -63,7 +63,9 @@ def run_search(
             "the winner was trained in full and tested before; the test split is not looked at again"
         )
     elif full_epochs is not None:
-        baseline = _full(console, journal, config.code, baseline, document.resolve(), full_epochs)
+        baseline = _full(
+            console, journal, config.code, baseline, document.resolve(), full_epochs, config.trial.threads
+        )
     console.print()
     baseline_report(console, baseline)
     console.print()
@@ -138,7 +140,13 @@ def _frozen(journal: Journal, name: str | None, resumed: bool) -> tuple[Baseline
 
 
 def _full(
-    console: Console, journal: Journal, code: Path, baseline: Baseline, document: Path, epochs: int
+    console: Console,
+    journal: Journal,
+    code: Path,
+    baseline: Baseline,
+    document: Path,
+    epochs: int,
+    threads: int = 1,
 ) -> Baseline:
     from nas.search.trial import device_of
     from nas.training import TrialFailure
@@ -157,7 +165,15 @@ def _full(
 
         try:
             measured = train_in_full(
-                baseline, document, data, data_dir, epochs, weights, report, device_of("auto")
+                baseline,
+                document,
+                data,
+                data_dir,
+                epochs,
+                weights,
+                report,
+                device_of("auto"),
+                threads,
             )
         except TrialFailure as error:
             raise NasError(f"{document} is frozen, but its full training failed: {error}") from None

@@ -116,12 +116,14 @@ def freeze(
 
 def train_in_full(
     baseline: Baseline, path: Path, data: str, data_dir: str | None, epochs: int, weights: Path,
-    report: Any = None, device: str = "cpu",
+    report: Any = None, device: str = "cpu", threads: int = 1,
 ) -> Baseline:  # fmt: skip
     """Trains the winner on the whole training set, looks at the test split once, writes both down.
 
-    The accuracy goes into the document's facts, the weights into `weights` (safetensors).
+    The accuracy goes into the document's facts, the weights into `weights` (safetensors). `threads`
+    are torch's on a CPU: one by default as in a trial, for two wait for each other on a busy machine.
     """
+    import torch
     from safetensors.torch import save_file
 
     from nas.data import load_data
@@ -134,6 +136,7 @@ def train_in_full(
     loaded = load_data(data, data_dir=data_dir, resolution=arch.resolution)
     with seeded(config.seed):
         net = build(arch)
+    torch.set_num_threads(threads)
     train(net, loaded, config, device=device, report=report)
     accuracy = evaluate(net, loaded, split="test")
     tensors = {name: tensor.cpu().contiguous() for name, tensor in net.state_dict().items()}
