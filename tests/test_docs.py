@@ -437,11 +437,3 @@ def test_the_reference_is_what_make_docs_writes():
     result = CliRunner().invoke(typer_app, ["nas.cli", "utils", "docs", "--name", "nas"])
     written = (ROOT / "docs" / "reference" / "cli.md").read_text()
     assert result.output.strip() == written.strip(), "the command line has changed: run `make docs`"
-
-
-# What the pages must not say
-
-
-def test_no_page_names_a_package_registry():
-    for page in PAGES:
-        assert not re.search(r"pypi\.org|pythonhosted|download\.pytorch", page.read_text()), page
