@@ -179,6 +179,9 @@ class Study:
         """Writes down what NNI passed on of a trial: its final report, or an intermediate result,
         which is NNI's last word of a trial that was stopped early."""
         facts = dict(value) if isinstance(value, dict) else {"default": value}
+        if facts.get("macs") not in (None, self.journal.trials[number].macs):
+            log.warning("trial %s: a result of another network is passed over", number)
+            return  # after a resume NNI may take two trials of one parameter id for each other
         worth = facts.pop("default", None)
         if not isinstance(worth, int | float) or not math.isfinite(worth):
             self.journal.told(number, "failed", reason=f"the trial reported {worth!r}", job=job)

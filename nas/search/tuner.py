@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import nni
+from nni.recoverable import Recoverable
 from nni.tuner import Tuner
 
 from nas.errors import NasError
@@ -31,6 +32,18 @@ log = logging.getLogger(__name__)
 
 RUN = "run"
 """The entry of a proposal that is not a choice: what a trial needs on any machine."""
+
+
+def _is_recovered(self: Recoverable, param_id: int | None) -> bool:
+    """Whether a parameter id is one of the trials that NNI runs again after a resume.
+
+    NNI 3.0 takes every id up to the largest of theirs for such a trial; of a new one, which counts
+    from 0 again, it then knows no parameters, and its dispatcher ends with a KeyError.
+    """
+    return param_id in self.recovered_trial_params
+
+
+Recoverable.is_created_in_previous_exp = _is_recovered
 
 
 class StrategyTuner(Tuner):

@@ -763,3 +763,14 @@ def test_nothing_heavy_is_imported_before_the_tuner_connects():
     """NNI gives it ten seconds from its start."""
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_after_a_resume_nni_tells_new_trials_from_those_it_runs_again():
+    """NNI counts parameter ids from 0 again, and hears of the old ones late."""
+    from nni.recoverable import Recoverable
+
+    dispatcher = Recoverable()
+    dispatcher.recover_parameter_id([{"parameter_id": 10, "parameters": {"a": 1}}])
+    assert dispatcher.is_created_in_previous_exp(10)
+    assert not dispatcher.is_created_in_previous_exp(0)
+    assert not dispatcher.is_created_in_previous_exp(None)
