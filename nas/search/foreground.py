@@ -31,6 +31,8 @@ EXHAUSTED = "TUNER_NO_MORE_TRIAL"
 """NNI's status, for ever, once one of its own tuners has proposed all that there is."""
 IDLE = 10
 """So many times in a row without a job, once the tuner is exhausted, mean that the search is over."""
+LOOK, STALLED = 20, 12
+"""Every LOOK questions (ten seconds) it is asked whether a trial runs; STALLED times no is an end."""
 
 
 def follow(experiment: Experiment, console: Console) -> Journal:
@@ -56,7 +58,7 @@ def follow(experiment: Experiment, console: Console) -> Journal:
 
 def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | None:
     """Returns why the search failed, or None at its regular end."""
-    silent = idle = 0
+    silent = idle = turn = stalled = 0
     journal.refresh()
     before = {trial.number for trial in journal.ended()}  # what failed then may have been mended since
     with _progress(console) as progress:
@@ -75,6 +77,11 @@ def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | 
                 status, errors = experiment.manager.status()
                 idle = idle + 1 if status == EXHAUSTED and not _busy(experiment) else 0
                 silent = 0
+                turn += 1
+                if turn % LOOK == 0:
+                    stalled = stalled + 1 if status == "RUNNING" and not _busy(experiment) else 0
+                if stalled >= STALLED:
+                    return "for two minutes no trial runs and none is proposed: NNI's tuner has ended"
             except (OSError, ValueError) as error:
                 silent += 1
                 if silent >= SILENCE:
