@@ -22,7 +22,7 @@ RELATIVE = 1e-4
 class Source(NamedTuple):
     """Where weights come from, and what an Architecture leaves open there."""
 
-    library: str
+    package: str
     model: str
     baseline: str
     norm_eps: float
@@ -30,7 +30,7 @@ class Source(NamedTuple):
     pixels: int = 64
 
     def __str__(self) -> str:
-        return f"{self.library}-{self.model}-{self.pixels}px"
+        return f"{self.package}-{self.model}-{self.pixels}px"
 
 
 SOURCES = [
@@ -56,7 +56,7 @@ SOURCES = [
 
 def original(source: Source) -> nn.Module:
     """The source's network in eval mode, with batch norms that let the images through."""
-    if source.library == "timm":
+    if source.package == "timm":
         net = timm.create_model(source.model)
     else:
         net = torchvision.models.get_model(source.model, weights=None)
