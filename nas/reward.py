@@ -13,6 +13,8 @@ exponent the target only rescales every reward by T ** -w: the winner is the sam
 
 import math
 
+import numpy as np
+
 from nas.errors import NasError
 
 W = -0.07
@@ -94,3 +96,14 @@ def reward(accuracy: float, macs: float, target: float, w: float = W, form: Form
             f"the reward of {macs:g} multiply-adds overflows at target {target:g} and exponents "
             f"{alpha:g}, {beta:g}; give exponents nearer to 0, such as -0.07"
         ) from None
+
+
+def factor(macs: np.ndarray, target: float, w: float = W, form: Form = "soft") -> np.ndarray:
+    """The reward for each unit of accuracy of many networks: float array, of an array of multiply-adds.
+
+    >>> factor(np.array([200e6, 800e6]), target=400e6, form="hard").tolist()
+    [1.0, 0.5]
+    """
+    alpha, beta = exponents(w, form)
+    ratio = np.asarray(macs, float) / target
+    return np.where(ratio <= 1, ratio**alpha, ratio**beta)

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from nas.documents import Int, Number, Strict
 from nas.errors import NasError, listed, near, short
 from nas.reading import validate
-from nas.reward import W, exponents, only_rescales, reward
+from nas.reward import W, exponents, factor, only_rescales, reward
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -78,6 +78,10 @@ class RewardSettings(Strict):
     def of(self, accuracy: float, macs: int, target: int) -> float:
         """The reward of a network."""
         return reward(accuracy, macs, target, self.w, self.form)
+
+    def factor(self, macs: Any, target: int) -> Any:
+        """The reward for each unit of accuracy: float array, of an array of multiply-adds."""
+        return factor(macs, target, self.w, self.form)
 
     @property
     def only_rescales(self) -> bool:

@@ -9,13 +9,17 @@ import logging
 import math
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError
+from nas.search.asktell import AskTell
 from nas.search.journal import FILE, Journal
 from nas.search.runs import POINTER
 from nas.search.settings import TunerSettings, fitted
+from nas.search.strategies import make
+from nas.search.view import SpaceView
 from nas.space import SearchSpace
 
 log = logging.getLogger(__name__)
@@ -122,19 +126,12 @@ class Study:
             document.document.model_dump_json(indent=1, exclude_defaults=True)
         )
 
-    def _conversation(self) -> Any:
-        from nas.search.strategies import AskTell, make
-
+    def _conversation(self) -> AskTell:
         options = dict(self.journal.run["strategy"])
         seed = self.journal.run["seed"]
-        space, limits = self.space, self.settings.limits
-
-        def refuse(sample: dict[str, Any]) -> str | None:
-            arch = space.decode(sample)
-            return limits.refuse(arch.macs, arch.params)
-
-        strategy = make(options.pop("name"), options, seed)
-        return AskTell(space.choices, strategy, seed, key=lambda s: space.decode(s).key, refuse=refuse)
+        reward, target = self.settings.reward, self.journal.run["trial"]["reward"]["target"]
+        view = SpaceView(self.space, self.settings.limits.model_dump(), partial(reward.factor, target=target))
+        return AskTell(view, make(options.pop("name"), options, seed), seed)
 
     def _replay(self) -> None:
         """Has the conversation of the journal again, so that the strategy is where it was."""
@@ -144,8 +141,7 @@ class Study:
             while replayed < int(event.get("seen", 0)):
                 self._tell(told[replayed])
                 replayed += 1
-            proposed = self._talk.ask()
-            if proposed is None or self.space.decode(proposed).key != event["key"]:
+            if not self._talk.ask_again(event["sample"]):
                 log.warning("from trial %s on the strategy proposes otherwise than recorded", event["number"])
                 break
         for trial in self.journal.trials.values():
@@ -173,7 +169,8 @@ class Study:
 
     def _tell(self, event: dict[str, Any]) -> None:
         worth = event.get("reward") if event["state"] in ("complete", "stopped", "duplicate") else None
-        self._talk.tell(self.journal.trials[int(event["number"])].sample, worth)
+        sample, stopped = self.journal.trials[int(event["number"])].sample, event["state"] == "stopped"
+        self._talk.tell(sample, worth, event.get("accuracy"), stopped)
 
     def record(self, number: int, value: Any, job: str | None) -> None:
         """Writes down what NNI passed on of a trial: its final report, or an intermediate result,

@@ -13,9 +13,11 @@ import pytest
 from nni.nas.strategy.base import Strategy
 
 from nas import NasError, SearchSpace
-from nas.search import strategies
+from nas.search import asktell
+from nas.search.asktell import AskTell
 from nas.search.settings import BY_NAME, fitted
-from nas.search.strategies import STRATEGIES, AskTell, make
+from nas.search.strategies import STRATEGIES, make
+from nas.search.view import View
 
 ASKS = 40
 FEW = {"tpe": {"n_startup_jobs": 10}}
@@ -38,7 +40,7 @@ def talk() -> Iterator[Talk]:
     def begin(name: str, choices: Mapping[str, Any], seed: int = 0, **functions: Any) -> AskTell:
         settings = BY_NAME[name](**FEW.get(name, {}))
         options = fitted(settings, ASKS, concurrency=3, choices=len(choices))
-        talks.append(AskTell(choices, make(name, options, seed), seed, **functions))
+        talks.append(AskTell(View(choices, **functions), make(name, options, seed), seed))
         return talks[-1]
 
     yield begin
@@ -52,7 +54,7 @@ def digits() -> SearchSpace:
 
 
 def of(space: SearchSpace, **limits: int) -> dict[str, Any]:
-    """The arguments of AskTell for a space, in which only networks up to a limit are admitted."""
+    """The arguments of a view of a space, in which only networks up to a limit are admitted."""
 
     def refuse(sample: dict[str, Any]) -> str | None:
         return "too large" if space.decode(sample).macs > limits.get("macs", 10**12) else None
@@ -104,7 +106,7 @@ def test_no_network_is_proposed_twice_nor_over_a_limit_nor_out_of_the_lists(name
 
 
 def test_a_limit_that_leaves_few_networks_is_searched(name, talk: Talk, tiny, monkeypatch):
-    monkeypatch.setattr(strategies, "DRAWS", 3000)
+    monkeypatch.setattr(asktell, "DRAWS", 3000)
     limit = sorted({tiny.decode(tiny.sample(np.random.default_rng(i))).macs for i in range(500)})[3]
     one = talk(name, **of(tiny, macs=limit))
     keys = []
@@ -118,7 +120,7 @@ def test_a_limit_that_leaves_few_networks_is_searched(name, talk: Talk, tiny, mo
 
 @pytest.mark.parametrize("metric", [0.5, None], ids=["results", "failures"])
 def test_a_space_ends_after_all_of_its_networks(name, talk: Talk, document, monkeypatch, metric):
-    monkeypatch.setattr(strategies, "DRAWS", 500)
+    monkeypatch.setattr(asktell, "DRAWS", 500)
     stage = {"op": "conv", "kernel": [3, 5], "skip": ["none", "identity"], "channels": [8, 16]}
     space = SearchSpace.from_data(document | {"stages": [stage]})  # a skip from 8 to 16 channels is none
     one = talk(name, **of(space))
@@ -133,7 +135,7 @@ def test_a_space_ends_after_all_of_its_networks(name, talk: Talk, document, monk
 
 
 def test_plain_choices_need_no_space(name, talk: Talk, monkeypatch):
-    monkeypatch.setattr(strategies, "DRAWS", 500)
+    monkeypatch.setattr(asktell, "DRAWS", 500)
     one = talk(name, {"a": (1, 2), "b": ("x", None)})
     samples = []
     while (sample := one.ask()) is not None:
@@ -143,7 +145,7 @@ def test_plain_choices_need_no_space(name, talk: Talk, monkeypatch):
 
 
 def test_what_was_evaluated_elsewhere_is_not_proposed(name, talk: Talk, monkeypatch):
-    monkeypatch.setattr(strategies, "DRAWS", 500)
+    monkeypatch.setattr(asktell, "DRAWS", 500)
     one = talk(name, {"a": (1, 2, 3)})
     one.exclude({"a": 2})
     one.tell({"a": 3}, 0.9)
@@ -279,7 +281,7 @@ def test_a_failure_is_no_member_of_the_population():
     """Until 4 have a result, evolution draws at random, here some 22 of 30 letters apart; then it mutates 1 in 10."""
     choices = {f"choice{index}": ("w", "x", "y", "z") for index in range(30)}
     options = {"population_size": 4, "sample_size": 2, "mutation_prob": 0.1}
-    one = AskTell(choices, make("evolution", options, seed=0), seed=0)
+    one = AskTell(View(choices), make("evolution", options, seed=0), seed=0)
     population: list[dict[str, Any]] = []
     apart = []
     for metric in (None, None, None, None, None, 0.5, 0.6, 0.7, 0.8, 0.9):
@@ -315,7 +317,7 @@ def test_a_strategy_that_fails_says_so_at_every_ask():
         def _run(self) -> None:
             raise ZeroDivisionError("no population")
 
-    one = AskTell({"a": (1, 2)}, Broken(), seed=0)
+    one = AskTell(View({"a": (1, 2)}), Broken(), seed=0)
     for _ in range(2):
         with pytest.raises(NasError, match=r"^the strategy failed: ZeroDivisionError: no population$"):
             one.ask()

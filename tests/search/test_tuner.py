@@ -17,13 +17,15 @@ import numpy as np
 import pytest
 
 from nas import NasError, SearchSpace, reward
-from nas.search import board, strategies
+from nas.search import asktell, board
+from nas.search.asktell import AskTell
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.manager import Job
 from nas.search.runs import POINTER
 from nas.search.settings import BY_NAME, fitted
-from nas.search.strategies import STRATEGIES, AskTell, make
+from nas.search.strategies import STRATEGIES, make
 from nas.search.tuner import StrategyTuner
+from nas.search.view import View
 
 TARGET = 60_000
 """The small space's own."""
@@ -467,12 +469,8 @@ def test_everything_that_happens_reaches_the_strategy_rightly(start, tiny, caplo
     """The proposals are those of a conversation with the strategy itself, told what each was worth."""
     options = {"population_size": 4, "sample_size": 2, "mutation_prob": 0.3}
     fake = start({"assessor": {"name": "Medianstop"}}, strategy={"name": "evolution", **options}, seed=5)
-    talk = AskTell(
-        tiny.choices,
-        make("evolution", options, seed=5),
-        seed=5,
-        key=lambda sample: tiny.decode(sample).key,
-    )
+    view = View(tiny.choices, key=lambda sample: tiny.decode(sample).key)
+    talk = AskTell(view, make("evolution", options, seed=5), seed=5)
     for index in range(28):
         job = fake.launch()
         assert choices_of(job.parameters) == talk.ask()
@@ -539,7 +537,7 @@ def test_threads_that_report_at_once_lose_nothing(start, tiny):
 @pytest.fixture
 def six(document: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A space of 8 samples and 6 networks: a skip from 8 to 16 channels is none."""
-    monkeypatch.setattr(strategies, "DRAWS", 500)
+    monkeypatch.setattr(asktell, "DRAWS", 500)
     stage = {"op": "conv", "kernel": [3, 5], "skip": ["none", "identity"], "channels": [8, 16]}
     return document | {"stages": [stage]}
 

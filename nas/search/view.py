@@ -1,0 +1,256 @@
+"""A space as strategies see it: choices, which samples are one network, what each costs and is worth.
+
+A *row* is a sample as integers, the position of each value in its list; arrays of rows let a
+strategy weigh thousands of candidates at once.
+
+>>> view = View({"width": (8, 16), "depth": (1, 2)}, cost=lambda s: s["width"] * s["depth"])
+>>> view.samples(view.all_rows())[1], view.macs(view.all_rows()).tolist()
+({'width': 8, 'depth': 2}, [8.0, 16.0, 16.0, 32.0])
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nas.errors import NasError, short
+from nas.key_table import KeyTable
+from nas.space import SearchSpace
+
+Sample = dict[str, Any]
+ENUMERABLE = 40_000
+"""Samples up to which a space is looked at as a whole."""
+
+
+def no_factor(macs: np.ndarray) -> np.ndarray:
+    """The reward of accuracy alone."""
+    return np.ones_like(macs)
+
+
+class View:
+    """A plain space, `{name: values}`, with functions of its samples.
+
+    Args:
+        choices: label -> values.
+        cost: multiply-adds of a sample, over 0; where there is none, cost counts for nothing.
+        key: canonical key of a sample: equal keys are one network. The sample itself by default.
+        refuse: a reason never to propose a sample (over a limit), or None.
+        factor: reward for each unit of accuracy, by multiply-adds (array to array).
+
+    Raises:
+        NasError: for a choice without values or with one twice.
+    """
+
+    def __init__(
+        self,
+        choices: Mapping[str, Iterable[Any]],
+        cost: Callable[[Sample], float] | None = None,
+        key: Callable[[Sample], Hashable] | None = None,
+        refuse: Callable[[Sample], str | None] | None = None,
+        factor: Callable[[np.ndarray], np.ndarray] = no_factor,
+    ) -> None:
+        self.choices = {label: tuple(values) for label, values in choices.items()}
+        for label, values in self.choices.items():
+            if not values:
+                raise NasError(f"choice {label!r} has no values; give at least one")
+            if any(value in values[:i] for i, value in enumerate(values)):
+                raise NasError(f"choice {label!r} has a value twice in {short(list(values))}; give each once")
+        self.labels = tuple(self.choices)
+        self.sizes = tuple(len(values) for values in self.choices.values())
+        self.has_cost = cost is not None
+        self.has_keys = key is not None
+        self.refuse = refuse or (lambda sample: None)
+        self.factor = factor
+        self._cost = cost
+        self._key = key
+        self._known: dict[bytes, float] = {}
+        self._rows: np.ndarray | None = None
+        self._network: np.ndarray | None = None
+
+    # One sample
+
+    def key(self, sample: Sample) -> Hashable:
+        """What two samples share where they are one network."""
+        if self._key is None:
+            return tuple(sample[label] for label in self.labels)
+        key = self._key(sample)
+        return tuple(key.items()) if isinstance(key, Mapping) else key
+
+    def sample(self, row: np.ndarray) -> Sample:
+        """The sample of a row, with the very values of the lists."""
+        return {label: values[i] for (label, values), i in zip(self.choices.items(), row, strict=True)}
+
+    def samples(self, rows: np.ndarray) -> list[Sample]:
+        return [self.sample(row) for row in rows]
+
+    def row(self, sample: Mapping[str, Any]) -> np.ndarray:
+        """The row of a sample: int array (choices,)."""
+        return np.array([values.index(sample[label]) for label, values in self.choices.items()], np.intp)
+
+    # Many rows: int arrays (n, choices)
+
+    @property
+    def size_raw(self) -> int:
+        return math.prod(self.sizes)
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether the space is small enough to be looked at as a whole."""
+        return self.size_raw <= ENUMERABLE
+
+    def all_rows(self) -> np.ndarray:
+        """Every row of an enumerable space."""
+        if self._rows is None:
+            product = list(itertools.product(*map(range, self.sizes)))
+            self._rows = np.array(product, np.intp).reshape(len(product), len(self.sizes))
+        return self._rows
+
+    def random_rows(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        return rng.integers(0, self.sizes, size=(n, len(self.sizes)), dtype=np.intp)
+
+    def networks(self) -> np.ndarray:
+        """The number of the network, from 0, of every row of an enumerable space."""
+        if self._network is None:
+            numbers: dict[Hashable, int] = {}
+            keys = self.keys(self.all_rows())
+            self._network = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
+        return self._network
+
+    def keys(self, rows: np.ndarray) -> Sequence[Hashable]:
+        """A hashable for each row, equal where the networks are equal."""
+        return [self.key(sample) for sample in self.samples(rows)]
+
+    def macs(self, rows: np.ndarray) -> np.ndarray:
+        """Multiply-adds of each row, float array; ones where there is no cost.
+
+        Raises:
+            NasError: for a cost that is not over 0.
+        """
+        if self._cost is None:
+            return np.ones(len(rows))
+        return np.array([self._cost_of(row, self._cost) for row in rows], float)
+
+    def _cost_of(self, row: np.ndarray, cost: Callable[[Sample], float]) -> float:
+        name = row.tobytes()
+        if name not in self._known:
+            sample = self.sample(row)
+            found = float(cost(sample))
+            if not 0 < found < math.inf:
+                raise NasError(f"the cost of {short(sample)} is {found}; give multiply-adds over 0")
+            self._known[name] = found
+        return self._known[name]
+
+    def sizes_of(self, rows: np.ndarray) -> np.ndarray:
+        """What is known of each network's size before any training: log multiply-adds, (n, 1)."""
+        return np.log(self.macs(rows))[:, None]
+
+    def worth(self, rows: np.ndarray) -> np.ndarray:
+        """Reward for each unit of accuracy, exactly: float array (n,)."""
+        return self.factor(self.macs(rows))
+
+    def admitted(self, rows: np.ndarray) -> np.ndarray:
+        """Which rows are within the limits: bool array (n,)."""
+        return np.array([self.refuse(sample) is None for sample in self.samples(rows)], bool)
+
+    def one_hot(self, rows: np.ndarray) -> np.ndarray:
+        """Float array (n, sum of sizes): for each value of each choice whether the row has it."""
+        ends = np.cumsum((0, *self.sizes))[:-1]
+        hot = np.zeros((len(rows), sum(self.sizes)))
+        if self.sizes:
+            np.put_along_axis(hot, rows + ends, 1.0, axis=1)
+        return hot
+
+    def shares(self, rows: np.ndarray) -> np.ndarray:
+        """`one_hot`, averaged over all samples that are the same network.
+
+        So a choice that changes nothing has equal shares of its values, and samples of one network
+        have one description. Exact in an enumerable space; else over the samples one choice apart.
+        """
+        hot = self.one_hot(rows)
+        if not self.has_keys:
+            return hot
+        if self.enumerable:
+            strides = np.array([math.prod(self.sizes[i + 1 :]) for i in range(len(self.sizes))], np.intp)
+            return self._network_shares()[self.networks()[rows @ strides]]
+        ends = np.cumsum((0, *self.sizes))
+        for number, row in enumerate(rows):
+            own = self.key(self.sample(row))
+            for choice, size in enumerate(self.sizes):
+                same = []
+                for value in range(size):
+                    other = row.copy()
+                    other[choice] = value
+                    same.append(value == row[choice] or self.key(self.sample(other)) == own)
+                hot[number, ends[choice] : ends[choice + 1]] = np.array(same) / sum(same)
+        return hot
+
+    def _network_shares(self) -> np.ndarray:
+        numbers = self.networks()
+        sums = np.zeros((numbers.max() + 1, sum(self.sizes)))
+        np.add.at(sums, numbers, self.one_hot(self.all_rows()))
+        return sums / np.bincount(numbers)[:, None]
+
+    @property
+    def kinds(self) -> list[list[int]]:
+        """Choices that may mean the same: those of one name after the dot, or of one list of values."""
+        found: dict[Any, list[int]] = {}
+        for number, (label, values) in enumerate(self.choices.items()):
+            field = label.rpartition(".")[2] if "." in label else values
+            found.setdefault((field, len(values)), []).append(number)
+        return list(found.values())
+
+
+class SpaceView(View):
+    """A `SearchSpace`, with cost and canonical form from tables."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        limits: Mapping[str, int | None] | None = None,
+        factor: Callable[[np.ndarray], np.ndarray] = no_factor,
+    ) -> None:
+        super().__init__(
+            space.choices,
+            cost=lambda sample: space.decode(sample).macs,
+            key=lambda sample: space.decode(sample).key,
+            refuse=self._refuse,
+            factor=factor,
+        )
+        self.space = space
+        self._limits = {name: limit for name, limit in (limits or {}).items() if limit is not None}
+        self._table: KeyTable | None = None
+
+    @property
+    def table(self) -> KeyTable:
+        if self._table is None:
+            self._table = KeyTable(self.space)
+        return self._table
+
+    def _refuse(self, sample: Sample) -> str | None:
+        arch = self.space.decode(sample)
+        for name, limit in self._limits.items():
+            if getattr(arch, name) > limit:
+                return f"{name} {getattr(arch, name):,} is over the limit of {limit:,}"
+        return None
+
+    def keys(self, rows: np.ndarray) -> Sequence[Hashable]:
+        return [row.tobytes() for row in self.table.canonical(rows)]
+
+    def macs(self, rows: np.ndarray) -> np.ndarray:
+        return self.space.costs(rows)[1].astype(float)
+
+    def sizes_of(self, rows: np.ndarray) -> np.ndarray:
+        """Log multiply-adds and log parameters, (n, 2)."""
+        params, macs = self.space.costs(rows)
+        return np.log(np.stack([macs, params], axis=1).astype(float))
+
+    def admitted(self, rows: np.ndarray) -> np.ndarray:
+        params, macs = self.space.costs(rows)
+        cost = {"macs": macs, "params": params}
+        within = [cost[name] <= limit for name, limit in self._limits.items()]
+        return np.logical_and.reduce(within) if within else np.ones(len(rows), bool)
+
+    def shares(self, rows: np.ndarray) -> np.ndarray:
+        return self.table.shares(rows)
