@@ -34,11 +34,12 @@ from nas.space import SearchSpace
 
 if TYPE_CHECKING:
     from nas.network import build
+    from nas.search.loop import Search
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Architecture", "Baseline", "Head", "NasError", "SearchSpace", "Stage", "Stem",
+    "Architecture", "Baseline", "Head", "NasError", "Search", "SearchSpace", "Stage", "Stem",
     "build", "load", "reward", "scale",
 ]  # fmt: skip
 
@@ -48,4 +49,8 @@ def __getattr__(name: str) -> Any:
         from nas.network import build
 
         return build
+    if name == "Search":  # and nni when a search is
+        from nas.search.loop import Search
+
+        return Search
     raise AttributeError(f"module 'nas' has no attribute {name!r}")

@@ -41,6 +41,12 @@ class RandomSettings(Strict):
     name: Literal["random"] = "random"
 
 
+class ModelSettings(Strict):
+    """A model of accuracy, times the exact cost; see `nas.search.guide`."""
+
+    name: Literal["model"] = "model"
+
+
 class TPESettings(Strict):
     """NNI's tree-structured Parzen estimator; see NNI's TpeArguments."""
 
@@ -53,8 +59,9 @@ class TPESettings(Strict):
     gamma: Annotated[Number, Field(gt=0, le=1)] = 0.25
 
 
-StrategySettings = EvolutionSettings | RandomSettings | TPESettings
+StrategySettings = ModelSettings | EvolutionSettings | RandomSettings | TPESettings
 BY_NAME: dict[str, type[StrategySettings]] = {
+    "model": ModelSettings,
     "evolution": EvolutionSettings,
     "random": RandomSettings,
     "tpe": TPESettings,

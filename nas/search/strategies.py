@@ -1,7 +1,7 @@
 """The strategies of search.yml: NNI's own, with their defects worked around, and ours.
 
 >>> sorted(STRATEGIES)
-['evolution', 'random', 'tpe']
+['evolution', 'model', 'random', 'tpe']
 >>> type(make("evolution", {"population_size": 8, "sample_size": 2}, seed=0)).__name__
 'Evolution'
 """
@@ -16,6 +16,7 @@ from nni.nas.strategy.base import Strategy
 from numpy.random import RandomState
 
 from nas.errors import NasError
+from nas.search.guided import ModelGuided
 
 
 def make(name: str, options: Mapping[str, Any], seed: int) -> Strategy:
@@ -89,6 +90,7 @@ class TPE(nni_strategy.TPE):
 
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
+    "model": ModelGuided,
     "evolution": Evolution,
     "random": nni_strategy.Random,
     "tpe": TPE,

@@ -38,6 +38,7 @@ class View:
         key: canonical key of a sample: equal keys are one network. The sample itself by default.
         refuse: a reason never to propose a sample (over a limit), or None.
         factor: reward for each unit of accuracy, by multiply-adds (array to array).
+        only: the samples that there are, where they are not all combinations.
 
     Raises:
         NasError: for a choice without values or with one twice.
@@ -50,6 +51,7 @@ class View:
         key: Callable[[Sample], Hashable] | None = None,
         refuse: Callable[[Sample], str | None] | None = None,
         factor: Callable[[np.ndarray], np.ndarray] = no_factor,
+        only: Iterable[Sample] | None = None,
     ) -> None:
         self.choices = {label: tuple(values) for label, values in choices.items()}
         for label, values in self.choices.items():
@@ -61,13 +63,16 @@ class View:
         self.sizes = tuple(len(values) for values in self.choices.values())
         self.has_cost = cost is not None
         self.has_keys = key is not None
-        self.refuse = refuse or (lambda sample: None)
+        self._limit = refuse
         self.factor = factor
         self._cost = cost
         self._key = key
         self._known: dict[bytes, float] = {}
-        self._rows: np.ndarray | None = None
+        self._rows = None if only is None else np.array([self.row(sample) for sample in only], np.intp)
+        self._listed = None if self._rows is None else {row.tobytes() for row in self._rows}
+        self._position: dict[bytes, int] = {}
         self._network: np.ndarray | None = None
+        self._mean_shares: np.ndarray | None = None
 
     # One sample
 
@@ -89,6 +94,12 @@ class View:
         """The row of a sample: int array (choices,)."""
         return np.array([values.index(sample[label]) for label, values in self.choices.items()], np.intp)
 
+    def refuse(self, sample: Sample) -> str | None:
+        """Why a sample may not be proposed, or None."""
+        if self._listed is not None and self.row(sample).tobytes() not in self._listed:
+            return "there is no such sample"
+        return self._limit(sample) if self._limit is not None else None
+
     # Many rows: int arrays (n, choices)
 
     @property
@@ -98,7 +109,7 @@ class View:
     @property
     def enumerable(self) -> bool:
         """Whether the space is small enough to be looked at as a whole."""
-        return self.size_raw <= ENUMERABLE
+        return self._listed is not None or self.size_raw <= ENUMERABLE
 
     def all_rows(self) -> np.ndarray:
         """Every row of an enumerable space."""
@@ -172,8 +183,7 @@ class View:
         if not self.has_keys:
             return hot
         if self.enumerable:
-            strides = np.array([math.prod(self.sizes[i + 1 :]) for i in range(len(self.sizes))], np.intp)
-            return self._network_shares()[self.networks()[rows @ strides]]
+            return self._network_shares()[self.networks()[[self._positions()[row.tobytes()] for row in rows]]]
         ends = np.cumsum((0, *self.sizes))
         for number, row in enumerate(rows):
             own = self.key(self.sample(row))
@@ -186,11 +196,18 @@ class View:
                 hot[number, ends[choice] : ends[choice + 1]] = np.array(same) / sum(same)
         return hot
 
+    def _positions(self) -> dict[bytes, int]:
+        if not self._position:
+            self._position = {row.tobytes(): number for number, row in enumerate(self.all_rows())}
+        return self._position
+
     def _network_shares(self) -> np.ndarray:
-        numbers = self.networks()
-        sums = np.zeros((numbers.max() + 1, sum(self.sizes)))
-        np.add.at(sums, numbers, self.one_hot(self.all_rows()))
-        return sums / np.bincount(numbers)[:, None]
+        if self._mean_shares is None:
+            numbers = self.networks()
+            sums = np.zeros((numbers.max() + 1, sum(self.sizes)))
+            np.add.at(sums, numbers, self.one_hot(self.all_rows()))
+            self._mean_shares = sums / np.bincount(numbers)[:, None]
+        return self._mean_shares
 
     @property
     def kinds(self) -> list[list[int]]:
@@ -215,7 +232,6 @@ class SpaceView(View):
             space.choices,
             cost=lambda sample: space.decode(sample).macs,
             key=lambda sample: space.decode(sample).key,
-            refuse=self._refuse,
             factor=factor,
         )
         self.space = space
@@ -228,7 +244,7 @@ class SpaceView(View):
             self._table = KeyTable(self.space)
         return self._table
 
-    def _refuse(self, sample: Sample) -> str | None:
+    def refuse(self, sample: Sample) -> str | None:
         arch = self.space.decode(sample)
         for name, limit in self._limits.items():
             if getattr(arch, name) > limit:

@@ -1,0 +1,175 @@
+"""Which network to train next: expected to be better than the best, by a model of accuracy alone.
+
+Multiply-adds are known exactly before any training, so only accuracy is modelled (`Process`); what a
+network is worth is that accuracy times an exact factor. Every candidate gets the probability that it
+beats the best so far by a margin that counts, and the most probable one is proposed.
+
+>>> from nas.search.view import View
+>>> guide = Guide(View({"a": (0, 1, 2, 3), "b": (0, 1, 2, 3)}, cost=lambda s: 1 + s["b"]), seed=0)
+>>> for _ in range(8):
+...     row = next(guide.candidates())
+...     guide.asked(row)
+...     guide.told(row, accuracy=0.5 + 0.1 * row[0])
+>>> int(max(row[0] for row in guide.rows))
+3
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from nas.search.pool import Batch, Pool, Score
+from nas.search.surrogate import Features, Process
+from nas.search.view import View
+
+START = 3
+"""Results before the model speaks."""
+FIT, KEEP = 150, 1000
+"""Observations from which weights are fitted, and on which predictions are conditioned, at most."""
+MARGIN = 1e-3
+"""An improvement that counts, relative to the best reward."""
+NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(12)
+NODE_WEIGHTS = NODE_WEIGHTS / NODE_WEIGHTS.sum()
+
+
+class Warp:
+    """Accuracies as the model sees them: linear around the best, logarithmic far below.
+
+    u = asinh((logit(a) - m) / s), with m the best logit and s its distance to the median: a network
+    that hardly learnt is bad, and how bad does not bend the picture of the good ones. Above the best,
+    u is linear, so that a wide guess does not promise the moon.
+    """
+
+    def __init__(self, accuracies: np.ndarray) -> None:
+        logits = self._logit(accuracies)
+        self._best = float(logits.max())
+        self._spread = max(self._best - float(np.median(logits)), 1e-4)
+
+    @staticmethod
+    def _logit(accuracies: np.ndarray) -> np.ndarray:
+        clipped = np.clip(accuracies, 1e-3, 1 - 1e-4)
+        return np.log(clipped / (1 - clipped))
+
+    def __call__(self, accuracies: np.ndarray) -> np.ndarray:
+        return np.arcsinh((self._logit(accuracies) - self._best) / self._spread)
+
+    def back(self, values: np.ndarray) -> np.ndarray:
+        """Accuracies of values of the model."""
+        bent = np.where(values > 0, values, np.sinh(np.maximum(values, -20)))
+        return 1 / (1 + np.exp(-np.clip(self._best + self._spread * bent, -30, 30)))
+
+
+class Guide:
+    """What was asked and told, and the candidates that follow from it and the seed alone."""
+
+    def __init__(self, view: View, seed: int) -> None:
+        self.view = view
+        self.rows: list[np.ndarray] = []
+        self.results: list[tuple[np.ndarray, float | None, bool]] = []
+        self._seed = seed
+        self._features = Features(view, seed)
+        self._pool = Pool(view, self._features)
+        self._weights: tuple[int, Process] | None = None
+
+    def asked(self, row: np.ndarray) -> None:
+        """A network was proposed."""
+        self.rows.append(row)
+        self._pool.take(row)
+
+    def exclude(self, row: np.ndarray) -> None:
+        """Never propose a network."""
+        self._pool.take(row)
+
+    def told(self, row: np.ndarray, accuracy: float | None, stopped: bool = False) -> None:
+        """What came of a network: None for a failure; of a stopped one the accuracy is a lower bound."""
+        self.results.append((row, accuracy, stopped))
+        self._pool.take(row)
+
+    # Proposals
+
+    def candidates(self) -> Iterator[np.ndarray]:
+        """Rows worth proposing, the best first; none that was taken.
+
+        Nothing changes by asking for them.
+        """
+        rng = np.random.default_rng((self._seed, len(self.rows)))
+        results = [
+            (row, accuracy) for row, accuracy, stopped in self.results if accuracy is not None and not stopped
+        ]
+        score = self._model(results) if len(results) >= START else self._spread
+        worth = self.view.worth(np.array([row for row, _ in results])) if results else []
+        order = np.argsort([-accuracy * factor for (_, accuracy), factor in zip(results, worth, strict=True)])
+        yield from self._pool.best(score, [results[number][0] for number in order], rng)
+
+    def _spread(self, batch: Batch) -> np.ndarray:
+        """Before there are results: unlike what was asked, by the prior alone."""
+        if not self.rows:
+            return np.zeros(len(batch.rows))
+        process = Process(groups=5)
+        process.condition(self._features(np.array(self.rows)), np.zeros(len(self.rows)))
+        return process.predict(batch.features)[1]
+
+    def _model(self, results: list[tuple[np.ndarray, float]]) -> Score:
+        """The probability of an improvement that counts."""
+        accuracies = np.array([accuracy for _, accuracy in results])
+        rows = np.array([row for row, _ in results])
+        rewards = accuracies * self.view.worth(rows)
+        best = float(rewards.max())
+        kept = self._kept(rewards)
+        rows, accuracies = rows[kept], accuracies[kept]
+        warp = Warp(accuracies)
+        y = warp(accuracies)
+        process = self._fitted(rows, y)
+        process.condition(self._features(rows), y)
+        guesses = self._guesses(process, warp)
+        if guesses is not None:
+            process.condition(
+                self._features(np.concatenate([rows, guesses[0]])), np.concatenate([y, guesses[1]])
+            )
+        succeeds = self._success()
+
+        def score(batch: Batch) -> np.ndarray:
+            mean, deviation = process.predict(batch.features)
+            gain = warp.back(mean[:, None] + deviation[:, None] * NODES) * batch.worth[:, None] - best
+            chance = 1 / (1 + np.exp(-np.clip(gain / (MARGIN * max(best, 1e-9)), -50, 50)))
+            return chance @ NODE_WEIGHTS * succeeds(batch)
+
+        return score
+
+    def _kept(self, rewards: np.ndarray) -> np.ndarray:
+        """The numbers of the observations to condition on: the best half of KEEP, the rest spread evenly."""
+        if len(rewards) <= KEEP:
+            return np.arange(len(rewards))
+        order = np.argsort(-rewards, kind="stable")
+        rest = order[KEEP // 2 :][np.linspace(0, len(order) - KEEP // 2 - 1, KEEP - KEEP // 2).astype(int)]
+        return np.sort(np.concatenate([order[: KEEP // 2], rest]))
+
+    def _fitted(self, rows: np.ndarray, y: np.ndarray) -> Process:
+        """The process with its weights fitted, a function of the results alone."""
+        process = Process(groups=5)
+        process.fit(self._features(rows), y)
+        return process
+
+    def _guesses(self, process: Process, warp: Warp) -> tuple[np.ndarray, np.ndarray] | None:
+        """Trials in flight, taken for what the model expects of them; stopped ones for no less than
+        their bound."""
+        known = {row.tobytes() for row, _, _ in self.results}
+        flying = [row for row in self.rows if row.tobytes() not in known]
+        stopped = [(row, bound) for row, bound, early in self.results if early and bound is not None]
+        rows = [*flying, *(row for row, _ in stopped)]
+        if not rows:
+            return None
+        expected = process.predict(self._features(np.array(rows)))[0]
+        bounds = warp(np.array([bound for _, bound in stopped])) if stopped else np.zeros(0)
+        expected[len(flying) :] = np.maximum(expected[len(flying) :], bounds)
+        return np.array(rows), expected
+
+    def _success(self) -> Score:
+        """The probability that a trial gives a result at all, from those that failed."""
+        failed = np.array([accuracy is None for _, accuracy, _ in self.results])
+        if not failed.any():
+            return lambda batch: np.ones(len(batch.rows))
+        process = Process(groups=5)
+        rows = np.array([row for row, _, _ in self.results])[-KEEP:]
+        process.condition(self._features(rows), 1.0 - failed[-KEEP:])
+        return lambda batch: np.clip(process.predict(batch.features)[0], 0.02, 1)

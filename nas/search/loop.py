@@ -1,0 +1,269 @@
+"""`nas.Search`: ask and tell without NNI's processes, for loops of your own.
+
+>>> import nas
+>>> search = nas.Search({"width": (8, 16, 32), "depth": (1, 2, 3)}, cost=lambda s: s["width"] * s["depth"])
+>>> for _ in range(5):
+...     sample = search.ask()
+...     search.tell(sample, accuracy=0.5 + 0.01 * sample["depth"])
+>>> search.best.state, len(search.trials)
+('complete', 5)
+"""
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from nas.errors import NasError, listed, near, short
+from nas.reading import validate
+from nas.reward import Form, W
+from nas.search.asktell import AskTell
+from nas.search.journal import Trial
+from nas.search.saved import read_saved, write_saved
+from nas.search.settings import Limits, RewardSettings, TunerSettings, fitted
+from nas.search.strategies import make
+from nas.search.view import Sample, SpaceView, View
+from nas.space import SearchSpace
+
+BUDGET = 100
+"""Trials to which hyper-parameters of a strategy are fitted where they are left open."""
+MEDIAN_OF = 4096
+"""Random samples of whose multiply-adds the median is the default target."""
+
+
+class Search:
+    """A search that is asked for samples and told what they were worth, in whatever order.
+
+    Args:
+        choices: a SearchSpace, or a plain `{name: [values]}`.
+        strategy: a name (`nas.search.strategies.STRATEGIES`), or a mapping of its name and hyper-parameters.
+        target: multiply-adds T of the reward; by default the space's, for plain choices the median cost.
+        w, form: see `nas.reward`; form 'hard' ignores w.
+        cost: multiply-adds of a sample; by default the architecture's. Plain choices without it are
+            searched for accuracy alone.
+        canonical: a hashable key of a sample, equal for samples that are one network; by default the
+            architecture's, for plain choices the sample itself.
+        seed: the same seed and the same tells give the same asks.
+        limit: multiply-adds above which nothing is proposed, or `{"macs": ..., "params": ...}`.
+
+    Raises:
+        NasError: for a mistake in any of them, with what is allowed.
+    """
+
+    def __init__(
+        self,
+        choices: SearchSpace | Mapping[str, Iterable[Any]],
+        strategy: str | Mapping[str, Any] = "model",
+        target: float | str | None = None,
+        w: float = W,
+        form: Form = "soft",
+        cost: Callable[[Sample], float] | None = None,
+        canonical: Callable[[Sample], Hashable] | None = None,
+        seed: int = 0,
+        limit: float | str | Mapping[str, Any] | None = None,
+    ) -> None:
+        if not isinstance(choices, SearchSpace | Mapping):
+            raise NasError(f"choices is {short(choices)}; give a SearchSpace or a mapping {{name: [values]}}")
+        settings = TunerSettings.read({"strategy": strategy, "seed": seed}, "Search")
+        given = {"form": form, "w": w} | ({} if target is None else {"target": target})
+        reward = validate(RewardSettings, given, "Search")
+        reward.exponents  # noqa: B018  (raises for a form that is none)
+        bounds = limit if isinstance(limit, Mapping) else {"macs": limit} if limit is not None else {}
+        limits = validate(Limits, dict(bounds), "Search: limit")
+        self._settings = {
+            "strategy": strategy if isinstance(strategy, str) else dict(strategy),
+            "reward": reward.model_dump(mode="json"), "seed": seed, "limits": limits.model_dump(),
+        }  # fmt: skip
+        self._choices = choices
+        self._given = {"cost": cost is not None, "canonical": canonical is not None}
+        self._view = _view(choices, cost, canonical, limits)
+        if target is None and self._view.has_cost:
+            reward = reward.model_copy(update={"target": self._median() if cost else _target(choices, self)})
+        self._reward = reward
+        if self._view.has_cost:
+            self._view.factor = lambda macs: reward.factor(macs, reward.target or 1)
+        options = fitted(settings.strategy, BUDGET, 1, len(self._view.labels), "Search")
+        self._talk = AskTell(self._view, make(settings.strategy.name, options, seed), seed)
+        self._trials: list[Trial] = []
+        self._running: dict[Hashable, int] = {}
+        self._events: list[list[Any]] = []
+
+    def ask(self) -> Sample | None:
+        """The next sample, never of a network already asked; None where the space is exhausted.
+
+        Raises:
+            NasError: where the strategy failed.
+        """
+        sample = self._talk.ask()
+        if sample is not None:
+            self._asked(sample)
+        return sample
+
+    def tell(
+        self,
+        sample: Mapping[str, Any],
+        accuracy: float | None = None,
+        macs: float | None = None,
+        failed: str | None = None,
+    ) -> None:
+        """What came of a sample, asked or not.
+
+        Args:
+            sample: one value for each choice.
+            accuracy: fraction in [0, 1]; None or NaN is a failure.
+            macs: multiply-adds as measured, instead of the cost's.
+            failed: why the trial failed.
+
+        Raises:
+            NasError: for a sample that is none, an accuracy outside [0, 1], or a cost of 0 or less.
+        """
+        found = self._valid(sample)
+        if failed is None and (accuracy is None or math.isnan(accuracy)):
+            failed = f"its accuracy is {accuracy}"
+        measured = macs if macs is not None else self._cost(found)
+        worth = None if failed is not None else self._worth(accuracy, measured)
+        key = self._view.key(found)
+        number = self._running.pop(key, None)
+        if number is None:
+            number = len(self._trials)
+            self._trials.append(Trial(number, found, str(key)))
+        facts = {"macs": None if measured is None else int(measured)}
+        if failed is None:
+            told = replace(self._trials[number], state="complete", accuracy=accuracy, reward=worth, **facts)
+            self._talk.tell(found, worth, accuracy if self._view.has_cost else worth)
+        else:
+            told = replace(self._trials[number], state="failed", reason=failed, **facts)
+            self._talk.tell(found, None)
+        self._trials[number] = told
+        self._events.append(["tell", found, None if failed is not None else accuracy, macs, failed])
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Every trial, in order of its number; those not told are 'running'."""
+        return tuple(self._trials)
+
+    @property
+    def best(self) -> Trial | None:
+        """The complete trial of highest reward, the earliest of equals; None before the first."""
+        return max((t for t in self._trials if t.scored), key=lambda t: (t.reward, -t.number), default=None)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the search as JSON, so that `load` goes on where this one is.
+
+        Raises:
+            NasError: for values that JSON cannot hold, or a file that cannot be written.
+        """
+        write_saved(Path(path), self._settings, self._given, self._choices, self._view, self._events)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        cost: Callable[[Sample], float] | None = None,
+        canonical: Callable[[Sample], Hashable] | None = None,
+    ) -> Self:
+        """The search that was saved.
+
+        Of a space of up to 40,000 samples, what `cost` and `canonical` gave was saved too; of a larger
+        one, functions of yours have to be given again.
+
+        Raises:
+            NasError: for a file that is no saved search, or for functions that are missing.
+        """
+        saved = read_saved(Path(path), cost, canonical)
+        settings = saved.settings
+        reward, limits = settings["reward"], {k: v for k, v in settings["limits"].items() if v is not None}
+        form = reward["form"] if isinstance(reward["form"], str) else tuple(reward["form"])
+        search = cls(
+            saved.choices, settings["strategy"], reward["target"], reward["w"], form, saved.cost,
+            saved.canonical, settings["seed"], limits or None,
+        )  # fmt: skip
+        for kind, sample, *result in saved.events:
+            if kind == "ask":
+                if not search._talk.ask_again(sample):
+                    search._talk.exclude(sample)
+                search._asked(sample)
+            else:
+                search.tell(sample, *result)
+        return search
+
+    def close(self) -> None:
+        """Ends the strategy's thread; Python does so at its end."""
+        self._talk.close()
+
+    def _asked(self, sample: Sample) -> None:
+        key = self._view.key(sample)
+        number = len(self._trials)
+        self._running[key] = number
+        cost = self._cost(sample)
+        self._trials.append(Trial(number, sample, str(key), macs=None if cost is None else int(cost)))
+        self._events.append(["ask", sample])
+
+    def _valid(self, sample: Mapping[str, Any]) -> Sample:
+        found = {}
+        for label in sample:
+            if label not in self._view.choices:
+                raise NasError(
+                    f"sample: {label!r} is no choice{near(label, self._view.labels)}; "
+                    f"the choices are {listed(self._view.labels)}"
+                )
+        for label, values in self._view.choices.items():
+            if label not in sample:
+                raise NasError(f"sample: choice {label!r} is missing; allowed: {listed(values)}")
+            value = sample[label]
+            if value not in values:
+                raise NasError(f"sample: {label} is {value!r}; allowed: {listed(values)}")
+            found[label] = values[values.index(value)]
+        return found
+
+    def _cost(self, sample: Sample) -> float | None:
+        return float(self._view.macs(self._view.row(sample)[None])[0]) if self._view.has_cost else None
+
+    def _worth(self, accuracy: float | None, macs: float | None) -> float:
+        if accuracy is None or not 0 <= accuracy <= 1:
+            raise NasError(f"accuracy is {accuracy}; give a fraction from 0 to 1")
+        if macs is None:
+            return float(accuracy)
+        if self._reward.target is None:
+            raise NasError("macs were told, but there is no target; give Search a target or a cost")
+        return self._reward.of(accuracy, macs, self._reward.target)
+
+    def _median(self) -> int:
+        view = self._view
+        rows = view.all_rows() if view.enumerable else view.random_rows(MEDIAN_OF, np.random.default_rng(0))
+        return max(1, int(np.median(view.macs(rows))))
+
+
+def _target(choices: Any, search: Search) -> int:
+    return choices.target if isinstance(choices, SearchSpace) else search._median()
+
+
+def _view(
+    choices: SearchSpace | Mapping[str, Iterable[Any]],
+    cost: Callable[[Sample], float] | None,
+    canonical: Callable[[Sample], Hashable] | None,
+    limits: Limits,
+) -> View:
+    """The view of a search: a space's own tables, unless cost or key are the user's."""
+    if isinstance(choices, SearchSpace):
+        if cost is None and canonical is None:
+            return SpaceView(choices, limits.model_dump())
+        space = choices
+        cost = cost or (lambda sample: space.decode(sample).macs)
+        canonical = canonical or (lambda sample: space.decode(sample).key)
+        choices = space.choices
+    elif limits.params is not None:
+        raise NasError("Search: limit.params needs a SearchSpace, which knows parameters; give macs")
+    if limits.macs is not None and cost is None:
+        raise NasError("Search: a limit of multiply-adds needs a cost; give cost=")
+    most, price = limits.macs, cost
+
+    def refuse(sample: Sample) -> str | None:
+        if most is None or price is None or price(sample) <= most:
+            return None
+        return f"macs {price(sample):,} is over the limit of {most:,}"
+
+    return View(choices, cost, canonical, refuse if most is not None else None)
