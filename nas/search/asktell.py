@@ -133,6 +133,19 @@ class OwnStrategy(Strategy):
             self.learn(event.model, None)
 
 
+def view_of(space: ExecutableModelSpace) -> View:
+    """The choices of a model space, with their cost where it is one of ours."""
+    if isinstance(space, ChoiceSpace):
+        return space.view
+    return View({label: list(mutable.grid()) for label, mutable in space.simplify().items()})
+
+
+def sample_of(model: ExecutableModelSpace) -> Sample:
+    """The sample of a frozen model."""
+    assert model.sample is not None
+    return dict(model.sample)
+
+
 class StillEngine(ExecutionEngine):
     """An engine in which nothing happens between one `ask` and the next."""
 

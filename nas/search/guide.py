@@ -17,6 +17,7 @@ beats the best so far by a margin that counts, and the most probable one is prop
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.special import logsumexp
 
 from nas.search.pool import Batch, Pool, Score
 from nas.search.surrogate import Features, Process
@@ -131,8 +132,8 @@ class Guide:
         def score(batch: Batch) -> np.ndarray:
             mean, deviation = process.predict(batch.features)
             gain = warp.back(mean[:, None] + deviation[:, None] * NODES) * batch.worth[:, None] - best
-            chance = 1 / (1 + np.exp(-np.clip(gain / (MARGIN * max(best, 1e-9)), -50, 50)))
-            return chance @ NODE_WEIGHTS * succeeds(batch)
+            chance = -np.logaddexp(0, -gain / (MARGIN * max(best, 1e-9)))  # of each node, its logarithm
+            return logsumexp(chance, b=NODE_WEIGHTS, axis=1) + np.log(succeeds(batch))
 
         return score
 

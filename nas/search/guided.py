@@ -1,11 +1,12 @@
 """The model-guided strategy, as NNI sees it."""
 
+import numpy as np
 from nni.mutable import SampleValidationError
 from nni.nas.space import ExecutableModelSpace
 
-from nas.search.asktell import ChoiceSpace, OwnStrategy
+from nas.search.asktell import ChoiceSpace, OwnStrategy, sample_of, view_of
 from nas.search.guide import Guide
-from nas.search.view import Sample, View
+from nas.search.view import Sample
 
 
 class ModelGuided(OwnStrategy):
@@ -16,14 +17,11 @@ class ModelGuided(OwnStrategy):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
+        np.random.SeedSequence(seed)  # refuses what is no seed now, not at the first proposal
         self._seed = seed
 
     def begin(self) -> None:
-        space = self.model_space
-        if isinstance(space, ChoiceSpace):
-            self._view = space.view
-        else:
-            self._view = View({label: list(mutable.grid()) for label, mutable in space.simplify().items()})
+        self._view = view_of(self.model_space)
         self._guide = Guide(self._view, self._seed)
 
     def propose(self) -> Sample | None:
@@ -43,9 +41,7 @@ class ModelGuided(OwnStrategy):
         return True
 
     def learn(self, model: ExecutableModelSpace, metric: float | None) -> None:
-        sample = model.sample
-        assert sample is not None
-        row = self._view.row(sample)
+        row = self._view.row(sample_of(model))
         if metric is None:
             self._guide.told(row, None)
             return

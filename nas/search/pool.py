@@ -10,7 +10,6 @@
 True
 """
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -94,48 +93,38 @@ class Pool:
         if known:
             own = self._crossed(np.array(known[:PEERS]), rng)
             rows = np.concatenate([rows, self._admitted(own)])
-        if not len(rows):
-            return self.batch(rows)
-        seen, found = set(map(bytes, rows)), [self.batch(rows)]
-        values = score(found[0])
-        kept = found[0].rows[np.argsort(-values, kind="stable")[: 4 * STARTS]]
-        top, best = kept[:STARTS], float(values.max())
+        found = [self._distinct(rows, seen := set())]
+        top = found[0]
+        best = -np.inf
         for _ in range(ROUNDS):
-            near = np.concatenate([self._neighbours(row) for row in top])
-            near = np.array(
-                [row for row in near if bytes(row) not in seen and not seen.add(bytes(row))], np.intp
-            )
-            near = self._admitted(near.reshape(-1, len(self._view.sizes)))
-            if not len(near):
-                break
-            found.append(self.batch(near))
-            values = score(found[-1])
-            top = near[np.argsort(-values, kind="stable")[:STARTS]]
-            if values.max() <= best:
+            values = score(top)
+            if not len(values) or values.max() <= best:
                 break
             best = float(values.max())
-        rows = np.concatenate([kept, *(batch.rows for batch in found[1:])])
-        first = {key: number for number, key in reversed(list(enumerate(self._view.keys(rows))))}
-        return self.batch(rows[sorted(first.values())])
+            top = top[np.argsort(-values, kind="stable")[:STARTS]]
+            near = np.concatenate([self._view.neighbours(row) for row in top.rows])
+            found.append(top := self._distinct(self._admitted(near), seen))
+        return Batch(
+            np.concatenate([batch.rows for batch in found]),
+            [np.concatenate(groups) for groups in zip(*(batch.features for batch in found), strict=True)],
+            np.concatenate([batch.worth for batch in found]),
+        )
+
+    def _distinct(self, rows: np.ndarray, seen: set[Any]) -> Batch:
+        """The rows whose networks are not in `seen`, one for each, which are added to it."""
+        keys = self._view.keys(rows)
+        fresh = [number for number, key in enumerate(keys) if not (key in seen or seen.add(key))]
+        return self.batch(rows[fresh])
 
     def _admitted(self, rows: np.ndarray) -> np.ndarray:
         return rows[self._view.admitted(rows)] if len(rows) else rows
-
-    def _neighbours(self, row: np.ndarray) -> np.ndarray:
-        """Every row that differs in one choice."""
-        others = []
-        for choice, size in enumerate(self._view.sizes):
-            block = np.repeat(row[None], size, axis=0)
-            block[:, choice] = np.arange(size)
-            others.append(block)
-        return np.concatenate(others)
 
     def _crossed(self, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The neighbours of the best, and the good ones crossed with each other."""
         left, right = rng.integers(0, len(known), (2, 10 * PEERS))
         mask = rng.random((10 * PEERS, known.shape[1])) < 0.5
         crossed = np.where(mask, known[left], known[right])
-        return np.concatenate([known, crossed, *(self._neighbours(row) for row in known[:3])])
+        return np.concatenate([known, crossed, *(self._view.neighbours(row) for row in known[:3])])
 
     def _shrunk(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Rows over a limit, their choices made cheapest one after the other until they are within."""
@@ -151,14 +140,18 @@ class Pool:
         return np.concatenate(found)
 
     def _cheapest(self) -> np.ndarray:
-        """The row of the least multiply-adds, found by descent."""
+        """A row of few multiply-adds, by descent: all choices at once, each to what is cheapest beside it."""
         row = np.zeros(len(self._view.sizes), np.intp)
         for _ in range(4):
-            before = row
-            near = self._neighbours(row)
-            ends = np.cumsum((0, *self._view.sizes))
+            near = np.concatenate([row[None], self._view.neighbours(row)])
             costs = self._view.sizes_of(near).sum(1)
-            row = np.array([costs[a:b].argmin() for a, b in itertools.pairwise(ends)], np.intp)
-            if (row == before).all():
+            best = row.copy()
+            for choice in range(len(row)):
+                own = np.flatnonzero((near != row).argmax(1) == choice)
+                own = own[own > 0]
+                if len(own) and costs[own].min() < costs[0]:
+                    best[choice] = near[own[costs[own].argmin()], choice]
+            if (best == row).all():
                 break
+            row = best
         return row

@@ -47,6 +47,12 @@ class ModelSettings(Strict):
     name: Literal["model"] = "model"
 
 
+class LocalSettings(Strict):
+    """First improvement among the networks one choice apart, with new starts; see `nas.search.local`."""
+
+    name: Literal["local"] = "local"
+
+
 class TPESettings(Strict):
     """NNI's tree-structured Parzen estimator; see NNI's TpeArguments."""
 
@@ -59,11 +65,12 @@ class TPESettings(Strict):
     gamma: Annotated[Number, Field(gt=0, le=1)] = 0.25
 
 
-StrategySettings = ModelSettings | EvolutionSettings | RandomSettings | TPESettings
+StrategySettings = ModelSettings | EvolutionSettings | RandomSettings | LocalSettings | TPESettings
 BY_NAME: dict[str, type[StrategySettings]] = {
     "model": ModelSettings,
     "evolution": EvolutionSettings,
     "random": RandomSettings,
+    "local": LocalSettings,
     "tpe": TPESettings,
 }
 

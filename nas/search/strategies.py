@@ -1,7 +1,7 @@
 """The strategies of search.yml: NNI's own, with their defects worked around, and ours.
 
 >>> sorted(STRATEGIES)
-['evolution', 'model', 'random', 'tpe']
+['evolution', 'local', 'model', 'random', 'tpe']
 >>> type(make("evolution", {"population_size": 8, "sample_size": 2}, seed=0)).__name__
 'Evolution'
 """
@@ -17,6 +17,7 @@ from numpy.random import RandomState
 
 from nas.errors import NasError
 from nas.search.guided import ModelGuided
+from nas.search.local import LocalSearch
 
 
 def make(name: str, options: Mapping[str, Any], seed: int) -> Strategy:
@@ -91,6 +92,7 @@ class TPE(nni_strategy.TPE):
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "model": ModelGuided,
+    "local": LocalSearch,
     "evolution": Evolution,
     "random": nni_strategy.Random,
     "tpe": TPE,

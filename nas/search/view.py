@@ -121,6 +121,15 @@ class View:
     def random_rows(self, n: int, rng: np.random.Generator) -> np.ndarray:
         return rng.integers(0, self.sizes, size=(n, len(self.sizes)), dtype=np.intp)
 
+    def neighbours(self, row: np.ndarray) -> np.ndarray:
+        """Every row that differs from `row` in one choice, choice by choice: int array (n, choices)."""
+        blocks = []
+        for choice, size in enumerate(self.sizes):
+            block = np.repeat(row[None], size - 1, axis=0)
+            block[:, choice] = [value for value in range(size) if value != row[choice]]
+            blocks.append(block)
+        return np.concatenate(blocks) if blocks else np.zeros((0, 0), np.intp)
+
     def networks(self) -> np.ndarray:
         """The number of the network, from 0, of every row of an enumerable space."""
         if self._network is None:
@@ -146,6 +155,8 @@ class View:
     def _cost_of(self, row: np.ndarray, cost: Callable[[Sample], float]) -> float:
         name = row.tobytes()
         if name not in self._known:
+            if len(self._known) > ENUMERABLE:
+                self._known.clear()
             sample = self.sample(row)
             found = float(cost(sample))
             if not 0 < found < math.inf:
@@ -177,24 +188,11 @@ class View:
         """`one_hot`, averaged over all samples that are the same network.
 
         So a choice that changes nothing has equal shares of its values, and samples of one network
-        have one description. Exact in an enumerable space; else over the samples one choice apart.
+        have one description. In a space that is not enumerable it is `one_hot`.
         """
-        hot = self.one_hot(rows)
-        if not self.has_keys:
-            return hot
-        if self.enumerable:
-            return self._network_shares()[self.networks()[[self._positions()[row.tobytes()] for row in rows]]]
-        ends = np.cumsum((0, *self.sizes))
-        for number, row in enumerate(rows):
-            own = self.key(self.sample(row))
-            for choice, size in enumerate(self.sizes):
-                same = []
-                for value in range(size):
-                    other = row.copy()
-                    other[choice] = value
-                    same.append(value == row[choice] or self.key(self.sample(other)) == own)
-                hot[number, ends[choice] : ends[choice + 1]] = np.array(same) / sum(same)
-        return hot
+        if not self.has_keys or not self.enumerable:
+            return self.one_hot(rows)
+        return self._network_shares()[self.networks()[[self._positions()[row.tobytes()] for row in rows]]]
 
     def _positions(self) -> dict[bytes, int]:
         if not self._position:

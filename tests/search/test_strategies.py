@@ -17,7 +17,7 @@ from nas.search import asktell
 from nas.search.asktell import AskTell
 from nas.search.settings import BY_NAME, fitted
 from nas.search.strategies import STRATEGIES, make
-from nas.search.view import View
+from nas.search.view import SpaceView, View
 
 ASKS = 40
 FEW = {"tpe": {"n_startup_jobs": 10}}
@@ -37,10 +37,11 @@ def talk() -> Iterator[Talk]:
     """Makes conversations, and ends them after the test."""
     talks = []
 
-    def begin(name: str, choices: Mapping[str, Any], seed: int = 0, **functions: Any) -> AskTell:
+    def begin(name: str, view: View | Mapping[str, Any], seed: int = 0, **functions: Any) -> AskTell:
+        view = view if isinstance(view, View) else View(view, **functions)
         settings = BY_NAME[name](**FEW.get(name, {}))
-        options = fitted(settings, ASKS, concurrency=3, choices=len(choices))
-        talks.append(AskTell(View(choices, **functions), make(name, options, seed), seed))
+        options = fitted(settings, ASKS, concurrency=3, choices=len(view.choices))
+        talks.append(AskTell(view, make(name, options, seed), seed))
         return talks[-1]
 
     yield begin
@@ -53,13 +54,9 @@ def digits() -> SearchSpace:
     return SearchSpace.load("digits")
 
 
-def of(space: SearchSpace, **limits: int) -> dict[str, Any]:
-    """The arguments of a view of a space, in which only networks up to a limit are admitted."""
-
-    def refuse(sample: dict[str, Any]) -> str | None:
-        return "too large" if space.decode(sample).macs > limits.get("macs", 10**12) else None
-
-    return {"choices": space.choices, "key": lambda sample: space.decode(sample).key, "refuse": refuse}
+def of(space: SearchSpace, **limits: int) -> View:
+    """The view of a space in which only networks up to a limit are admitted."""
+    return SpaceView(space, limits)
 
 
 def score(sample: Mapping[str, Any]) -> float:
@@ -95,7 +92,7 @@ def asked(events: list[Event]) -> list[dict[str, Any]]:
 
 def test_no_network_is_proposed_twice_nor_over_a_limit_nor_out_of_the_lists(name, talk: Talk, digits):
     limit = 700_000  # about the median
-    samples = asked(converse(talk(name, **of(digits, macs=limit)), ASKS))
+    samples = asked(converse(talk(name, of(digits, macs=limit)), ASKS))
     archs = [digits.decode(sample) for sample in samples]
     assert len({arch.key for arch in archs}) == ASKS
     assert all(arch.macs <= limit for arch in archs)
@@ -108,7 +105,7 @@ def test_no_network_is_proposed_twice_nor_over_a_limit_nor_out_of_the_lists(name
 def test_a_limit_that_leaves_few_networks_is_searched(name, talk: Talk, tiny, monkeypatch):
     monkeypatch.setattr(asktell, "DRAWS", 3000)
     limit = sorted({tiny.decode(tiny.sample(np.random.default_rng(i))).macs for i in range(500)})[3]
-    one = talk(name, **of(tiny, macs=limit))
+    one = talk(name, of(tiny, macs=limit))
     keys = []
     while (sample := one.ask()) is not None:
         keys.append(tiny.decode(sample).key)
@@ -123,7 +120,7 @@ def test_a_space_ends_after_all_of_its_networks(name, talk: Talk, document, monk
     monkeypatch.setattr(asktell, "DRAWS", 500)
     stage = {"op": "conv", "kernel": [3, 5], "skip": ["none", "identity"], "channels": [8, 16]}
     space = SearchSpace.from_data(document | {"stages": [stage]})  # a skip from 8 to 16 channels is none
-    one = talk(name, **of(space))
+    one = talk(name, of(space))
     keys = set()
     for _ in range(6):
         sample = one.ask()
@@ -154,7 +151,7 @@ def test_what_was_evaluated_elsewhere_is_not_proposed(name, talk: Talk, monkeypa
 
 
 def test_all_may_fail(name, talk: Talk, digits):
-    one = talk(name, **of(digits))
+    one = talk(name, of(digits))
     for _ in range(ASKS):
         sample = one.ask()
         assert sample is not None
@@ -162,7 +159,7 @@ def test_all_may_fail(name, talk: Talk, digits):
 
 
 def test_many_may_be_asked_before_the_first_is_told(name, talk: Talk, digits):
-    one = talk(name, **of(digits))
+    one = talk(name, of(digits))
     samples = [one.ask() for _ in range(ASKS)]
     assert len({digits.decode(sample).key for sample in samples if sample}) == ASKS
     for sample in samples:
@@ -175,7 +172,7 @@ def test_many_may_be_asked_before_the_first_is_told(name, talk: Talk, digits):
 
 
 def test_a_seed_repeats_a_conversation_and_another_does_not(name, talk: Talk, digits):
-    first, again, other = (converse(talk(name, seed=seed, **of(digits)), ASKS) for seed in (5, 5, 6))
+    first, again, other = (converse(talk(name, of(digits), seed=seed), ASKS) for seed in (5, 5, 6))
     assert again == first
     assert {digits.decode(s).key for s in asked(other)} != {digits.decode(s).key for s in asked(first)}
 
@@ -184,7 +181,7 @@ def test_what_is_told_matters(name, talk: Talk, digits):
     """Where it does not, replaying a journal would prove nothing."""
 
     def conversation(sign: int) -> list[dict[str, Any]]:
-        one, samples = talk(name, **of(digits)), []
+        one, samples = talk(name, of(digits)), []
         for _ in range(ASKS):
             samples.append(one.ask())
             one.tell(samples[-1], sign * score(samples[-1]))
@@ -194,9 +191,9 @@ def test_what_is_told_matters(name, talk: Talk, digits):
 
 
 def test_replayed_to_any_point_it_goes_on_as_it_did(name, talk: Talk, digits):
-    events = converse(talk(name, **of(digits)), ASKS)
+    events = converse(talk(name, of(digits)), ASKS)
     for cut in range(1, len(events), 13):
-        one = talk(name, **of(digits))
+        one = talk(name, of(digits))
         for kind, sample, metric in events[:cut]:
             if kind == "asked":
                 assert one.ask() == sample
