@@ -53,6 +53,18 @@ class LocalSettings(Strict):
     name: Literal["local"] = "local"
 
 
+class PPOSettings(Strict):
+    """MnasNet's controller, an LSTM trained by proximal policy optimization; see `nas.search.controller`."""
+
+    name: Literal["ppo"] = "ppo"
+    batch_size: Positive = 5
+    epochs: Positive = 5
+    learning_rate: Annotated[Number, Field(gt=0)] = 0.005
+    clip: Annotated[Number, Field(gt=0, lt=1)] = 0.2
+    entropy: Annotated[Number, Field(ge=0)] = 0.07
+    baseline_decay: Annotated[Number, Field(ge=0, lt=1)] = 0.95
+
+
 class TPESettings(Strict):
     """NNI's tree-structured Parzen estimator; see NNI's TpeArguments."""
 
@@ -65,12 +77,15 @@ class TPESettings(Strict):
     gamma: Annotated[Number, Field(gt=0, le=1)] = 0.25
 
 
-StrategySettings = ModelSettings | EvolutionSettings | RandomSettings | LocalSettings | TPESettings
+StrategySettings = (
+    ModelSettings | EvolutionSettings | RandomSettings | LocalSettings | PPOSettings | TPESettings
+)
 BY_NAME: dict[str, type[StrategySettings]] = {
     "model": ModelSettings,
     "evolution": EvolutionSettings,
     "random": RandomSettings,
     "local": LocalSettings,
+    "ppo": PPOSettings,
     "tpe": TPESettings,
 }
 
@@ -136,7 +151,7 @@ class Limits(Strict):
 class TunerSettings(Strict):
     """The `classArgs` of `nas.search.tuner.StrategyTuner`."""
 
-    strategy: StrategySettings = EvolutionSettings()
+    strategy: StrategySettings = ModelSettings()
     reward: RewardSettings = RewardSettings()
     limits: Limits = Limits()
     seed: Annotated[Int, Field(ge=0, lt=2**32)] = 0
@@ -155,7 +170,7 @@ class TunerSettings(Strict):
         args = dict(args or {})
         strategy = args.pop("strategy", None)
         if strategy is None:
-            strategy = {"name": "evolution"}
+            strategy = {"name": "model"}
         if isinstance(strategy, str):
             strategy = {"name": strategy}
         if not isinstance(strategy, dict) or not isinstance(strategy.get("name"), str):

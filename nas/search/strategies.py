@@ -1,7 +1,7 @@
 """The strategies of search.yml: NNI's own, with their defects worked around, and ours.
 
 >>> sorted(STRATEGIES)
-['evolution', 'local', 'model', 'random', 'tpe']
+['evolution', 'local', 'model', 'ppo', 'random', 'tpe']
 >>> type(make("evolution", {"population_size": 8, "sample_size": 2}, seed=0)).__name__
 'Evolution'
 """
@@ -16,6 +16,7 @@ from nni.nas.strategy.base import Strategy
 from numpy.random import RandomState
 
 from nas.errors import NasError
+from nas.search.controller import Controller
 from nas.search.guided import ModelGuided
 from nas.search.local import LocalSearch
 
@@ -93,6 +94,7 @@ class TPE(nni_strategy.TPE):
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "model": ModelGuided,
     "local": LocalSearch,
+    "ppo": Controller,
     "evolution": Evolution,
     "random": nni_strategy.Random,
     "tpe": TPE,
