@@ -89,4 +89,4 @@ class _Part:
     def combination_of(self, rows: np.ndarray) -> np.ndarray:
         if not self.columns:
             return np.zeros(len(rows), np.intp)
-        return np.ravel_multi_index(tuple(rows[:, self.columns].T), self.shape)
+        return np.asarray(np.ravel_multi_index(tuple(rows[:, self.columns].T), self.shape), np.intp)

@@ -36,6 +36,9 @@ HEAVY = ("torch", "torchvision", "nni")
 LIGHT = [*LAYERS][:4]
 """Layers whose modules import nothing heavy, not even inside a function."""
 
+FACE = {("", "nas.search.loop")}
+"""What `nas` hands out only when it is asked for: `nas.Search`, which needs all that is below it."""
+
 FILES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip("."): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -84,7 +87,7 @@ def test_imports_point_one_way(module):
     names = list(LAYERS)
     own = layer_of(module)
     for line, found in imported(FILES[module]):
-        if found.split(".")[0] != "nas":
+        if found.split(".")[0] != "nas" or (module, found) in FACE:
             continue
         target = found.removeprefix("nas").removeprefix(".")
         if target in nas.__all__:

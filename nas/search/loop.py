@@ -12,6 +12,7 @@
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,11 +20,11 @@ import numpy as np
 
 from nas.errors import NasError, listed, near, short
 from nas.reading import validate
-from nas.reward import Form, W
+from nas.reward import Form, W, exponents, factor, reward
 from nas.search.asktell import AskTell
 from nas.search.journal import Trial
 from nas.search.saved import read_saved, write_saved
-from nas.search.settings import Limits, RewardSettings, TunerSettings, fitted
+from nas.search.settings import RewardSettings, TunerSettings, fitted
 from nas.search.strategies import make
 from nas.search.view import Sample, SpaceView, View
 from nas.space import SearchSpace
@@ -68,23 +69,25 @@ class Search:
         if not isinstance(choices, SearchSpace | Mapping):
             raise NasError(f"choices is {short(choices)}; give a SearchSpace or a mapping {{name: [values]}}")
         settings = TunerSettings.read({"strategy": strategy, "seed": seed}, "Search")
-        given = {"form": form, "w": w} | ({} if target is None else {"target": target})
-        reward = validate(RewardSettings, given, "Search")
-        reward.exponents  # noqa: B018  (raises for a form that is none)
+        self._reward = validate(RewardSettings, {"form": form, "w": w}, "Search")
+        exponents(w, form)
         bounds = limit if isinstance(limit, Mapping) else {"macs": limit} if limit is not None else {}
-        limits = validate(Limits, dict(bounds), "Search: limit")
+        limits = {name: _positive(value, f"limit.{name}") for name, value in bounds.items()}
+        if unknown := set(limits) - {"macs", "params"}:
+            raise NasError(f"Search: limit has {listed(sorted(unknown))}; allowed: macs, params")
+        self._target = None if target is None else _positive(target, "target")
         self._settings = {
             "strategy": strategy if isinstance(strategy, str) else dict(strategy),
-            "reward": reward.model_dump(mode="json"), "seed": seed, "limits": limits.model_dump(),
+            "reward": {**self._reward.model_dump(mode="json", exclude={"target"}), "target": self._target},
+            "seed": seed, "limits": limits,
         }  # fmt: skip
         self._choices = choices
         self._given = {"cost": cost is not None, "canonical": canonical is not None}
         self._view = _view(choices, cost, canonical, limits)
-        if target is None and self._view.has_cost:
-            reward = reward.model_copy(update={"target": self._median() if cost else _target(choices, self)})
-        self._reward = reward
         if self._view.has_cost:
-            self._view.factor = lambda macs: reward.factor(macs, reward.target or 1)
+            own = choices.target if isinstance(choices, SearchSpace) and cost is None else None
+            self._target = self._target or own or self._median()
+            self._view.factor = partial(factor, target=self._target, w=w, form=form)
         options = fitted(settings.strategy, BUDGET, 1, len(self._view.labels), "Search")
         self._talk = AskTell(self._view, make(settings.strategy.name, options, seed), seed)
         self._trials: list[Trial] = []
@@ -130,7 +133,7 @@ class Search:
         if number is None:
             number = len(self._trials)
             self._trials.append(Trial(number, found, str(key)))
-        facts = {"macs": None if measured is None else int(measured)}
+        facts = {"macs": _whole(measured)}
         if failed is None:
             told = replace(self._trials[number], state="complete", accuracy=accuracy, reward=worth, **facts)
             self._talk.tell(found, worth, accuracy if self._view.has_cost else worth)
@@ -175,11 +178,11 @@ class Search:
         """
         saved = read_saved(Path(path), cost, canonical)
         settings = saved.settings
-        reward, limits = settings["reward"], {k: v for k, v in settings["limits"].items() if v is not None}
+        reward = settings["reward"]
         form = reward["form"] if isinstance(reward["form"], str) else tuple(reward["form"])
         search = cls(
             saved.choices, settings["strategy"], reward["target"], reward["w"], form, saved.cost,
-            saved.canonical, settings["seed"], limits or None,
+            saved.canonical, settings["seed"], settings["limits"] or None,
         )  # fmt: skip
         for kind, sample, *result in saved.events:
             if kind == "ask":
@@ -199,11 +202,11 @@ class Search:
         number = len(self._trials)
         self._running[key] = number
         cost = self._cost(sample)
-        self._trials.append(Trial(number, sample, str(key), macs=None if cost is None else int(cost)))
+        self._trials.append(Trial(number, sample, str(key), macs=_whole(cost)))
         self._events.append(["ask", sample])
 
     def _valid(self, sample: Mapping[str, Any]) -> Sample:
-        found = {}
+        found: Sample = {}
         for label in sample:
             if label not in self._view.choices:
                 raise NasError(
@@ -227,43 +230,54 @@ class Search:
             raise NasError(f"accuracy is {accuracy}; give a fraction from 0 to 1")
         if macs is None:
             return float(accuracy)
-        if self._reward.target is None:
+        if self._target is None:
             raise NasError("macs were told, but there is no target; give Search a target or a cost")
-        return self._reward.of(accuracy, macs, self._reward.target)
+        return reward(accuracy, macs, self._target, self._reward.w, self._reward.form)
 
-    def _median(self) -> int:
+    def _median(self) -> float:
         view = self._view
         rows = view.all_rows() if view.enumerable else view.random_rows(MEDIAN_OF, np.random.default_rng(0))
-        return max(1, int(np.median(view.macs(rows))))
+        return float(np.median(view.macs(rows[view.admitted(rows)] if view.enumerable else rows)))
 
 
-def _target(choices: Any, search: Search) -> int:
-    return choices.target if isinstance(choices, SearchSpace) else search._median()
+def _positive(value: Any, name: str) -> float:
+    """A number over 0; text such as '400M' is read as in search.yml."""
+    if isinstance(value, str):
+        value = validate(RewardSettings, {"target": value}, "Search").target
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < math.inf:
+        raise NasError(f"Search: {name} is {value!r}; give multiply-adds over 0, such as 400e6 or '400M'")
+    return float(value)
+
+
+def _whole(value: float | None) -> Any:
+    """An int where it is one."""
+    return int(value) if value is not None and float(value).is_integer() else value
 
 
 def _view(
     choices: SearchSpace | Mapping[str, Iterable[Any]],
     cost: Callable[[Sample], float] | None,
     canonical: Callable[[Sample], Hashable] | None,
-    limits: Limits,
+    limits: Mapping[str, float],
 ) -> View:
     """The view of a search: a space's own tables, unless cost or key are the user's."""
     if isinstance(choices, SearchSpace):
         if cost is None and canonical is None:
-            return SpaceView(choices, limits.model_dump())
+            return SpaceView(choices, limits)
         space = choices
         cost = cost or (lambda sample: space.decode(sample).macs)
         canonical = canonical or (lambda sample: space.decode(sample).key)
         choices = space.choices
-    elif limits.params is not None:
-        raise NasError("Search: limit.params needs a SearchSpace, which knows parameters; give macs")
-    if limits.macs is not None and cost is None:
+    if "params" in limits:
+        raise NasError("Search: limit.params needs a SearchSpace and its own cost; give macs")
+    if "macs" not in limits:
+        return View(choices, cost, canonical)
+    if cost is None:
         raise NasError("Search: a limit of multiply-adds needs a cost; give cost=")
-    most, price = limits.macs, cost
+    most, price = limits["macs"], cost
 
     def refuse(sample: Sample) -> str | None:
-        if most is None or price is None or price(sample) <= most:
-            return None
-        return f"macs {price(sample):,} is over the limit of {most:,}"
+        found = price(sample)
+        return None if found <= most else f"macs {found:,} is over the limit of {most:,}"
 
-    return View(choices, cost, canonical, refuse if most is not None else None)
+    return View(choices, cost, canonical, refuse)

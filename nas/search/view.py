@@ -223,7 +223,7 @@ class SpaceView(View):
     def __init__(
         self,
         space: SearchSpace,
-        limits: Mapping[str, int | None] | None = None,
+        limits: Mapping[str, float | None] | None = None,
         factor: Callable[[np.ndarray], np.ndarray] = no_factor,
     ) -> None:
         super().__init__(

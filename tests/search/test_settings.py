@@ -7,6 +7,7 @@ from nas.search.settings import (
     BY_NAME,
     EvolutionSettings,
     Limits,
+    ModelSettings,
     RandomSettings,
     RewardSettings,
     TPESettings,
@@ -16,10 +17,10 @@ from nas.search.settings import (
 from nas.search.strategies import STRATEGIES, make
 
 
-def test_nothing_given_is_evolution_and_the_soft_reward():
+def test_nothing_given_is_the_model_and_the_soft_reward():
     for args in (None, {}, {"strategy": None, "reward": None, "limits": None, "seed": None}):
         settings = TunerSettings.read(args)
-        assert settings.strategy == EvolutionSettings()
+        assert settings.strategy == ModelSettings()
         assert (settings.reward.form, settings.reward.w, settings.reward.target) == ("soft", -0.07, None)
         assert (settings.limits.macs, settings.limits.params, settings.seed) == (None, None, 0)
 
@@ -59,12 +60,12 @@ def test_every_strategy_has_settings():
         ({"seed": -1}, r": seed is -1; give a number greater than or equal to 0"),
         ({"seed": 2**32}, r": seed is 4294967296; give a number less than 4294967296"),
         ({"seed": "x"}, r": seed is 'x'; give a whole number"),
-        ({"strategy": {}}, r": strategy is {}; give {name: NAME}, NAME one of evolution, random, tpe"),
+        ({"strategy": {}}, r": strategy is {}; give {name: NAME}, NAME one of model, evolution, "),
         ({"strategy": []}, r": strategy is \[\]; give {name: NAME}"),
         ({"strategy": {"name": False}}, r": strategy is {'name': False}; give {name: NAME}"),
         (
             {"strategy": {"name": "evolutoin"}},
-            r": strategy\.name is 'evolutoin' \(did you mean 'evolution'\?\); allowed: evolution, random, tpe",
+            r": strategy\.name is 'evolutoin' \(did you mean 'evolution'\?\); allowed: model, evolution, ",
         ),
         ({"strategy": {"name": "random", "seed": 1}}, r": strategy: unknown key 'seed'; allowed: name"),
         (
