@@ -17,7 +17,7 @@ beats the best so far by a margin that counts, and the most probable one is prop
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import log_ndtr, logsumexp
 
 from nas.search.pool import Batch, Pool, Score
 from nas.search.surrogate import Features, Process
@@ -27,8 +27,14 @@ START = 3
 """Results before the model speaks."""
 FIT, KEEP = 150, 1000
 """Observations from which weights are fitted, and on which predictions are conditioned, at most."""
+EVERY = 25
+"""Over FIT results, the weights are fitted again after so many."""
 MARGIN = 1e-3
 """An improvement that counts, relative to the best reward."""
+UNLIKELY = -7.0
+"""Logarithm of a chance so small that a trial which will fail is no better."""
+STEP = 0.15
+"""How sharply success (1) and failure (0) are told apart."""
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(12)
 NODE_WEIGHTS = NODE_WEIGHTS / NODE_WEIGHTS.sum()
 
@@ -70,7 +76,7 @@ class Guide:
         self._seed = seed
         self._features = Features(view, seed)
         self._pool = Pool(view, self._features)
-        self._weights: tuple[int, Process] | None = None
+        self._weights: tuple[int, np.ndarray] | None = None
 
     def asked(self, row: np.ndarray) -> None:
         """A network was proposed."""
@@ -116,11 +122,12 @@ class Guide:
         rows = np.array([row for row, _ in results])
         rewards = accuracies * self.view.worth(rows)
         best = float(rewards.max())
-        kept = self._kept(rewards)
+        process = Process(groups=5)
+        process.weights = self._fitted(rows, accuracies, rewards)
+        kept = _kept(rewards, KEEP)
         rows, accuracies = rows[kept], accuracies[kept]
         warp = Warp(accuracies)
         y = warp(accuracies)
-        process = self._fitted(rows, y)
         process.condition(self._features(rows), y)
         guesses = self._guesses(process, warp)
         if guesses is not None:
@@ -133,23 +140,21 @@ class Guide:
             mean, deviation = process.predict(batch.features)
             gain = warp.back(mean[:, None] + deviation[:, None] * NODES) * batch.worth[:, None] - best
             chance = -np.logaddexp(0, -gain / (MARGIN * max(best, 1e-9)))  # of each node, its logarithm
-            return logsumexp(chance, b=NODE_WEIGHTS, axis=1) + np.log(succeeds(batch))
+            chance = logsumexp(chance, b=NODE_WEIGHTS, axis=1)
+            return np.logaddexp(chance, UNLIKELY + 0.01 * chance) + succeeds(batch)
 
         return score
 
-    def _kept(self, rewards: np.ndarray) -> np.ndarray:
-        """The numbers of the observations to condition on: the best half of KEEP, the rest spread evenly."""
-        if len(rewards) <= KEEP:
-            return np.arange(len(rewards))
-        order = np.argsort(-rewards, kind="stable")
-        rest = order[KEEP // 2 :][np.linspace(0, len(order) - KEEP // 2 - 1, KEEP - KEEP // 2).astype(int)]
-        return np.sort(np.concatenate([order[: KEEP // 2], rest]))
-
-    def _fitted(self, rows: np.ndarray, y: np.ndarray) -> Process:
-        """The process with its weights fitted, a function of the results alone."""
-        process = Process(groups=5)
-        process.fit(self._features(rows), y)
-        return process
+    def _fitted(self, rows: np.ndarray, accuracies: np.ndarray, rewards: np.ndarray) -> np.ndarray:
+        """The process's weights: a function of the first results alone, all of them up to FIT, so that it
+        does not matter when it was asked."""
+        n = len(rows) if len(rows) <= FIT else len(rows) - len(rows) % EVERY
+        if self._weights is None or self._weights[0] != n:
+            kept = _kept(rewards[:n], FIT)
+            process = Process(groups=5)
+            process.fit(self._features(rows[kept]), Warp(accuracies[kept])(accuracies[kept]))
+            self._weights = n, process.weights
+        return self._weights[1]
 
     def _guesses(self, process: Process, warp: Warp) -> tuple[np.ndarray, np.ndarray] | None:
         """Trials in flight, taken for what the model expects of them; stopped ones for no less than
@@ -166,11 +171,32 @@ class Guide:
         return np.array(rows), expected
 
     def _success(self) -> Score:
-        """The probability that a trial gives a result at all, from those that failed."""
+        """The logarithm of the probability that a trial gives a result at all, from those that failed.
+
+        Least-squares classification (Rasmussen & Williams 2006, section 6.5): a process of 1 for a result
+        and 0 for a failure, its prediction squashed by the normal distribution.
+        """
         failed = np.array([accuracy is None for _, accuracy, _ in self.results])
         if not failed.any():
-            return lambda batch: np.ones(len(batch.rows))
+            return lambda batch: np.zeros(len(batch.rows))
         process = Process(groups=5)
-        rows = np.array([row for row, _, _ in self.results])[-KEEP:]
-        process.condition(self._features(rows), 1.0 - failed[-KEEP:])
-        return lambda batch: np.clip(process.predict(batch.features)[0], 0.02, 1)
+        rows, labels = np.array([row for row, _, _ in self.results])[-KEEP:], 1.0 - failed[-KEEP:]
+        if not failed.all():
+            process.fit(self._features(rows[-FIT:]), labels[-FIT:])
+        process.condition(self._features(rows), labels)
+
+        def score(batch: Batch) -> np.ndarray:
+            mean, deviation = process.predict(batch.features)
+            return log_ndtr((mean - 0.5) / np.hypot(deviation, STEP))
+
+        return score
+
+
+def _kept(rewards: np.ndarray, most: int) -> np.ndarray:
+    """The numbers of at most `most` observations: the best half of them, the rest spread over all others."""
+    if len(rewards) <= most:
+        return np.arange(len(rewards))
+    order = np.argsort(-rewards, kind="stable")
+    rest = order[most // 2 :]
+    spread = rest[np.linspace(0, len(rest) - 1, most - most // 2).astype(int)]
+    return np.sort(np.concatenate([order[: most // 2], spread]))
