@@ -25,7 +25,7 @@ from nas.search.view import View
 
 START = 3
 """Results before the model speaks."""
-FIT, KEEP = 150, 1000
+FIT, KEEP = 150, 500
 """Observations from which weights are fitted, and on which predictions are conditioned, at most."""
 EVERY = 25
 """Over FIT results, the weights are fitted again after so many."""

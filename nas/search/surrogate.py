@@ -31,6 +31,8 @@ MEANS = {"linear": -1.5, "amplitude": -0.5, "distance": -1.0, "noise": -5.0}
 """Means of the logarithms' normal priors; observations have standard deviation 1."""
 DEVIATION, NOISE_DEVIATION = 2.0, 1.0
 JITTER = 1e-8
+CHUNK = 1024
+"""Networks that are predicted at a time, for the sake of memory."""
 
 
 class Features:
@@ -126,20 +128,37 @@ class Process:
         """Takes `y` for what was observed, with the weights as they are."""
         self._mean, self._scale = float(y.mean()), max(float(y.std()), 1e-9)
         self._features = features
-        covariance = self._covariance(self.weights, *_grams(features, features))[0]
+        covariance = self._between(features)
         covariance[np.diag_indices(len(y))] += np.exp(self.weights[-1]) + JITTER
         self._root = np.linalg.cholesky(covariance)
         self._alpha = cho_solve((self._root, True), (y - self._mean) / self._scale)
 
     def predict(self, features: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, (n,) each, without the noise of an observation."""
-        cross = self._covariance(self.weights, *_grams(features, self._features))[0]
-        solved = solve_triangular(self._root, cross.T, lower=True)
+        parts = [
+            self._predict([group[start : start + CHUNK] for group in features])
+            for start in range(0, max(len(features[0]), 1), CHUNK)
+        ]
+        means, deviations = zip(*parts, strict=True)
+        return np.concatenate(means), np.concatenate(deviations)
+
+    def _predict(self, features: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        cross = self._between(features)
+        solved = solve_triangular(self._root, cross.T, lower=True, check_finite=False)
         linear = np.exp(self.weights[: self._groups])
         own = 1 + np.exp(self.weights[self._groups])
         own = own + sum(a * (group**2).sum(1) for a, group in zip(linear, features, strict=True))
         variance = np.maximum(own - (solved**2).sum(0), 1e-12)
         return cross @ self._alpha * self._scale + self._mean, np.sqrt(variance) * self._scale
+
+    def _between(self, features: list[np.ndarray]) -> np.ndarray:
+        """Covariances with what was observed, (n, observations), with one product for each term."""
+        roots = np.exp(0.5 * self.weights)
+        linear, distance = roots[: self._groups], roots[self._groups + 1 : -1]
+        left, right = _joined(features, linear), _joined(self._features, linear)
+        near, far = _joined(features, distance), _joined(self._features, distance)
+        apart = np.add.outer((near**2).sum(1), (far**2).sum(1)) - 2 * near @ far.T
+        return 1 + left @ right.T + np.exp(self.weights[self._groups] - 0.5 * np.maximum(apart, 0))
 
     def _covariance(
         self, weights: np.ndarray, linear: np.ndarray, distances: np.ndarray
@@ -175,6 +194,10 @@ class Process:
             [0.5 * split[-1] * np.trace(outer)],
         ])  # fmt: skip
         return float(loss), gradient + away / self._deviations
+
+
+def _joined(features: list[np.ndarray], factors: np.ndarray) -> np.ndarray:
+    return np.concatenate([group * factor for group, factor in zip(features, factors, strict=True)], axis=1)
 
 
 def _grams(left: list[np.ndarray], right: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
