@@ -60,6 +60,30 @@ class StageChoices:
             yield dict(zip(FIELDS, values, strict=True))
 
 
+def validated(sample: Mapping[str, Any], choices: Mapping[str, tuple[Any, ...]], name: str) -> dict[str, Any]:
+    """`sample` with the very values of the choices of `name`, in their order.
+
+    Raises:
+        NasError: for an unknown, missing or illegal choice, with what is allowed.
+    """
+    for label in sample:
+        if label not in choices:
+            raise NasError(
+                f"sample: {label!r} is no choice of {name}{near(label, choices)}; "
+                f"its choices are {listed(choices)}"
+            )
+    found: dict[str, Any] = {}
+    for label, values in choices.items():
+        if label not in sample:
+            raise NasError(f"sample: choice {label!r} is missing; allowed: {listed(values)}")
+        value = sample[label]
+        matches = [v for v in values if v == value and isinstance(value, bool) == isinstance(v, bool)]
+        if not matches:
+            raise NasError(f"sample: {label} is {value!r}; allowed: {listed(values)}")
+        found[label] = matches[0]
+    return found
+
+
 def stage_choices(document: SpaceDocument) -> tuple[StageChoices, ...]:
     """The choices of a document's stages.
 

@@ -16,11 +16,16 @@ from nas.scaling import family
 from nas.search import runs
 from nas.search.config import SearchConfig
 from nas.search.experiment import Experiment
+from nas.search.finding import subject_of
 from nas.search.foreground import follow
 from nas.search.journal import Journal
 from nas.search.winner import data_of, default_folder, freeze, pick, train_in_full
 from nas.tables import short
 
+NOT_TRAINED = (
+    "--full-epochs trains the winner, but trialCommand has --table, which trains nothing; leave it out"
+)
+NOT_FROZEN = "--name names a frozen baseline, and a table of plain choices has none to freeze; leave it out"
 NO_DATA = "--full-epochs needs trials of nas.search.trial, which say what the data are"
 
 
@@ -36,6 +41,10 @@ def run_search(
     config = SearchConfig.read(path)
     if full_epochs is not None and config.trial is None:
         raise NasError(NO_DATA)
+    if full_epochs is not None and config.trial.table is not None:
+        raise NasError(NOT_TRAINED)
+    if name is not None and config.subject is not None and not config.subject.freezes:
+        raise NasError(NOT_FROZEN)
     experiment = Experiment(config, partial(console.print, markup=False), port, trials)
     experiment.options = f" --name {name}" * (name is not None)
     experiment.options += f" --full-epochs {full_epochs}" * (full_epochs is not None)
@@ -57,7 +66,24 @@ def run_search(
         journal = runs.open_journal(run)
         console.print("every trial of the search is in the journal")
     _closing(console, journal)
-    baseline, document = _frozen(journal, name, resumed=resume is not None)
+    if subject_of(journal.run, str(journal.path)).freezes:
+        _baseline(console, journal, config, name, resume is not None, full_epochs)
+    else:
+        best = pick(journal, None)
+        sample = ", ".join(f"{label} {value}" for label, value in best.sample.items())
+        console.print(f"sample: {sample}", markup=False)
+        console.print(
+            f"{journal.run['space']} is a table of plain choices, so there is no baseline to freeze"
+        )
+    console.print(f"journal      {_shown(journal.path)}")
+    console.print(f"TensorBoard  tensorboard --logdir {_shown(run.parent)}")
+
+
+def _baseline(
+    console: Console, journal: Journal, config: SearchConfig, name: str | None, resumed: bool, full_epochs: int | None,
+) -> None:  # fmt: skip
+    """Freezes the winner, trains it in full if that was asked for, and shows it and its family."""
+    baseline, document = _frozen(journal, name, resumed)
     if full_epochs is not None and baseline.facts is not None and baseline.facts.accuracy is not None:
         console.print(
             "the winner was trained in full and tested before; the test split is not looked at again"
@@ -71,8 +97,6 @@ def run_search(
     console.print()
     family_report(console, baseline, family(baseline, [0.0, 1.0, 2.0, 3.0]))
     console.print(f"baseline     {_shown(document)}")
-    console.print(f"journal      {_shown(journal.path)}")
-    console.print(f"TensorBoard  tensorboard --logdir {_shown(run.parent)}")
 
 
 def _interrupted_by_signals() -> None:
@@ -86,13 +110,13 @@ def _interrupted_by_signals() -> None:
 
 
 def _opening(console: Console, config: SearchConfig, trials: int) -> None:
-    space, tuner = config.space, config.tuner
-    if space is None or tuner is None:
+    subject, tuner = config.subject, config.tuner
+    if subject is None or tuner is None:
         console.print(f"{trials} trials, proposed by NNI's {config.data['tuner']['name']}")
         return
-    target = tuner.reward.target or space.target
+    target = tuner.reward.target or subject.target
     console.print(
-        f"space {space.name}: {space.size:.3g} architectures; {trials} trials by {tuner.strategy.name}, "
+        f"{subject.headline()}; {trials} trials by {tuner.strategy.name}, "
         f"{config.data.get('trialConcurrency', 1)} at a time, seed {tuner.seed}"
     )
     alpha, beta = tuner.reward.exponents
@@ -148,7 +172,7 @@ def _full(
     epochs: int,
     threads: int = 1,
 ) -> Baseline:
-    from nas.search.trial import device_of
+    from nas.search.measuring import device_of
     from nas.training import TrialFailure
 
     data, data_dir = data_of(journal)

@@ -22,10 +22,10 @@ import numpy as np
 
 from nas import catalog
 from nas.architecture import Architecture, Head, Stage, Stem, stage_key
-from nas.choices import FIELDS, StageChoices, check_added, stage_choices
+from nas.choices import FIELDS, StageChoices, check_added, stage_choices, validated
 from nas.cost_table import CostTable
 from nas.documents import SpaceDocument
-from nas.errors import NasError, listed, near
+from nas.errors import NasError
 
 Sample = dict[str, Any]
 
@@ -96,22 +96,7 @@ class SearchSpace:
         Raises:
             NasError: for an unknown, missing or illegal choice, with what is allowed.
         """
-        for label in sample:
-            if label not in self.choices:
-                raise NasError(
-                    f"sample: {label!r} is no choice of {self.name}{near(label, self.choices)}; "
-                    f"its choices are {listed(self.choices)}"
-                )
-        found: Sample = {}
-        for label, values in self.choices.items():
-            if label not in sample:
-                raise NasError(f"sample: choice {label!r} is missing; allowed: {listed(values)}")
-            value = sample[label]
-            matches = [v for v in values if v == value and isinstance(value, bool) == isinstance(v, bool)]
-            if not matches:
-                raise NasError(f"sample: {label} is {value!r}; allowed: {listed(values)}")
-            found[label] = matches[0]
-        return found
+        return validated(sample, self.choices, self.name)
 
     def decode(self, sample: Mapping[str, Any]) -> Architecture:
         """The architecture of a sample, with the document's classes and input channels."""

@@ -9,6 +9,7 @@ Blocks are marked by the words after their language:
     yaml classArgs           the tuner's settings
     yaml space NAME.yml      a search space, which the page's search.yml may name
     yaml stage of a space    one stage (or: of a baseline)
+    json table NAME.json     a table of recorded results, which the page's search.yml may name (or: csv)
     python                   run where it has `>>>`, else compiled
 """
 
@@ -34,6 +35,7 @@ from nas import catalog
 from nas.baseline import from_document
 from nas.cli import app
 from nas.documents import BaselineDocument, Facts, Provenance, SpaceDocument, StageLine
+from nas.evaluators.table import Table
 from nas.export import export_text
 from nas.ops import OPS
 from nas.search.config import ASSESSORS, BUILTIN_TUNERS, SearchConfig
@@ -111,7 +113,7 @@ def code_words(page: Path) -> list[str]:
 
 
 def test_every_block_is_of_a_known_kind():
-    known = {"console", "sh", "yaml", "python", "text"}
+    known = {"console", "sh", "yaml", "json", "csv", "python", "text"}
     assert {block.language for block in BLOCKS} <= known
     assert len(BLOCKS) > 30
 
@@ -292,8 +294,9 @@ def workplace(tmp_path, monkeypatch):
     (tmp_path / "search_spaces").symlink_to(ROOT / "search_spaces")
     (tmp_path / "digits.nni.json").write_text(export_text("digits", "nni"))
     for block in BLOCKS:
-        if block.mark.startswith("space "):
-            (tmp_path / block.mark.removeprefix("space ")).write_text(block.text)
+        kind, _, name = block.mark.partition(" ")
+        if kind in ("space", "table"):
+            (tmp_path / name).write_text(block.text)
     return tmp_path
 
 
@@ -319,6 +322,13 @@ def test_documents_are_read_by_their_readers(block, workplace):
         from_document(BaselineDocument.check(as_stages(block.mark, data), block.where))
     else:
         pytest.fail(f"{block.where}: what is a yaml block marked {block.mark!r}? See this test's docstring")
+
+
+@pytest.mark.parametrize("block", blocks("json", "csv"))
+def test_tables_are_read(block, workplace):
+    kind, _, name = block.mark.partition(" ")
+    assert kind == "table", f"{block.where}: what is a block marked {block.mark!r}? See this test's docstring"
+    assert len(Table.read(workplace / name).records) > 1
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("search*.yml")), ids=lambda path: path.name)

@@ -1,6 +1,7 @@
 """Evaluators: Architecture -> measured metrics.
 
-A trial asks one for its accuracy; how it comes by it (`proxy`: training from scratch) is its own.
+A trial asks one for its accuracy; how it comes by it is its own (`proxy`: training from scratch,
+`table`: recorded results).
 
 >>> class Guess(Evaluator):
 ...     def evaluate(self, arch, report=None):
@@ -23,14 +24,14 @@ class Metrics:
 
     Attributes:
         accuracy: top-1 fraction of `val`, in [0, 1].
-        macs, params: of the architecture as evaluated.
+        macs, params: of the architecture as evaluated; params None where a table does not say.
         seconds: wall-clock time it took.
         history: metrics by epoch, where there were epochs.
     """
 
     accuracy: float
     macs: int
-    params: int
+    params: int | None
     seconds: float
     history: tuple[dict[str, float], ...] = ()
 

@@ -15,11 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nas.search.finding import subject_of
 from nas.search.journal import Journal, Trial
-from nas.search.pictures import choices_figure, pareto_figure
 from nas.search.settings import RewardSettings
-from nas.space import SearchSpace
-from nas.tables import stage_markdown
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +36,9 @@ def _or_without() -> Iterator[None]:
 
 
 def _writer(path: Path) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
+    from nas.search.events import EventWriter
 
-    return SummaryWriter(str(path))
+    return EventWriter(path)
 
 
 def trial_directory(run: Path, number: int) -> Path:
@@ -83,7 +81,7 @@ class StudyBoard:
         if self._writer is None:
             self._writer = _writer(self._path)
         if self._written == 0:
-            self._writer.add_text("run", _settings(self._journal.run), 0)
+            self._writer.text("run", _settings(self._journal.run), 0)
         for step, event in enumerate(told[self._written :], self._written + 1):
             worth = [e.get("reward") for e in told[:step] if e["state"] == "complete"]
             best = max((reward for reward in worth if reward is not None), default=None)
@@ -95,7 +93,7 @@ class StudyBoard:
             }
             for tag, value in scalars.items():
                 if value is not None:
-                    self._writer.add_scalar(tag, value, step)
+                    self._writer.scalar(tag, value, step)
         step, before = len(told), self._written
         self._written = step
         every = max(1, int(self._journal.run.get("max_trials") or 0) // PICTURES)
@@ -104,17 +102,20 @@ class StudyBoard:
         self._writer.flush()
 
     def _pictures(self, step: int) -> None:
-        space = space_of(self._journal)
+        from nas.search.pictures import choices_figure, pareto_figure  # matplotlib; trials need none
+
+        subject = subject_of(self._journal.run, str(self._journal.path))
         trials = self._journal.ended()
         reward = RewardSettings(**self._journal.run["trial"]["reward"])
-        target = reward.target or space.target
-        self._writer.add_figure("search/pareto", pareto_figure(trials, target, reward), step)
-        if space.choices:
-            self._writer.add_figure("search/choices", choices_figure(trials, space.choices), step)
+        target = reward.target or subject.target
+        picture = pareto_figure(trials, target, reward, subject.measured)
+        self._writer.figure("search/pareto", picture, step)
+        if subject.choices:
+            self._writer.figure("search/choices", choices_figure(trials, subject.choices), step)
         best = self._journal.best()
         if best is not None:
             title = f"trial {best.number}: reward {best.reward:.4f}, accuracy {best.accuracy:.4f}\n\n"
-            self._writer.add_text("best network", title + stage_markdown(space.decode(best.sample)), step)
+            self._writer.text("best network", title + subject.markdown(best.sample), step)
 
 
 class TrialBoard:
@@ -129,13 +130,11 @@ class TrialBoard:
             self._writer = self._writer or _writer(self._path)
             for name, value in metrics.items():
                 if name != "seconds":
-                    self._writer.add_scalar(f"train/{name}", value, epoch)
+                    self._writer.scalar(f"train/{name}", value, epoch)
             self._writer.flush()
 
     def end(self, trial: Trial, choices: dict[str, tuple[Any, ...]]) -> None:
         """The choices against reward, accuracy, macs, params and seconds."""
-        from torch.utils.tensorboard.summary import hparams
-
         metrics = {
             f"trial result/{name}": float(value)
             for name in ("reward", "accuracy", "macs", "params", "seconds")
@@ -144,23 +143,17 @@ class TrialBoard:
         values = {label: trial.sample[label] for label in choices} | {"state": trial.state}
         with _or_without():
             self._writer = self._writer or _writer(self._path)
-            for summary in hparams(values, metrics):
-                self._writer.file_writer.add_summary(summary)
+            self._writer.hparams(values, metrics)
             for name, value in metrics.items():
-                self._writer.add_scalar(name, value, trial.number)
+                self._writer.scalar(name, value, trial.number)
             self._writer.close()
 
 
-def space_of(journal: Journal) -> SearchSpace:
-    """The space of a run as it was searched, fitted to its data."""
-    run = journal.run
-    space = SearchSpace.from_data(run["document"], f"{journal.path}: space")
-    return space.with_data(int(run["classes"]), int(run["in_chans"]))
-
-
 def _settings(run: dict[str, Any]) -> str:
+    table = {"table": run["table"]["name"]} if "table" in run else {}
     rows = {
         "space": run["space"],
+        **table,
         "strategy": run["strategy"],
         "reward": run["trial"]["reward"],
         "limits": run["trial"]["limits"],

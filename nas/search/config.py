@@ -8,17 +8,20 @@ import contextlib
 import re
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError, listed, near, short
-from nas.search.settings import Limits, TunerSettings, fitted
-from nas.space import SearchSpace
+from nas.search.finding import TABLE, find_subject
+from nas.search.measuring import measuring
+from nas.search.options import options_of
+from nas.search.settings import TunerSettings, fitted
+from nas.search.subject import Subject
+from nas.search.task import task_of
 from nas.strict_yaml import load_yaml, read_text
 
 TUNER = "nas.search.tuner.StrategyTuner"
-TRIAL = "nas.search.trial"
 BUILTIN_TUNERS = ("Random", "TPE", "GridSearch", "Evolution", "PBT")
 """NNI's own tuners that still run (Hyperband, GP, Metis, SMAC, PPO, Anneal and BOHB do not)."""
 ASSESSORS = ("Medianstop", "Curvefitting")
@@ -32,14 +35,14 @@ class SearchConfig:
     Attributes:
         path: the file, absolute.
         data: NNI's configuration as plain data, paths absolute.
-        space: the search space, None where NNI's own tuner draws from an exported one.
+        subject: what is searched, None where NNI's own tuner draws from an exported space.
         tuner: our tuner's settings, None where it is one of NNI's own.
         trial: the options of our trial in trialCommand, None for another command.
     """
 
     path: Path
     data: dict[str, Any]
-    space: SearchSpace | None
+    subject: Subject | None
     tuner: TunerSettings | None
     trial: Any
 
@@ -77,19 +80,20 @@ class SearchConfig:
         content = _absolute(content, path.resolve().parent, at)
         _check_services(content, at)
         tuner = _tuner(content, at)
-        space = _space(content, at, ours=tuner is not None)
-        if tuner is not None and space is not None:
-            concurrency, where = content.get("trialConcurrency", 1), at("tuner", "classArgs")
+        options = _options(content, at("trialCommand"))
+        subject = _subject(content, tuner, options, at)
+        if tuner is not None and subject is not None:
             fitted(
                 tuner.strategy,
                 content["maxTrialNumber"],
-                concurrency,
-                len(space.choices),
-                f"{where}: classArgs",
+                content.get("trialConcurrency", 1),
+                len(subject.choices),
+                f"{at('tuner', 'classArgs')}: classArgs",
             )
         _check_nni(content, path)
-        config = cls(path.resolve(), content, space, tuner, None)
-        return replace(config, trial=_trial(config, at("trialCommand"), data))
+        config = cls(path.resolve(), content, subject, tuner, options)
+        _check_trial(config, at("trialCommand"), data)
+        return config
 
     def prepared(self, trials: int | None = None) -> dict[str, Any]:
         """The configuration for NNI: this interpreter in trialCommand's first word, trials replaced."""
@@ -127,6 +131,9 @@ def _absolute(data: dict[str, Any], folder: Path, at: Any) -> dict[str, Any]:
     for key in ("searchSpaceFile", "trialCodeDirectory"):
         if data.get(key) is not None:
             data[key] = resolved(data[key], key)
+    searched = data.get("searchSpace")
+    if isinstance(searched, str) and searched.startswith(TABLE):
+        data["searchSpace"] = TABLE + resolved(searched.removeprefix(TABLE).strip(), "searchSpace")
     tuner = data["tuner"]
     if isinstance(tuner, dict) and "codeDirectory" in tuner:
         code = resolved(tuner["codeDirectory"], "tuner", "codeDirectory")
@@ -191,53 +198,53 @@ def _tuner(data: dict[str, Any], at: Any) -> TunerSettings | None:
     return TunerSettings.read(tuner.get("classArgs"), f"{at('tuner', 'classArgs')}: classArgs")
 
 
-def _space(data: dict[str, Any], at: Any, ours: bool) -> SearchSpace | None:
+def _options(data: dict[str, Any], where: str) -> Any:
+    """The options of our trial, None of another command, and of what NNI will refuse."""
+    command = data["trialCommand"]
+    try:
+        return options_of(command, strict=True) if isinstance(command, str) else None
+    except NasError as error:
+        raise NasError(f"{where}: {error}") from None
+
+
+def _subject(data: dict[str, Any], tuner: TunerSettings | None, options: Any, at: Any) -> Subject | None:
     written, inline = data.get("searchSpaceFile"), data.get("searchSpace")
     if written and inline:
         raise NasError(f"{at('searchSpace')}: both searchSpace and searchSpaceFile are given; keep one")
-    if not ours:
+    if tuner is None:
         return None
-    if isinstance(inline, str):
-        return SearchSpace.load(inline)
-    if inline:
-        return SearchSpace.from_data(inline, at("searchSpace"))
-    if not written:
+    if not written and not inline:
         raise NasError(
             f"{at()}: searchSpaceFile is missing; give a document such as search_spaces/digits.yml"
         )
-    return SearchSpace.load(written)
+    table = None if options is None else options.table
+    if isinstance(inline, str) and inline.startswith(TABLE) and options is not None and table is None:
+        raise NasError(
+            f"{at('trialCommand')}: searchSpace is a table, which trials look up: give --table, not --data"
+        )
+    return find_subject(written or inline, table, Path(data["trialCodeDirectory"]), at("searchSpace"))
 
 
-def _trial(config: SearchConfig, where: str, check_data: bool) -> Any:
-    """Checks the proxy task as far as it can be without training."""
-    from nas.data import describe
-    from nas.search.options import parser, training_of
-    from nas.search.trial import task_of
-
-    data, tuner, space = config.data, config.tuner, config.space
+def _check_trial(config: SearchConfig, where: str, check_data: bool) -> None:
+    """Checks what is measured as far as it can be without a trial."""
+    data, tuner, subject, options = config.data, config.tuner, config.subject, config.trial
+    if options is None:
+        return
     try:
-        words = shlex.split(data["trialCommand"])
-    except ValueError as error:
-        raise NasError(f"{where}: trialCommand is no command ({error}); close its quotes") from None
-    if TRIAL not in words:
-        return None
-    try:
-        options = parser().parse_args(words[words.index(TRIAL) + 1 :])
-        training_of(options, options.seed or 0)
-        if tuner is None and options.space is None:
+        way = measuring(options)
+        way.check()
+        if tuner is None and options.space is None and options.table is None:
             raise NasError("trial: --space is missing; NNI's own tuners do not say what they draw from")
-        if tuner is not None and space is not None:
-            reward = tuner.reward.model_dump() | {"target": tuner.reward.target or space.target}
+        if tuner is not None and subject is not None:
+            reward = tuner.reward.model_dump() | {"target": tuner.reward.target or subject.target}
             task_of(
                 options, {"run": {"reward": reward, "limits": tuner.limits.model_dump(), "seed": tuner.seed}}
             )
         service = data["trainingService"]
         if check_data and isinstance(service, dict) and service["platform"] == "local":
             with contextlib.chdir(data["trialCodeDirectory"]):  # for paths written in the command
-                described = describe(options.data, options.data_dir)
-                space = space and space.with_data(*described)
+                subject = way.fitted(subject)
     except NasError as error:
         raise NasError(f"{where}: {error}") from None
-    if tuner is not None and space is not None and tuner.limits != Limits():
-        tuner.limits.check(space, f"{config.path}: classArgs")
-    return options
+    if tuner is not None and subject is not None:
+        subject.check(tuner.limits, f"{config.path}: classArgs")

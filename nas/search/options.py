@@ -5,11 +5,15 @@
 """
 
 import argparse
+import shlex
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from nas.errors import NasError
+from nas.errors import NasError, listed
+from nas.evaluators.table import RUNS
 from nas.recipe import TrainingConfig
+
+TRIAL = "nas.search.trial"
 
 TRAINING = {
     "--epochs": (int, "epochs of the proxy task"),
@@ -26,6 +30,8 @@ TRAINING = {
     "--norm-momentum": (float, "weight of the newest batch in batch norm"),
 }
 """Options handed to `nas.recipe.TrainingConfig`, whose defaults they have."""
+TRAINS = ("--data-dir", *TRAINING, "--no-augment", "--device", "--threads", "--workers")
+"""Options of trials that train: with --table there is nothing for them to do."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,6 +39,21 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise NasError(f"trial: {message}; see python -m nas.search.trial --help")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        options, rest = super().parse_known_args(args, namespace)
+        if options.table is None and options.runs is not None:
+            self.error("--runs belongs to --table, and --data is given; leave one out")
+        idle = [flag for flag in TRAINS if self._given(options, flag)]
+        if options.table is not None and idle:
+            self.error(
+                f"{listed(idle)} belong{'s' * (len(idle) == 1)} to training, and --table trains nothing"
+            )
+        return options, rest
+
+    def _given(self, options: argparse.Namespace, flag: str) -> bool:
+        name = flag.removeprefix("--").replace("-", "_")
+        return getattr(options, name) != self.get_default(name)
 
 
 def _from(least: int) -> Callable[[str], int]:
@@ -48,7 +69,12 @@ def parser(description: str | None = None) -> argparse.ArgumentParser:
     """The options of a trial; needs neither torch nor nni."""
     options = _Parser("python -m nas.search.trial", allow_abbrev=False, description=description,
                       formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    options.add_argument("--data", required=True, help="digits, cifar10, folder:PATH, npz:PATH ...")
+    source = options.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", help="digits, cifar10, folder:PATH, npz:PATH ...")
+    source.add_argument("--table", help="instead of training: recorded results, a .json or .csv file")
+    options.add_argument(
+        "--runs", choices=RUNS, help="with --table: the mean of a network's runs, or one drawn"
+    )
     options.add_argument("--data-dir", help="where torchvision's data sets lie or are downloaded to")
     for flag, (kind, text) in TRAINING.items():
         options.add_argument(flag, type=kind, help=text)
@@ -67,8 +93,24 @@ def parser(description: str | None = None) -> argparse.ArgumentParser:
     return options
 
 
+def options_of(command: str, strict: bool = False) -> argparse.Namespace | None:
+    """The options of our trial in a trialCommand, None where it is another command.
+
+    Raises:
+        NasError: where they are wrong; unknown ones only if `strict`.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise NasError(f"trialCommand is no command ({error}); close its quotes") from None
+    if TRIAL not in words:
+        return None
+    words = words[words.index(TRIAL) + 1 :]
+    return parser().parse_args(words) if strict else parser().parse_known_args(words)[0]
+
+
 def training_of(options: argparse.Namespace, seed: int) -> TrainingConfig:
-    """The proxy task's training.
+    """The proxy task's training, of options with --data.
 
     Raises:
         NasError: for an impossible value.

@@ -3,6 +3,7 @@
 They are drawn with matplotlib's object interface alone, without a display or global state.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from nas.search.settings import RewardSettings
 
 INK, MUTED, FRONT, TARGET, BEST = "#222222", "#9aa0a6", "#0b6e99", "#c0392b", "#e69f00"
 SHADES = ("#0b6e99", "#e69f00", "#5aa469", "#b565a7", "#9aa0a6", "#c0392b")
+COLUMNS, PANELS = 6, 60
+"""Of choices that are not called `stage.field`: so many beside each other, and in all, at most."""
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -34,7 +37,12 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
     return front
 
 
-def pareto_figure(trials: Sequence[Trial], target: float, reward: RewardSettings) -> Figure:
+def pareto_figure(
+    trials: Sequence[Trial],
+    target: float,
+    reward: RewardSettings,
+    measured: str = "accuracy on held-out training images",
+) -> Figure:
     """Accuracy against multiply-adds (log axis): front, target, best, and the line of its reward."""
     figure = _figure(7, 4.6)
     axes = figure.subplots()
@@ -75,7 +83,7 @@ def pareto_figure(trials: Sequence[Trial], target: float, reward: RewardSettings
         target / 1e6, color=TARGET, linestyle="--", linewidth=1.2, label=f"target {target / 1e6:.4g}M"
     )
     axes.set_xlabel("multiply-adds (M)")
-    axes.set_ylabel("accuracy on held-out training images")
+    axes.set_ylabel(measured)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -99,32 +107,31 @@ def _equal_reward(axes: Axes, best: Trial, target: float, reward: RewardSettings
 def choices_figure(
     trials: Sequence[Trial], choices: Mapping[str, tuple[Any, ...]], window: int = 10
 ) -> Figure:
-    """Shares of every choice's values among the last `window` proposals, over the trials."""
+    """Shares of every choice's values among the last `window` proposals, over the trials.
+
+    Choices that are called `stage.field` have a row for each stage; others stand as they come.
+    """
     ordered = sorted(trials, key=lambda t: t.number)
-    stages = list(dict.fromkeys(label.split(".")[0] for label in choices))
-    fields = list(dict.fromkeys(label.split(".")[1] for label in choices))
-    figure = _figure(1.9 * len(fields) + 0.6, 1.25 * len(stages) + 0.9)
-    grid = figure.subplots(len(stages), len(fields), squeeze=False, sharex=True, sharey=True)
+    rows, titles, sides = _layout(list(choices))
+    figure = _figure(1.9 * len(rows[0]) + 0.6, 1.25 * len(rows) + 0.9)
+    grid = figure.subplots(len(rows), len(rows[0]), squeeze=False, sharex=True, sharey=True)
     figure.suptitle(
         f"What was proposed: shares in the last {window} trials", x=0.01, ha="left", color=INK, fontsize=12
     )
-    for row, stage in enumerate(stages):
-        for column, field in enumerate(fields):
+    for row, labels in enumerate(rows):
+        grid[row][0].set_ylabel(sides[row], fontsize=8, color=INK, parse_math=False)
+        for column, label in enumerate(labels):
             axes = grid[row][column]
             axes.set_yticks([])
             axes.spines[:].set_visible(False)
             axes.tick_params(labelsize=7, length=2)
-            if row == 0:
-                axes.set_title(field, fontsize=9, color=INK)
-            if column == 0:
-                axes.set_ylabel(stage, fontsize=8, color=INK)
-            values = choices.get(f"{stage}.{field}")
+            if titles[row][column]:
+                axes.set_title(titles[row][column], fontsize=9, color=INK, parse_math=False)
+            values = choices.get(label)
             if values is None or not ordered:
                 axes.set_axis_off()
                 continue
-            shares = _shares(
-                [values.index(t.sample[f"{stage}.{field}"]) for t in ordered], len(values), window
-            )
+            shares = _shares([values.index(t.sample[label]) for t in ordered], len(values), window)
             axes.stackplot(range(1, len(ordered) + 1), shares, colors=SHADES, linewidth=0)
             axes.set_xlim(1, max(2, len(ordered)))
             axes.set_ylim(0, 1)
@@ -132,10 +139,30 @@ def choices_figure(
             for value, low, high in zip(values, edges[:-1], edges[1:], strict=True):
                 if high - low > 0.12:
                     axes.annotate(
-                        str(value), (0.97, (low + high) / 2), xycoords=("axes fraction", "data"),
-                        ha="right", va="center", fontsize=7, color="white",
+                        _cut(value), (0.97, (low + high) / 2), xycoords=("axes fraction", "data"),
+                        ha="right", va="center", fontsize=7, color="white", parse_math=False,
                     )  # fmt: skip
     return figure
+
+
+def _layout(labels: list[str]) -> tuple[list[list[str]], list[list[str]], list[str]]:
+    """(rows of labels, their titles, what stands beside each row); '' where nothing is."""
+    parts = [label.split(".") for label in labels]
+    if all(len(part) == 2 for part in parts):
+        stages = list(dict.fromkeys(stage for stage, _ in parts))
+        fields = list(dict.fromkeys(field for _, field in parts))
+        rows = [[f"{stage}.{field}" for field in fields] for stage in stages]
+        return rows, [fields, *[[""] * len(fields)] * (len(stages) - 1)], stages
+    shown = labels[:PANELS]
+    columns = math.ceil(len(shown) / math.ceil(len(shown) / COLUMNS))
+    shown += [""] * (-len(shown) % columns)
+    rows = [shown[start : start + columns] for start in range(0, len(shown), columns)]
+    return rows, [[_cut(label) for label in row] for row in rows], [""] * len(rows)
+
+
+def _cut(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 20 else f"{text[:17]}..."
 
 
 def _shares(indices: list[int], values: int, window: int) -> np.ndarray:

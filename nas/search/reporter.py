@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.search.journal import FILE, Journal, Trial
+from nas.search.subject import Subject
 from nas.search.task import Task
 
 
@@ -22,6 +23,7 @@ class Reporter:
         number: the trial's number in the journal.
         last: accuracy after the newest epoch.
         score: the reward of an accuracy, once the network's cost is known.
+        subject: what is searched, once it is known.
     """
 
     def __init__(self, nni: Any, run_dir: Path | None) -> None:
@@ -33,10 +35,11 @@ class Reporter:
         self.board: Any = None
         self.last: float | None = None
         self.score: Callable[[float], float] | None = None
+        self.subject: Subject | None = None
 
-    def begin(self, task: Task, arch: Any, space: Any) -> Trial | None:
+    def begin(self, task: Task, subject: Subject) -> Trial | None:
         """Finds or makes this trial's line in the journal; a finished twin answers for it."""
-        self.space = space
+        self.subject = subject
         if self.journal is None:
             return None
         self.ours = task.run is not None and "number" in task.run
@@ -49,27 +52,26 @@ class Reporter:
             self.number = int(task.run["number"])
             trial = self.journal.trials.get(self.number)
             return trial if trial is not None and trial.scored else None
-        return self._begin_under_nni(task, arch, space)
+        return self._begin_under_nni(task, subject)
 
-    def _begin_under_nni(self, task: Task, arch: Any, space: Any) -> Trial | None:
+    def _begin_under_nni(self, task: Task, subject: Subject) -> Trial | None:
         """Under NNI's own tuners the trials keep the journal themselves."""
         assert self.journal is not None
         assert self.run_dir is not None
         job = os.environ["NNI_TRIAL_JOB_ID"]
         reward = task.reward.model_dump(mode="json")
         self.journal.start(
-            experiment=self.run_dir.name, space=space.name, sha256=space.sha256,
-            document=space.document.model_dump(mode="json", exclude_defaults=True),
+            experiment=self.run_dir.name, **subject.form(),
             strategy={"name": "NNI's tuner"}, concurrency=None, max_trials=None,
-            command=shlex.join(sys.argv), nni=None, classes=arch.head.classes,
-            in_chans=arch.stem.in_chans, seed=task.seed, versions={},
+            command=shlex.join(sys.argv), nni=None, seed=task.seed, versions={},
             trial={"reward": reward, "limits": task.limits.model_dump(), "seed": task.seed},
         )  # fmt: skip
         again = [t.number for t in self.journal.trials.values() if t.job == job]
+        key = subject.key(task.sample)
         self.number = again[0] if again else self.journal.asked(
-            task.sample, arch.key, macs=arch.macs, params=arch.params, job=job, pid=os.getpid()
+            task.sample, key, **subject.cost(task.sample), job=job, pid=os.getpid()
         )  # fmt: skip
-        return self._twin(arch.key)
+        return self._twin(key)
 
     def _twin(self, key: str) -> Trial | None:
         """A trial that evaluated this network; an earlier one that still does is waited for."""
@@ -102,20 +104,24 @@ class Reporter:
             self.nni.report_intermediate_result(metrics["accuracy"])
         else:
             print(f"epoch {epoch}: " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()), file=sys.stderr)
-        if self.run_dir is not None and self.board is None and self.number is not None:
+        if (board := self._own_board()) is not None:
+            board.epoch(epoch, metrics)
+
+    def _own_board(self) -> Any:
+        """This trial's run of TensorBoard, None where there is no run directory."""
+        if self.board is None and self.run_dir is not None and self.number is not None:
             from nas.search.board import TrialBoard, trial_directory
 
             self.board = TrialBoard(trial_directory(self.run_dir, self.number))
-        if self.board is not None:
-            self.board.epoch(epoch, metrics)
+        return self.board
 
     def tell(self, state: str, **facts: Any) -> None:
         """The result, into the journal first."""
         if self.journal is None or self.number is None:
             return
         if self.journal.told(self.number, state, job=os.environ.get("NNI_TRIAL_JOB_ID"), **facts):
-            if self.board is not None:
-                self.board.end(self.journal.trials[self.number], self.space.choices)
+            if self.subject is not None:
+                self._own_board().end(self.journal.trials[self.number], self.subject.choices)
             if not self.ours:
                 self._study()
 

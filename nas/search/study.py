@@ -15,12 +15,12 @@ from typing import Any
 
 from nas.errors import NasError
 from nas.search.asktell import AskTell
+from nas.search.finding import check_unchanged
 from nas.search.journal import FILE, Journal
 from nas.search.runs import POINTER
 from nas.search.settings import TunerSettings, fitted
 from nas.search.strategies import make
-from nas.search.view import SpaceView
-from nas.space import SearchSpace
+from nas.search.subject import Subject
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,7 @@ class Study:
     Args:
         run_dir: where it is written.
         settings: classArgs.
-        document: the space as its document says.
-        space: the same, fitted to the data's classes and channels.
+        subject: what is searched.
         profile: NNI's configuration of the experiment, as far as it is known.
 
     Raises:
@@ -43,27 +42,26 @@ class Study:
         self,
         run_dir: Path,
         settings: TunerSettings,
-        document: SearchSpace,
-        space: SearchSpace,
+        subject: Subject,
         profile: dict[str, Any],
     ) -> None:
         from nas.search.board import StudyBoard
 
         self.run_dir = run_dir
         self.settings = settings
-        self.space = space
+        self.subject = subject
         self.journal = Journal(run_dir / FILE)
         self.journal.refresh()
         self.resumed = bool(self.journal.trials)
         self._told = 0
         self._board: Any = None
-        self._begin(document, profile)
+        self._begin(profile)
         self._talk = self._conversation()
         self._replay()
         self._board = StudyBoard(run_dir, self.journal)
         self._board.update()
 
-    def _begin(self, document: Any, profile: dict[str, Any]) -> None:
+    def _begin(self, profile: dict[str, Any]) -> None:
         """Writes what is searched, or checks that a resumed run is the same search."""
         import nni
         import numpy
@@ -71,32 +69,27 @@ class Study:
 
         import nas
 
-        settings = self.settings
-        target = settings.reward.target or document.target
+        settings, subject = self.settings, self.subject
+        target = settings.reward.target or subject.target
         strategy = fitted(
             settings.strategy,
             budget=int(profile.get("maxTrialNumber") or 100),
             concurrency=int(profile.get("trialConcurrency") or 1),
-            choices=len(document.choices),
+            choices=len(subject.choices),
         )
-        settings.limits.check(self.space)
+        subject.check(settings.limits)
         reward = settings.reward.model_dump(mode="json") | {"target": target}
         self.journal.start(
             experiment=self.run_dir.name,
-            space=document.name,
-            sha256=document.sha256,
-            document=document.document.model_dump(mode="json", exclude_defaults=True),
+            **subject.form(),
             strategy={"name": settings.strategy.name, **strategy},
             concurrency=int(profile.get("trialConcurrency") or 1),
             max_trials=profile.get("maxTrialNumber"),
             command=profile.get("trialCommand"),
             nni=os.environ.get("NNI_LOG_DIRECTORY"),
-            classes=self.space.document.head.classes,
-            in_chans=self.space.document.stem.in_chans,
             seed=settings.seed,
             trial={
-                "space": document.name,
-                "sha256": document.sha256,
+                **subject.trial_form(),
                 "reward": reward,
                 "limits": settings.limits.model_dump(),
                 "seed": settings.seed,
@@ -109,12 +102,7 @@ class Study:
                 "python": sys.version.split()[0],
             },
         )
-        run = self.journal.run
-        if run["sha256"] != document.sha256:
-            raise NasError(
-                f"{self.run_dir}: its space {run['space']} was changed since the run began "
-                f"(sha256 {run['sha256'][:12]}, now {document.sha256[:12]}); restore it, or start another search"
-            )
+        check_unchanged(subject, self.journal.run, str(self.run_dir))
         logs = os.environ.get("NNI_LOG_DIRECTORY")
         if logs:
             (Path(logs).parent / POINTER).write_text(str(self.run_dir.resolve()))
@@ -122,15 +110,14 @@ class Study:
             key: value for key, value in profile.items() if key != "trainingService"
         }  # may hold passwords
         (self.run_dir / "config.json").write_text(json.dumps(config, indent=1))
-        (self.run_dir / "space.json").write_text(
-            document.document.model_dump_json(indent=1, exclude_defaults=True)
-        )
+        if (document := subject.document()) is not None:
+            (self.run_dir / "space.json").write_text(document)
 
     def _conversation(self) -> AskTell:
         options = dict(self.journal.run["strategy"])
         seed = self.journal.run["seed"]
         reward, target = self.settings.reward, self.journal.run["trial"]["reward"]["target"]
-        view = SpaceView(self.space, self.settings.limits.model_dump(), partial(reward.factor, target=target))
+        view = self.subject.view(self.settings.limits, partial(reward.factor, target=target))
         return AskTell(view, make(options.pop("name"), options, seed), seed)
 
     def _replay(self) -> None:
@@ -154,8 +141,8 @@ class Study:
         sample = self._talk.ask()
         if sample is None:
             return None
-        arch = self.space.decode(sample)
-        return self.journal.asked(sample, arch.key, macs=arch.macs, params=arch.params, seen=self._told)
+        key, cost = self.subject.key(sample), self.subject.cost(sample)
+        return self.journal.asked(sample, key, **cost, seen=self._told)
 
     def learn(self) -> None:
         """Tells the strategy every result that the journal has and it has not heard."""

@@ -1,4 +1,4 @@
-"""What one trial was asked: the sample, how it is scored, and the space it is a sample of."""
+"""What one trial was asked: the sample, how it is scored, and what it is a sample of."""
 
 import argparse
 import json
@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError
+from nas.evaluators.table import Table
 from nas.reading import validate
+from nas.search.finding import subject_of_table
+from nas.search.recorded import check_params
 from nas.search.settings import Limits, RewardSettings
+from nas.search.subject import Subject
 from nas.space import SearchSpace
 
 
@@ -54,12 +58,37 @@ def task_of(options: argparse.Namespace, parameters: dict[str, Any] | None) -> T
     return Task(options, parameters, run, settled, settled_limits, int(run["seed"]))
 
 
+def load_table(task: Task, run_dir: Path | None) -> Subject:
+    """The subject of a trial that looks its network up, checked against the run's sha256.
+
+    Raises:
+        NasError: where the table cannot be read, or is not the run's.
+    """
+    run, options = task.run, task.options
+    if run is not None and "table" not in run:
+        raise NasError(
+            "trial: --table is given, but the run is of no table; give --data, or start another search"
+        )
+    plain = options.space is None and (run is None or run["table"] == run["sha256"])
+    subject = subject_of_table(Table.read(options.table, None if plain else load_space(task, run_dir)))
+    assert subject.table is not None
+    if run is not None and subject.table.sha256 != run["table"]:
+        raise NasError(
+            f"trial: the table {subject.table.name} found here (sha256 {subject.table.sha256[:12]}) is not the "
+            f"run's ({run['table'][:12]}); restore it, or give the path of the run's with --table PATH"
+        )
+    check_params(subject.table, task.limits, "trial")
+    return subject
+
+
 def load_space(task: Task, run_dir: Path | None) -> SearchSpace:
     """The space of the trial, checked against the run's sha256.
 
     Raises:
         NasError: where there is none, or another version of it.
     """
+    if task.run is not None and "table" in task.run and task.options.table is None:
+        raise NasError("trial: the run is of a table of recorded results; give its path with --table")
     saved = run_dir / "space.json" if run_dir else None
     if task.options.space:
         space = SearchSpace.load(task.options.space)

@@ -1,4 +1,4 @@
-"""One trial: decode, count the cost, build, train on the proxy task, report the reward.
+"""One trial: decode, count the cost, build, train on the proxy task (or look up), report the reward.
 
 search.yml's trialCommand runs it under NNI:
 
@@ -8,6 +8,8 @@ By hand, without NNI, it evaluates one sample of a space, or a random one, and p
 
     .venv/bin/python -m nas.search.trial --data digits --epochs 8 --space digits --seed 1
 
+With --table it trains nothing: it looks its network up in recorded results, and loads no torch.
+
 A held-out part of the training set scores the network; the test set is never looked at. A trial
 that diverges or runs out of memory is recorded as failed with its reason, and so is any error.
 """
@@ -15,7 +17,6 @@ that diverges or runs out of memory is recorded as failed with its reason, and s
 import argparse
 import json
 import os
-import re
 import signal
 import sys
 import traceback
@@ -23,32 +24,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nas.errors import NasError
-from nas.search.options import parser, training_of
+from nas.search.measuring import measuring
+from nas.search.options import parser
 from nas.search.reporter import Reporter
-from nas.search.task import Task, load_space, task_of
-
-
-def device_of(name: str) -> str:
-    """The torch device of --device; 'auto' is cuda where there is one.
-
-    Raises:
-        NasError: for a device that is not there.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    cuda = re.fullmatch(r"cuda(?::(\d+))?", name)
-    if name != "cpu" and cuda is None:
-        raise NasError(f"trial: --device is {name!r}; allowed: auto, cpu, cuda, cuda:N")
-    if cuda and not torch.cuda.is_available():
-        raise NasError(f"trial: --device is {name}, but torch sees no CUDA device; use cpu or auto")
-    if cuda and int(cuda.group(1) or 0) >= torch.cuda.device_count():
-        raise NasError(
-            f"trial: --device is {name}, but of CUDA devices torch sees {torch.cuda.device_count()}, numbered "
-            "from 0; under NNI give cuda, which is the one that NNI gave to the trial"
-        )
-    return name
+from nas.search.task import task_of
 
 
 def run(
@@ -57,55 +36,38 @@ def run(
     """One trial from its sample to its final report.
 
     Returns:
-        default (the reward), accuracy, macs, params, seconds.
+        default (the reward), accuracy, macs, params (where they are known), seconds.
 
     Raises:
         NasError: for a user's mistake.
         nas.training.TrialFailure: for a diverged or out-of-memory training.
     """
-    from nas.data import describe
-
-    task = task_of(options, parameters)
-    space = load_space(task, reporter.run_dir)
-    classes, in_chans = describe(options.data, options.data_dir)
-    space = space.with_data(classes, in_chans)
-    arch = space.decode(task.sample)
-    cost = {"macs": arch.macs, "params": arch.params}
-    if task.reward.target is None:
-        target = space.target
-        task.reward = task.reward.model_copy(update={"target": target})
-    assert task.reward.target is not None
-    twin = reporter.begin(task, arch, space)
+    task, way = task_of(options, parameters), measuring(options)
+    subject = way.subject(task, reporter.run_dir)
+    sample = task.sample = subject.validate(task.sample)
+    cost = {name: value for name, value in subject.cost(sample).items() if value is not None}
+    settings, target = task.reward, task.reward.target or subject.target
+    task.reward = settings.model_copy(update={"target": target})
+    twin = reporter.begin(task, subject)
     if twin is not None:
-        final = {"default": twin.reward, "accuracy": twin.accuracy, **cost, "seconds": 0.0}
         state = "complete" if twin.number == reporter.number else "duplicate"
         reporter.tell(state, reward=twin.reward, accuracy=twin.accuracy, seconds=0.0, of=twin.number)
-        return {name: float(value or 0) for name, value in final.items()}
-    refused = task.limits.refuse(arch.macs, arch.params)
+        return {
+            "default": float(twin.reward or 0),
+            "accuracy": float(twin.accuracy or 0),
+            **cost,
+            "seconds": 0.0,
+        }
+    refused = subject.refuse(sample) or task.limits.refuse(cost["macs"], cost.get("params", 0))
     if refused is not None:
         reporter.tell("rejected", reason=refused)
         return {"default": 0.0, "accuracy": 0.0, **cost, "seconds": 0.0}
-    settings, target = task.reward, task.reward.target
-    reporter.score = lambda accuracy: settings.of(accuracy, arch.macs, target)
-    metrics = _evaluate(task, arch, options, reporter)
+    reporter.score = lambda accuracy: settings.of(accuracy, cost["macs"], target)
+    metrics = way.measure(task, subject, sample, reporter.epoch)
     worth = reporter.score(metrics.accuracy)
     final = {"accuracy": metrics.accuracy, **cost, "seconds": metrics.seconds}
     reporter.tell("complete", reward=worth, **final)
     return {"default": worth, **final}
-
-
-def _evaluate(task: Task, arch: Any, options: argparse.Namespace, reporter: Reporter) -> Any:
-    import torch
-
-    from nas.data import load_data
-    from nas.evaluators.proxy import ProxyEvaluator
-
-    torch.set_num_threads(options.threads)
-    config = training_of(options, task.seed)
-    data = load_data(
-        options.data, data_dir=options.data_dir, resolution=arch.resolution, workers=options.workers
-    )
-    return ProxyEvaluator(data, config, device_of(options.device)).evaluate(arch, reporter.epoch)
 
 
 def _by_hand(options: argparse.Namespace) -> dict[str, Any]:
@@ -125,13 +87,10 @@ def _by_hand(options: argparse.Namespace) -> dict[str, Any]:
                 f'trial: --sample is {sample!r}; give a mapping such as {{"stage1.kernel": 3, ...}}'
             )
         return sample
-    if not options.space:
-        raise NasError("trial: --space is missing; name a search space, such as --space digits")
     import numpy as np
 
-    from nas.space import SearchSpace
-
-    sample = SearchSpace.load(options.space).sample(np.random.default_rng(options.seed or 0))
+    subject = measuring(options).subject(task_of(options, None), None)
+    sample = subject.random(np.random.default_rng(options.seed or 0))
     print(json.dumps(sample), file=sys.stderr)
     return sample
 

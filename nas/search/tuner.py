@@ -14,7 +14,6 @@ NNI passes on is written only where they could not (other machines, killed proce
 import contextlib
 import logging
 import os
-import shlex
 import sys
 import threading
 from pathlib import Path
@@ -66,18 +65,14 @@ class StrategyTuner(Tuner):
     def update_search_space(self, search_space: Any) -> None:
         """Builds the strategy; on a resumed experiment, replays its journal."""
         from nas.search.study import Study
-        from nas.space import SearchSpace
 
         with self._lock:
             if self._study is not None:
                 raise NasError("the search space of a running search cannot change; start another search")
             settings = TunerSettings.read(self._args)
-            named = isinstance(search_space, str)
-            space = SearchSpace.load(search_space) if named else SearchSpace.from_data(search_space)
             profile = self._profile()
             self._assessed = bool(profile.get("assessor"))
-            fitted = _fit_to_data(space, profile)
-            self._study = Study(run_directory(profile), settings, space, fitted, profile)
+            self._study = Study(run_directory(profile), settings, _subject(search_space, profile), profile)
             self._resumed = self._study.resumed
 
     def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
@@ -220,25 +215,30 @@ def _number(parameters: Any) -> Any:
     return run.get("number") if isinstance(run, dict) else None
 
 
-def _fit_to_data(space: Any, profile: dict[str, Any]) -> Any:
-    """The space with the classes and channels of the trials' data, where they can be told.
+def _subject(search_space: Any, profile: dict[str, Any]) -> Any:
+    """What is searched, with the classes and channels of the trials' data, where they can be told.
 
-    Paths of data are against the folder that trials run in; a tuner runs in its logs.
+    Paths of data and tables are against the folder that trials run in; a tuner runs in its logs.
     """
-    from nas.data import describe
-    from nas.search.options import parser
+    from nas.search.finding import find_subject
+    from nas.search.measuring import measuring
+    from nas.search.options import options_of
 
-    words = shlex.split(profile.get("trialCommand") or "")
-    if "nas.search.trial" not in words:
-        return space
+    folder = _code_directory(profile)
     try:
-        options, _ = parser().parse_known_args(words[words.index("nas.search.trial") + 1 :])
-        with contextlib.chdir(profile.get("trialCodeDirectory") or "."):
-            classes, in_chans = describe(options.data, options.data_dir)
+        options = options_of(profile.get("trialCommand") or "")
+    except (NasError, SystemExit) as error:
+        log.warning("the trials' options cannot be read: %s", error)
+        options = None
+    subject = find_subject(search_space, options and options.table, folder)
+    if options is None:
+        return subject
+    try:
+        with contextlib.chdir(folder):
+            return measuring(options).fitted(subject)
     except (NasError, OSError, SystemExit) as error:
         log.warning("costs are counted with the document's classes: %s", error)
-        return space
-    return space.with_data(classes, in_chans)
+        return subject
 
 
 def _last_words(job: str) -> str:
@@ -256,7 +256,10 @@ def _last_words(job: str) -> str:
 def run_directory(profile: dict[str, Any]) -> Path:
     """`runs/EXPERIMENT_ID` where the trials run, NNI's folder for this tuner being .../ID/log."""
     logs = os.environ.get("NNI_LOG_DIRECTORY")
-    experiment = Path(logs).parent.name if logs else "local"
+    return _code_directory(profile) / "runs" / (Path(logs).parent.name if logs else "local")
+
+
+def _code_directory(profile: dict[str, Any]) -> Path:
+    """The folder that trials run in; where the manager did not tell, NNI has put it into sys.path."""
     code = profile.get("trialCodeDirectory") or (profile.get("tuner") or {}).get("codeDirectory")
-    code = code or (sys.path[-1] if logs else ".")
-    return Path(code) / "runs" / experiment
+    return Path(code or (sys.path[-1] if os.environ.get("NNI_LOG_DIRECTORY") else "."))

@@ -9,7 +9,7 @@ from typing import Any
 from nas.baseline import Baseline, save
 from nas.documents import Facts, Provenance
 from nas.errors import NasError
-from nas.search.board import space_of
+from nas.search.finding import subject_of
 from nas.search.journal import Journal, Trial
 
 FULL_EPOCHS = 60
@@ -50,7 +50,7 @@ def no_winner(journal: Journal) -> str:
 
 
 def data_of(journal: Journal) -> tuple[str | None, str | None]:
-    """(--data, --data-dir) of the run's trials."""
+    """(--data, --data-dir) of the run's trials; None where they do not train on any."""
     from nas.search.options import parser
 
     words = shlex.split(journal.run.get("command") or "")
@@ -63,15 +63,20 @@ def data_of(journal: Journal) -> tuple[str | None, str | None]:
 
 
 def baseline_of(journal: Journal, trial: Trial, name: str) -> Baseline:
-    """The baseline that a trial's sample makes, with its facts and provenance."""
+    """The baseline that a trial's sample makes, with its facts and provenance.
+
+    Raises:
+        NasError: where the run searched a table of plain choices.
+    """
     from nas.profile import fvcore_macs
 
-    run = journal.run
-    arch = space_of(journal).decode(trial.sample)
+    run, subject = journal.run, subject_of(journal.run, str(journal.path))
+    arch = subject.architecture(trial.sample)
+    table = "" if subject.table is None else f", by the table {subject.table.name}"
     return Baseline(
         name=name,
         architecture=arch,
-        source=f"found by b0nas in the space {run['space']}",
+        source=f"found by b0nas in the space {run['space']}{table}",
         facts=Facts(
             params=arch.params,
             macs=arch.macs,

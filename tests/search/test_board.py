@@ -11,7 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
 import nas.search.board as board
-from nas.search.board import StudyBoard, TrialBoard, space_of, trial_directory
+from nas.search.board import StudyBoard, TrialBoard, trial_directory
+from nas.search.finding import subject_of
 from nas.search.journal import Trial
 from nas.search.pictures import choices_figure, pareto_figure, pareto_front
 from nas.search.settings import RewardSettings
@@ -174,7 +175,7 @@ def test_a_space_without_choices_is_shown(make_run, document):
 
 
 def test_the_space_is_that_of_the_data(make_run):
-    space = space_of(make_run(classes=10, in_chans=3))
+    space = subject_of(make_run(classes=10, in_chans=3).run).space
     assert (space.frame.head.classes, space.frame.stem.in_chans) == (10, 3)
 
 

@@ -65,7 +65,7 @@ def _one_line(key: str, value: Any) -> str:
 def test_the_shipped_configurations_are_right(path):
     config = SearchConfig.read(path, data=path.name == "search.yml")  # of the others the data is large
     assert config.tuner is not None
-    assert config.space is not None
+    assert config.subject is not None
     assert config.trial.data
     assert config.trials >= 40
 
@@ -83,8 +83,8 @@ def test_nni_itself_takes_the_shipped_configurations(path):
 
 def test_search_yml_is_the_main_job():
     config = SearchConfig.read(ROOT / "search.yml")
-    assert config.space is not None
-    assert config.space.name == "digits"
+    assert config.subject is not None
+    assert config.subject.name == "digits"
     assert (config.trials, config.data["trialConcurrency"]) == (40, 2)
     assert (config.trial.data, config.code) == ("digits", ROOT)
 
@@ -99,8 +99,8 @@ def test_paths_are_against_the_files_folder(read, tmp_path, monkeypatch):
     assert config.data["tuner"]["codeDirectory"] == str(tmp_path)
     assert config.data["trialCodeDirectory"] == str(tmp_path)
     assert config.code == tmp_path
-    assert config.space is not None
-    assert config.space.name == "tiny"
+    assert config.subject is not None
+    assert config.subject.name == "tiny"
 
 
 def test_the_trials_folder_may_be_another(read, tmp_path):
@@ -109,8 +109,8 @@ def test_the_trials_folder_may_be_another(read, tmp_path):
 
 
 def test_a_space_may_be_a_catalogue_name_or_written_in_place(read, document):
-    assert read(searchSpaceFile=None, searchSpace="digits").space.name == "digits"
-    assert read(searchSpaceFile=None, searchSpace=document).space.name == "tiny"
+    assert read(searchSpaceFile=None, searchSpace="digits").subject.name == "digits"
+    assert read(searchSpaceFile=None, searchSpace=document).subject.name == "tiny"
 
 
 def test_data_paths_are_against_the_trials_folder(read, tmp_path, images, monkeypatch):
@@ -134,7 +134,7 @@ def test_nnis_own_tuners_may_be_named(read, tmp_path, name):
     (tmp_path / "exported.json").write_text('{"stage1.kernel": {"_type": "choice", "_value": [3, 5]}}')
     config = read(tuner={"name": name}, searchSpaceFile="exported.json", trialCommand=command(OWN))
     assert config.tuner is None
-    assert config.space is None
+    assert config.subject is None
 
 
 def test_another_command_is_the_users_own(read):
@@ -264,6 +264,10 @@ def command(options: str) -> str:
             "search.yml, line 8: both searchSpace and searchSpaceFile are given; keep one",
         ),
         (
+            {"tuner": {"name": "TPE"}, "searchSpace": {"a": 1}},
+            "search.yml, line 8: both searchSpace and searchSpaceFile are given; keep one",
+        ),
+        (
             {"searchSpaceFile": "nowhere.yml"},
             "nowhere.yml: there is no such file; give the path of a search space's",
         ),
@@ -299,7 +303,7 @@ def command(options: str) -> str:
         ),
         (
             {"trialCommand": command("--epochs 3")},
-            "search.yml, line 3: trial: the following arguments are required: --data",
+            "search.yml, line 3: trial: one of the arguments --data --table is required; see",
         ),
         (
             {"trialCommand": command("--data digit")},

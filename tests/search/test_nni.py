@@ -3,6 +3,7 @@
 Each runs in a folder and a home of its own, so that no experiment of the user's is touched.
 """
 
+import itertools
 import json
 import os
 import signal
@@ -44,7 +45,8 @@ class Workspace:
             "trialCommand": f"{sys.executable} -m nas.search.trial --data digits --epochs {epochs}",
             "maxTrialNumber": trials,
         }
-        self.config.write_text(yaml.safe_dump(config | changes))
+        config = {key: value for key, value in (config | changes).items() if value is not None}
+        self.config.write_text(yaml.safe_dump(config))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -233,3 +235,44 @@ def test_trials_that_all_fail_end_the_search_with_their_own_reason(workspace):
     assert "loss" in done.stderr
     assert "Traceback" not in done.stderr
     assert json.loads(workspace.runs()[-1].read_text().splitlines()[-1])["event"] in ("asked", "told")
+
+
+def test_a_search_over_recorded_results_ends_with_the_best_recorded_of_those_it_looked_up(workspace):
+    """27 networks of three layers; nothing is trained."""
+    layers, blocks = ("layer1", "layer2", "layer3"), ("identity", "mb3k3", "mb6k5")
+    records = [
+        {"sample": dict(zip(layers, names, strict=True)), "accuracy": [0.5 + number / 90, 0.52 + number / 90],
+         "macs": 100 * (1 + number) + 7 * number % 5}
+        for number, names in enumerate(itertools.product(blocks, repeat=3))
+    ]  # fmt: skip
+    table = {"name": "blocks", "choices": {layer: list(blocks) for layer in layers}, "records": records}
+    (workspace.config.parent / "results.json").write_text(json.dumps(table))
+    workspace.write(
+        trials=12,
+        trialCommand=f"{sys.executable} -m nas.search.trial --table results.json",
+        searchSpace="table:results.json",
+        searchSpaceFile=None,
+    )
+    done = workspace.search()
+    assert done.returncode == 0, done.stderr
+    journal = workspace.journal()
+    trials = journal.ended()
+    assert [t.state for t in trials] == ["complete"] * 12
+    assert len({t.key for t in trials}) == 12
+    target = journal.run["table"]["target"]
+
+    def worth(sample: dict[str, str]) -> float:
+        found = next(record for record in records if record["sample"] == sample)
+        return nas.reward(sum(found["accuracy"]) / 2, found["macs"], target)
+
+    assert [t.reward for t in trials] == pytest.approx([worth(t.sample) for t in trials])
+    best = max(trials, key=lambda t: worth(t.sample))
+    assert (
+        f"winner: trial {best.number}, reward {worth(best.sample):.4f}, accuracy {best.accuracy:.4f}"
+        in done.stdout
+    )
+    assert ", ".join(f"{label} {value}" for label, value in best.sample.items()) in done.stdout
+    assert "blocks is a table of plain choices, so there is no baseline to freeze" in done.stdout
+    refused = workspace.run(BIN / "nas", "freeze", journal.path.parent)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "the table blocks is of plain choices, which make no baseline to freeze" in refused.stderr

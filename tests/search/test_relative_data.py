@@ -5,7 +5,7 @@ from rich.console import Console
 
 from nas import main_job
 from nas.baseline import load
-from nas.search.tuner import _fit_to_data, run_directory
+from nas.search.tuner import _subject, run_directory
 from nas.search.winner import freeze
 
 COMMAND = "python -m nas.search.trial --data npz:small.npz --epochs 1"
@@ -19,12 +19,16 @@ def elsewhere(tmp_path, monkeypatch):
     return folder
 
 
-def test_the_tuner_fits_the_space_to_them(tiny, images, elsewhere):
+def test_the_tuner_fits_the_space_to_them(document, images, elsewhere):
     profile = {"trialCommand": COMMAND, "trialCodeDirectory": str(images.parent)}
-    given = tiny.with_data(7, 3)
-    fitted = _fit_to_data(given, profile)
-    assert (fitted.document.head.classes, fitted.document.stem.in_chans) == (2, 1)
-    assert _fit_to_data(given, profile | {"trialCodeDirectory": str(elsewhere)}) is given
+    document["head"]["classes"], document["stem"]["in_chans"] = 7, 3
+
+    def fitted(profile):
+        frame = _subject(document, profile).space.frame
+        return frame.head.classes, frame.stem.in_chans
+
+    assert fitted(profile) == (2, 1)
+    assert fitted(profile | {"trialCodeDirectory": str(elsewhere)}) == (7, 3)
 
 
 def test_full_training_reads_them_and_writes_where_it_was_called(make_run, images, elsewhere):

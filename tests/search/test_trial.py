@@ -18,7 +18,7 @@ import nas.evaluators.proxy
 import nas.network
 import nas.npz
 from nas import NasError, SearchSpace, reward
-from nas.search import board, trial
+from nas.search import board, measuring, trial
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.reporter import Reporter
 
@@ -229,7 +229,7 @@ def test_by_hand_a_mistake_is_one_sentence(options, sentence, capsys):
 def test_data_must_be_named(capsys):
     assert trial.main(["--space", "digits"]) == 2
     assert one_sentence(
-        capsys.readouterr().err, "nas trial: trial: the following arguments are required: --data"
+        capsys.readouterr().err, "nas trial: trial: one of the arguments --data --table is required; see"
     )
 
 
@@ -242,7 +242,7 @@ def test_a_missing_gpu_is_one_sentence(capsys):
 def test_gpus_are_counted(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert [trial.device_of(name) for name in ("auto", "cpu", "cuda", "cuda:1")] == [
+    assert [measuring.device_of(name) for name in ("auto", "cpu", "cuda", "cuda:1")] == [
         "cuda",
         "cpu",
         "cuda",
@@ -251,9 +251,9 @@ def test_gpus_are_counted(monkeypatch):
     with pytest.raises(
         NasError, match="--device is cuda:2, but of CUDA devices torch sees 2, numbered from 0"
     ):
-        trial.device_of("cuda:2")
+        measuring.device_of("cuda:2")
     with pytest.raises(NasError, match="--device is 'cuda:x'; allowed: auto, cpu, cuda, cuda:N"):
-        trial.device_of("cuda:x")
+        measuring.device_of("cuda:x")
 
 
 def test_help_is_no_failure(capsys):

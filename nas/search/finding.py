@@ -1,0 +1,87 @@
+"""The subject of a search, from search.yml's words or from a journal's.
+
+>>> subject = find_subject("digits", None, Path())
+>>> subject_of(subject.form()).choices == subject.choices
+True
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nas.errors import NasError
+from nas.evaluators.table import Table
+from nas.search.subject import SpaceSubject, Subject, TableSubject
+from nas.space import SearchSpace
+
+TABLE = "table:"
+"""Before a path, in search.yml's searchSpace: the choices are a table's."""
+
+
+def subject_of(run: Mapping[str, Any], where: str = "journal") -> Subject:
+    """The subject that a journal's `run` event describes."""
+    if "document" in run:
+        written = SearchSpace.from_data(run["document"], f"{where}: space")
+        fitted = written.with_data(int(run["classes"]), int(run["in_chans"]))
+        recorded = Table(run["table"]["name"], written.choices, space=written) if "table" in run else None
+        return SpaceSubject(fitted, recorded, written)
+    kept = run["table"]
+    choices = {label: tuple(values) for label, values in kept["choices"].items()}
+    return TableSubject(
+        Table(kept["name"], choices, source=kept["source"]), run["sha256"], int(kept["target"])
+    )
+
+
+def find_subject(search_space: Any, table: str | None, folder: Path, where: str = "search space") -> Subject:
+    """The subject of a search.
+
+    Args:
+        search_space: as NNI hands it on: a space document as plain data, the name or path of one, or
+            `table:PATH`.
+        table: the trials' --table, None where they train.
+        folder: where relative paths of tables begin.
+        where: of plain data, for messages.
+
+    Raises:
+        NasError: where there is none, or the tables are not of it.
+    """
+    if isinstance(search_space, str) and search_space.startswith(TABLE):
+        return _of_table(search_space, table, folder)
+    named = isinstance(search_space, str)
+    space = SearchSpace.load(search_space) if named else SearchSpace.from_data(search_space, where)
+    return SpaceSubject(space, None if table is None else Table.read(folder / table, space))
+
+
+def _of_table(search_space: str, trials: str | None, folder: Path) -> Subject:
+    path = folder / search_space.removeprefix(TABLE).strip()
+    table = Table.read(path)
+    if trials is not None and (other := folder / trials) != path:
+        found = Table.read(other, table.space)
+        if found.sha256 != table.sha256:
+            raise NasError(
+                f"searchSpace is the table {path} and --table is {other}, which has other content; give one table"
+            )
+    return subject_of_table(table)
+
+
+def subject_of_table(table: Table) -> Subject:
+    """What a table records: of its search space, or of plain choices."""
+    return TableSubject(table) if table.space is None else SpaceSubject(table.space, table)
+
+
+def check_unchanged(subject: Subject, run: Mapping[str, Any], where: str) -> None:
+    """Raises NasError where a run that is to be resumed searched something else."""
+    before, now = _fingerprints(run), _fingerprints(subject.form())
+    for part in before | now:
+        then, found = before.get(part, ("", "none")), now.get(part, ("", "none"))
+        if then[1] != found[1]:
+            raise NasError(
+                f"{where}: its {part} {then[0] or found[0]} was changed since the run began "
+                f"(sha256 {then[1][:12]}, now {found[1][:12]}); restore it, or start another search"
+            )
+
+
+def _fingerprints(form: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Name and sha256 of the space document and of the table of a `form`, as far as it has them."""
+    parts = {"space": (form["space"], form["sha256"])} if "document" in form else {}
+    return parts | ({"table": (form["table"]["name"], form["table"]["sha256"])} if "table" in form else {})
