@@ -82,6 +82,11 @@ class ChoiceSpace(ExecutableModelSpace):
                 memo[label] = options[state.randint(len(options))]
             if self._refuse(memo) is None:
                 return self.freeze(memo)
+        if self.view.enumerable and not self.exhausted:  # a table may have one in millions
+            for row in state.permutation(self.view.all_rows()):
+                memo |= self.view.sample(row)
+                if self._refuse(memo) is None:
+                    return self.freeze(memo)
         self.exhausted = True  # what is refused stays refused
         raise SampleValidationError(f"none of {DRAWS} random samples is admitted")
 

@@ -23,13 +23,16 @@ import nas
 from nas import NasError, SearchSpace, main_job
 from nas.evaluators.table import Table, TableEvaluator
 from nas.search import trial
+from nas.search.asktell import AskTell
 from nas.search.board import StudyBoard
 from nas.search.config import SearchConfig
 from nas.search.finding import find_subject, subject_of
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.pictures import choices_figure
 from nas.search.settings import BY_NAME, Limits
+from nas.search.strategies import STRATEGIES, make
 from nas.search.tuner import StrategyTuner
+from nas.search.view import no_factor
 from nas.search.winner import freeze
 
 LAYERS = ("layer1", "layer2", "layer3")
@@ -261,18 +264,26 @@ def test_params_can_be_limited_where_they_are_recorded(place):
         find_subject("table:some.json", None, place.folder).check(Limits(params=101))
 
 
-def test_a_table_that_random_draws_do_not_hit_is_refused(place):
-    """One sample of 4^10."""
-    labels = [f"a{n}" for n in range(10)]
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_table_that_random_draws_do_not_hit_is_searched(place, name):
+    """Three samples of 4^12."""
+    labels = [f"a{n}" for n in range(12)]
     data = {
         "name": "thin", "choices": {label: [1, 2, 3, 4] for label in labels},
-        "records": [{"sample": dict.fromkeys(labels, 1), "accuracy": 0.5, "macs": 9}],
+        "records": [
+            {"sample": dict.fromkeys(labels, value), "accuracy": 0.5, "macs": 9} for value in (1, 3, 4)
+        ],
     }  # fmt: skip
     Path("thin.json").write_text(json.dumps(data))
-    with pytest.raises(
-        NasError, match=r"^classArgs: none of 20,000 random samples is in the table thin, which has 1 "
-    ):
-        find_subject("table:thin.json", None, place.folder).check(Limits())
+    subject = find_subject("table:thin.json", None, place.folder)
+    subject.check(Limits())
+    talk = AskTell(subject.view(Limits(), no_factor), make(name, {}, seed=0), seed=0)
+    found = []
+    while (sample := talk.ask()) is not None:
+        found.append(sample["a0"])
+        talk.tell(sample, 0.5)
+    talk.close()
+    assert sorted(found) == [1, 3, 4]
 
 
 def test_a_resumed_search_goes_on_and_one_whose_table_changed_does_not(start, place):
