@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 
 import nas
-from nas.search.asktell import OwnStrategy
+from nas.search.own_strategy import OwnStrategy
 from nas.search.strategies import STRATEGIES
 
 SEED = 0

@@ -14,141 +14,20 @@ in the same order always give the same proposals: replaying a journal restores t
 """
 
 import threading
-from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from nni.mutable import Categorical, LabeledMutable, Mutable, MutableDict, SampleValidationError
+from nni.mutable import SampleValidationError
 from nni.nas.execution import ExecutionEngine
-from nni.nas.execution.event import FinalMetricEvent, ModelEventType, TrainingEndEvent
+from nni.nas.execution.event import FinalMetricEvent, TrainingEndEvent
 from nni.nas.space import ExecutableModelSpace, ModelStatus
 from nni.nas.strategy.base import Strategy
 from numpy.random import RandomState
 
 from nas.errors import NasError
+from nas.search.choice_space import ChoiceSpace
+from nas.search.own_strategy import OwnStrategy
 from nas.search.view import Sample, View
-
-DRAWS = 20_000
-"""Random draws before a space counts as exhausted (or its limits as too tight)."""
-
-
-class ChoiceSpace(ExecutableModelSpace):
-    """Our choices as NNI's strategies see them; freezing refuses what `refuse` gives a reason for.
-
-    Attributes:
-        view: the choices with their cost, for strategies that use it.
-        sample: of a frozen one, the sample.
-        accuracy: of a frozen one, what was measured beside the metric that NNI's strategies hear of.
-        stopped: whether that accuracy is a lower bound only.
-    """
-
-    def __init__(
-        self,
-        view: View,
-        refuse: Callable[[Sample], str | None],
-        status: ModelStatus = ModelStatus.Initialized,
-    ) -> None:
-        super().__init__(status)
-        self.view = view
-        self._refuse = refuse
-        open_choices = view.choices if status == ModelStatus.Initialized else {}
-        self.mutables = MutableDict({k: Categorical(list(v), label=k) for k, v in open_choices.items()})
-        self.sample: Sample | None = None
-        self.accuracy: float | None = None
-        self.stopped = False
-        self.exhausted = False
-
-    def freeze(self, sample: Sample) -> "ChoiceSpace":
-        self.validate(sample)
-        reason = self._refuse(sample)
-        if reason is not None:
-            raise SampleValidationError(reason)
-        model = ChoiceSpace(self.view, self._refuse, ModelStatus.Frozen)
-        model.sample = {label: sample[label] for label in self.view.labels}
-        return model
-
-    def check_contains(self, sample: Sample) -> SampleValidationError | None:
-        return self.mutables.check_contains(sample)
-
-    def leaf_mutables(self, is_leaf: Callable[[Mutable], bool]) -> Iterable[LabeledMutable]:
-        return self.mutables.leaf_mutables(is_leaf)
-
-    def random(self, memo: Sample | None = None, random_state: RandomState | None = None) -> "ChoiceSpace":
-        """Draws until a sample is admitted: limits may leave one in thousands."""
-        memo = {} if memo is None else memo
-        state = random_state or RandomState()
-        for _ in range(0 if self.exhausted else DRAWS):
-            for label, options in self.view.choices.items():
-                memo[label] = options[state.randint(len(options))]
-            if self._refuse(memo) is None:
-                return self.freeze(memo)
-        if self.view.enumerable and not self.exhausted:  # a table may have one in millions
-            for row in state.permutation(self.view.all_rows()):
-                memo |= self.view.sample(row)
-                if self._refuse(memo) is None:
-                    return self.freeze(memo)
-        self.exhausted = True  # what is refused stays refused
-        raise SampleValidationError(f"none of {DRAWS} random samples is admitted")
-
-
-class OwnStrategy(Strategy):
-    """A strategy of ours: one proposal at a time, from what was proposed and what came of it.
-
-    It runs on any engine of NNI's. On another model space than `ChoiceSpace` it knows no cost, and
-    models the metric itself.
-    """
-
-    @abstractmethod
-    def propose(self) -> Sample | None:
-        """The next sample, or None where there is none."""
-
-    @abstractmethod
-    def learn(self, model: ExecutableModelSpace, metric: float | None) -> None:
-        """What a model was worth; None for a failure."""
-
-    def begin(self) -> None:
-        """Called once, when `model_space` is known."""
-
-    def recall(self, sample: Sample) -> bool:
-        """Takes note of a proposal of before an interruption without making it again.
-
-        False, of a strategy whose proposals depend on more than what was told, has it propose again.
-        """
-        return False
-
-    def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
-        self.begin()
-        return model_space
-
-    def _run(self) -> None:
-        self.engine.register_model_event_callback(ModelEventType.FinalMetric, self._final)
-        self.engine.register_model_event_callback(ModelEventType.TrainingEnd, self._end)
-        while self.wait_for_resource():
-            sample = self.propose()
-            if sample is None:
-                return
-            self.engine.submit_models(self.model_space.freeze(sample))
-
-    def _final(self, event: FinalMetricEvent) -> None:
-        metric = event.metric.get("default") if isinstance(event.metric, dict) else event.metric
-        self.learn(event.model, float(metric))  # type: ignore[arg-type]
-
-    def _end(self, event: TrainingEndEvent) -> None:
-        if event.status != ModelStatus.Trained:
-            self.learn(event.model, None)
-
-
-def view_of(space: ExecutableModelSpace) -> View:
-    """The choices of a model space, with their cost where it is one of ours."""
-    if isinstance(space, ChoiceSpace):
-        return space.view
-    return View({label: list(mutable.grid()) for label, mutable in space.simplify().items()})
-
-
-def sample_of(model: ExecutableModelSpace) -> Sample:
-    """The sample of a frozen model."""
-    assert model.sample is not None
-    return dict(model.sample)
 
 
 class StillEngine(ExecutionEngine):
@@ -220,7 +99,7 @@ class AskTell:
         self._fallback = RandomState((seed + 1) % 2**32)
         self._strategy = strategy
         self._begun = False
-        self._thread = threading.Thread(target=self._run, args=(strategy,), daemon=True, name="strategy")
+        self._thread = threading.Thread(target=self._run, daemon=True, name="strategy")
 
     def _refuse(self, sample: Sample) -> str | None:
         if self._view.key(sample) in self._asked:
@@ -233,9 +112,9 @@ class AskTell:
             self._begun = True
             self._strategy.initialize(self._space, self._engine)
 
-    def _run(self, strategy: Strategy) -> None:
+    def _run(self) -> None:
         try:
-            strategy.run()
+            self._strategy.run()
         except BaseException as error:  # told to whoever asks next
             self._error = error
         with self._engine.turn:
@@ -280,9 +159,7 @@ class AskTell:
         """
         self._begin()
         if isinstance(self._strategy, OwnStrategy) and self._strategy.recall(sample):
-            model = ChoiceSpace(self._view, self._refuse, ModelStatus.Frozen)
-            model.sample = dict(sample)
-            self._remember(model, model.sample)
+            self._remember(self._space.recorded(sample), sample)
             return True
         proposed = self.ask()
         return proposed is not None and self._view.key(proposed) == self._view.key(sample)
@@ -317,8 +194,7 @@ class AskTell:
             self.exclude(sample)
             if told_before or not isinstance(self._strategy, OwnStrategy):
                 return
-            model = ChoiceSpace(self._view, self._refuse, ModelStatus.Frozen)
-            model.sample = dict(sample)
+            model = self._space.recorded(sample)
         model.accuracy, model.stopped = accuracy, stopped
         self._engine.result(model, metric)
 

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.errors import NasError
-from nas.search.asktell import ChoiceSpace, OwnStrategy
+from nas.search.choice_space import ChoiceSpace
+from nas.search.own_strategy import OwnStrategy
 from nas.search.view import Sample, View
 
 HIDDEN = 64
@@ -115,7 +116,8 @@ class Controller(OwnStrategy):
     reward so far. A sample not proposed here is taken for one of the policy when its result came.
 
     NASNet's learning rate (0.00035) and entropy weight (0.00001) are for many thousands of trials.
-    Where no reference is named below, the value is ours, tuned in searches of 60 to 300 trials.
+    Values of the references are quoted from memory; where none is named below, the value is ours, tuned
+    in searches of 60 to 300 trials.
 
     Args:
         batch_size: results of one update.

@@ -4,8 +4,9 @@ import numpy as np
 from nni.mutable import SampleValidationError
 from nni.nas.space import ExecutableModelSpace
 
-from nas.search.asktell import ChoiceSpace, OwnStrategy, sample_of, view_of
+from nas.search.choice_space import ChoiceSpace, sample_of, view_of
 from nas.search.guide import Guide
+from nas.search.own_strategy import OwnStrategy
 from nas.search.view import Sample
 
 

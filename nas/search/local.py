@@ -8,7 +8,8 @@ from nni.mutable import SampleValidationError
 from nni.nas.space import ExecutableModelSpace
 from numpy.random import RandomState
 
-from nas.search.asktell import OwnStrategy, sample_of, view_of
+from nas.search.choice_space import sample_of, view_of
+from nas.search.own_strategy import OwnStrategy
 from nas.search.view import Sample
 
 

@@ -9,7 +9,6 @@
 ('complete', 5)
 """
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,15 +17,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from nas.errors import NasError, listed, near, short
+from nas.errors import NasError, listed, short
 from nas.reading import validate
 from nas.reward import Form, W, exponents, factor, reward
+from nas.search.arguments import fraction, positive, valid_sample, view_of_search, whole
 from nas.search.asktell import AskTell
 from nas.search.journal import Trial
 from nas.search.saved import read_saved, write_saved
 from nas.search.settings import RewardSettings, TunerSettings, fitted
 from nas.search.strategies import make
-from nas.search.view import Sample, SpaceView, View
+from nas.search.view import Sample
 from nas.space import SearchSpace
 
 BUDGET = 100
@@ -72,10 +72,10 @@ class Search:
         self._reward = validate(RewardSettings, {"form": form, "w": w}, "Search")
         exponents(w, form)
         bounds = limit if isinstance(limit, Mapping) else {"macs": limit} if limit is not None else {}
-        limits = {name: _positive(value, f"limit.{name}") for name, value in bounds.items()}
+        limits = {name: positive(value, f"limit.{name}") for name, value in bounds.items()}
         if unknown := set(limits) - {"macs", "params"}:
             raise NasError(f"Search: limit has {listed(sorted(unknown))}; allowed: macs, params")
-        self._target = None if target is None else _positive(target, "target")
+        self._target = None if target is None else positive(target, "target")
         self._settings = {
             "strategy": strategy if isinstance(strategy, str) else dict(strategy),
             "reward": {**self._reward.model_dump(mode="json", exclude={"target"}), "target": self._target},
@@ -83,7 +83,7 @@ class Search:
         }  # fmt: skip
         self._choices = choices
         self._given = {"cost": cost is not None, "canonical": canonical is not None}
-        self._view = _view(choices, cost, canonical, limits)
+        self._view = view_of_search(choices, cost, canonical, limits)
         if self._view.has_cost:
             own = choices.target if isinstance(choices, SearchSpace) and cost is None else None
             self._target = self._target or own or self._median()
@@ -123,17 +123,18 @@ class Search:
         Raises:
             NasError: for a sample that is none, an accuracy outside [0, 1], or a cost of 0 or less.
         """
-        found = self._valid(sample)
-        if failed is None and (accuracy is None or math.isnan(accuracy)):
-            failed = f"its accuracy is {accuracy}"
-        measured = macs if macs is not None else self._cost(found)
-        worth = None if failed is not None else self._worth(accuracy, measured)
+        found = valid_sample(self._view, sample)
+        accuracy = fraction(accuracy) if failed is None else None
+        failed = "its accuracy is no number" if failed is None and accuracy is None else failed
+        macs = None if macs is None else positive(macs, "macs")
+        measured = self._cost(found) if macs is None else macs
+        worth = None if accuracy is None else self._worth(accuracy, measured)
         key = self._view.key(found)
         number = self._running.pop(key, None)
         if number is None:
             number = len(self._trials)
             self._trials.append(Trial(number, found, str(key)))
-        facts = {"macs": _whole(measured)}
+        facts = {"macs": whole(measured)}
         if failed is None:
             told = replace(self._trials[number], state="complete", accuracy=accuracy, reward=worth, **facts)
             self._talk.tell(found, worth, accuracy if self._view.has_cost else worth)
@@ -141,7 +142,7 @@ class Search:
             told = replace(self._trials[number], state="failed", reason=failed, **facts)
             self._talk.tell(found, None)
         self._trials[number] = told
-        self._events.append(["tell", found, None if failed is not None else accuracy, macs, failed])
+        self._events.append(["tell", found, accuracy, macs, failed])
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -202,34 +203,15 @@ class Search:
         number = len(self._trials)
         self._running[key] = number
         cost = self._cost(sample)
-        self._trials.append(Trial(number, sample, str(key), macs=_whole(cost)))
+        self._trials.append(Trial(number, sample, str(key), macs=whole(cost)))
         self._events.append(["ask", sample])
-
-    def _valid(self, sample: Mapping[str, Any]) -> Sample:
-        found: Sample = {}
-        for label in sample:
-            if label not in self._view.choices:
-                raise NasError(
-                    f"sample: {label!r} is no choice{near(label, self._view.labels)}; "
-                    f"the choices are {listed(self._view.labels)}"
-                )
-        for label, values in self._view.choices.items():
-            if label not in sample:
-                raise NasError(f"sample: choice {label!r} is missing; allowed: {listed(values)}")
-            value = sample[label]
-            if value not in values:
-                raise NasError(f"sample: {label} is {value!r}; allowed: {listed(values)}")
-            found[label] = values[values.index(value)]
-        return found
 
     def _cost(self, sample: Sample) -> float | None:
         return float(self._view.macs(self._view.row(sample)[None])[0]) if self._view.has_cost else None
 
-    def _worth(self, accuracy: float | None, macs: float | None) -> float:
-        if accuracy is None or not 0 <= accuracy <= 1:
-            raise NasError(f"accuracy is {accuracy}; give a fraction from 0 to 1")
+    def _worth(self, accuracy: float, macs: float | None) -> float:
         if macs is None:
-            return float(accuracy)
+            return accuracy
         if self._target is None:
             raise NasError("macs were told, but there is no target; give Search a target or a cost")
         return reward(accuracy, macs, self._target, self._reward.w, self._reward.form)
@@ -238,46 +220,3 @@ class Search:
         view = self._view
         rows = view.all_rows() if view.enumerable else view.random_rows(MEDIAN_OF, np.random.default_rng(0))
         return float(np.median(view.macs(rows[view.admitted(rows)] if view.enumerable else rows)))
-
-
-def _positive(value: Any, name: str) -> float:
-    """A number over 0; text such as '400M' is read as in search.yml."""
-    if isinstance(value, str):
-        value = validate(RewardSettings, {"target": value}, "Search").target
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < math.inf:
-        raise NasError(f"Search: {name} is {value!r}; give multiply-adds over 0, such as 400e6 or '400M'")
-    return float(value)
-
-
-def _whole(value: float | None) -> Any:
-    """An int where it is one."""
-    return int(value) if value is not None and float(value).is_integer() else value
-
-
-def _view(
-    choices: SearchSpace | Mapping[str, Iterable[Any]],
-    cost: Callable[[Sample], float] | None,
-    canonical: Callable[[Sample], Hashable] | None,
-    limits: Mapping[str, float],
-) -> View:
-    """The view of a search: a space's own tables, unless cost or key are the user's."""
-    if isinstance(choices, SearchSpace):
-        if cost is None and canonical is None:
-            return SpaceView(choices, limits)
-        space = choices
-        cost = cost or (lambda sample: space.decode(sample).macs)
-        canonical = canonical or (lambda sample: space.decode(sample).key)
-        choices = space.choices
-    if "params" in limits:
-        raise NasError("Search: limit.params needs a SearchSpace and its own cost; give macs")
-    if "macs" not in limits:
-        return View(choices, cost, canonical)
-    if cost is None:
-        raise NasError("Search: a limit of multiply-adds needs a cost; give cost=")
-    most, price = limits["macs"], cost
-
-    def refuse(sample: Sample) -> str | None:
-        found = price(sample)
-        return None if found <= most else f"macs {found:,} is over the limit of {most:,}"
-
-    return View(choices, cost, canonical, refuse)

@@ -18,7 +18,8 @@ import numpy as np
 from nas.errors import NasError
 from nas.evaluators.table import Record, Table
 from nas.search.settings import Limits
-from nas.search.view import Sample, SpaceView, View, no_factor
+from nas.search.space_view import SpaceView
+from nas.search.view import Sample, View, no_factor
 from nas.space import SearchSpace
 from nas.tables import short
 
@@ -44,17 +45,9 @@ class RecordedView(SpaceView):
     """A search space of which only what a table records exists."""
 
     def __init__(self, space: SearchSpace, table: Table, limits: Limits, factor: Factor) -> None:
-        super().__init__(space, limits.model_dump(), factor)
+        super().__init__(space, limits.model_dump(), factor, only=table.samples)
         self._records = table
-        self._recorded_rows = np.array([self.row(sample) for sample in table.samples], np.intp)
-        self._recorded = set(self.keys(self._recorded_rows))
-
-    @property
-    def enumerable(self) -> bool:
-        return True
-
-    def all_rows(self) -> np.ndarray:
-        return self._recorded_rows
+        self._recorded = set(self.keys(self.all_rows()))
 
     def refuse(self, sample: Sample) -> str | None:
         return super().refuse(sample) or missing(self._records, sample)
@@ -64,9 +57,8 @@ class RecordedView(SpaceView):
         return super().admitted(rows) & recorded
 
 
-def check_recorded(table: Table, view: View, limits: Limits, where: str) -> None:
-    """Raises NasError where limits leave no record, or records are too few to be found by strategies,
-    which draw at random."""
+def check_recorded(table: Table, limits: Limits, where: str) -> None:
+    """Raises NasError where limits leave no record."""
     check_params(table, limits, where)
     written = " and ".join(
         f"{name} {limit:,}" for name, limit in limits.model_dump(exclude_none=True).items()

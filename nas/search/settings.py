@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Positive = Annotated[Int, Field(ge=1)]
 DRAWS = 20_000
-"""Random networks of which one must be within the limits (as many as a strategy tries)."""
+"""Random networks of which one must be within the limits; after so many a strategy takes a space for exhausted."""
 
 
 class EvolutionSettings(Strict):

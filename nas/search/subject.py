@@ -21,7 +21,8 @@ from nas.errors import NasError
 from nas.evaluators.table import Table
 from nas.search.recorded import Factor, RecordedView, check_recorded, drawn, extent, missing, plain_view
 from nas.search.settings import Limits
-from nas.search.view import Sample, SpaceView, View, no_factor
+from nas.search.space_view import SpaceView
+from nas.search.view import Sample, View, no_factor
 from nas.space import SearchSpace
 from nas.tables import stage_markdown
 
@@ -156,7 +157,7 @@ class SpaceSubject(Subject):
             if limits != Limits():
                 limits.check(self.space, where)
         else:
-            check_recorded(self.table, self.view(limits), limits, where)
+            check_recorded(self.table, limits, where)
 
     def form(self) -> dict[str, Any]:
         frame, table = self.space.frame, self.table
@@ -220,7 +221,7 @@ class TableSubject(Subject):
         return plain_view(self._table, limits, factor)
 
     def check(self, limits: Limits, where: str = "classArgs") -> None:
-        check_recorded(self._table, self.view(limits), limits, where)
+        check_recorded(self._table, limits, where)
 
     def form(self) -> dict[str, Any]:
         table = self._table

@@ -115,14 +115,12 @@ class Process:
         """Finds the most probable weights of observations `y`, float array (n,)."""
         linear, distances = _grams(features, features)
         values = (y - y.mean()) / max(float(y.std()), 1e-9)
-        starts = [self._prior] if self.weights is self._prior else [self.weights, self._prior]
         bounds = [(-10.0, 4.0)] * len(self._prior)
-        found = [
-            minimize(self._loss, start, (linear, distances, values), "L-BFGS-B", jac=True, bounds=bounds,
-                     options={"maxiter": 50})
-            for start in starts
-        ]  # fmt: skip
-        self.weights = min(found, key=lambda result: float(result.fun)).x
+        found = minimize(
+            self._loss, self._prior, (linear, distances, values), "L-BFGS-B", jac=True, bounds=bounds,
+            options={"maxiter": 50},
+        )  # fmt: skip
+        self.weights = found.x
 
     def condition(self, features: list[np.ndarray], y: np.ndarray) -> None:
         """Takes `y` for what was observed, with the weights as they are."""

@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 
 from nas.errors import NasError, short
-from nas.key_table import KeyTable
-from nas.space import SearchSpace
 
 Sample = dict[str, Any]
 ENUMERABLE = 40_000
@@ -68,7 +66,7 @@ class View:
         self._cost = cost
         self._key = key
         self._known: dict[bytes, float] = {}
-        self._rows = None if only is None else np.array([self.row(sample) for sample in only], np.intp)
+        self._rows = None if only is None else self.rows(only)
         self._listed = None if self._rows is None else {row.tobytes() for row in self._rows}
         self._position: dict[bytes, int] = {}
         self._network: np.ndarray | None = None
@@ -93,6 +91,11 @@ class View:
     def row(self, sample: Mapping[str, Any]) -> np.ndarray:
         """The row of a sample: int array (choices,)."""
         return np.array([values.index(sample[label]) for label, values in self.choices.items()], np.intp)
+
+    def rows(self, samples: Iterable[Mapping[str, Any]]) -> np.ndarray:
+        """The rows of samples: int array (n, choices)."""
+        rows = [self.row(sample) for sample in samples]
+        return np.array(rows, np.intp).reshape(len(rows), len(self.labels))
 
     def refuse(self, sample: Sample) -> str | None:
         """Why a sample may not be proposed, or None."""
@@ -215,56 +218,3 @@ class View:
             field = label.rpartition(".")[2] if "." in label else values
             found.setdefault((field, len(values)), []).append(number)
         return list(found.values())
-
-
-class SpaceView(View):
-    """A `SearchSpace`, with cost and canonical form from tables."""
-
-    def __init__(
-        self,
-        space: SearchSpace,
-        limits: Mapping[str, float | None] | None = None,
-        factor: Callable[[np.ndarray], np.ndarray] = no_factor,
-    ) -> None:
-        super().__init__(
-            space.choices,
-            cost=lambda sample: space.decode(sample).macs,
-            key=lambda sample: space.decode(sample).key,
-            factor=factor,
-        )
-        self.space = space
-        self._limits = {name: limit for name, limit in (limits or {}).items() if limit is not None}
-        self._table: KeyTable | None = None
-
-    @property
-    def table(self) -> KeyTable:
-        if self._table is None:
-            self._table = KeyTable(self.space)
-        return self._table
-
-    def refuse(self, sample: Sample) -> str | None:
-        arch = self.space.decode(sample)
-        for name, limit in self._limits.items():
-            if getattr(arch, name) > limit:
-                return f"{name} {getattr(arch, name):,} is over the limit of {limit:,}"
-        return None
-
-    def keys(self, rows: np.ndarray) -> Sequence[Hashable]:
-        return [row.tobytes() for row in self.table.canonical(rows)]
-
-    def macs(self, rows: np.ndarray) -> np.ndarray:
-        return self.space.costs(rows)[1].astype(float)
-
-    def sizes_of(self, rows: np.ndarray) -> np.ndarray:
-        """Log multiply-adds and log parameters, (n, 2)."""
-        params, macs = self.space.costs(rows)
-        return np.log(np.stack([macs, params], axis=1).astype(float))
-
-    def admitted(self, rows: np.ndarray) -> np.ndarray:
-        params, macs = self.space.costs(rows)
-        cost = {"macs": macs, "params": params}
-        within = [cost[name] <= limit for name, limit in self._limits.items()]
-        return np.logical_and.reduce(within) if within else np.ones(len(rows), bool)
-
-    def shares(self, rows: np.ndarray) -> np.ndarray:
-        return self.table.shares(rows)

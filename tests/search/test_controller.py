@@ -11,7 +11,7 @@ from nni.mutable import Categorical, LabeledMutable, Mutable, MutableDict, Numer
 from nni.nas.space import ExecutableModelSpace, ModelStatus
 
 from nas import NasError
-from nas.search import asktell, controller
+from nas.search import choice_space, controller
 from nas.search.asktell import AskTell, StillEngine
 from nas.search.controller import Controller, Policy, of_rows, surrogate
 from nas.search.view import View
@@ -282,7 +282,7 @@ def test_the_global_random_states_are_neither_read_nor_moved(start: Start):
 
 
 def test_a_policy_that_repeats_itself_is_helped_out(start: Start, monkeypatch):
-    monkeypatch.setattr(asktell, "DRAWS", 500)
+    monkeypatch.setattr(choice_space, "DRAWS", 500)
     talk, strategy = start({"a": (0, 1, 2), "b": (0, 1)})
     talk.tell({"a": 0, "b": 0}, 0.5)
     with torch.no_grad():

@@ -99,6 +99,13 @@ def test_no_accuracy_is_a_failure(value):
     assert one.best is None
 
 
+def test_numpys_numbers_are_numbers(tmp_path):
+    one = search()
+    one.tell(one.ask(), np.float32(0.5), macs=np.int64(2_000_000))
+    one.save(tmp_path / "s.json")
+    assert Search.load(tmp_path / "s.json").best == one.best
+
+
 def test_rewards_are_those_of_the_form():
     for form, w in (("soft", -0.07), ("hard", -0.07), ((0.0, -0.2), -0.07)):
         one = search(target="3M", form=form, w=w)
@@ -181,6 +188,8 @@ def test_a_large_space_wants_its_functions_again(tmp_path):
         (lambda: search().tell({"a": 9, "b": "x", "c": True, "d": 1}, 0.5), "sample: a is 9; allowed: 1, 2, 3, 4"),
         (lambda: search().tell({"aa": 1}, 0.5), r"sample: 'aa' is no choice \(did you mean 'a'\?\)"),
         (lambda: search().tell({"a": 1, "b": "x", "c": True, "d": 1}, 92.5), "accuracy is 92.5; give a fraction"),
+        (lambda: search().tell({"a": 1, "b": "x", "c": True, "d": 1}, "x"), "accuracy is 'x'; give a fraction"),
+        (lambda: search().tell({"a": 1, "b": "x", "c": True, "d": 1}, 0.5, macs=math.nan), "macs is nan; give"),
         (lambda: Search({"a": [object()]}).save("s.json"), "choice 'a' has the value <object .*, which JSON cannot"),
         (lambda: Search.load("no-such.json"), "no-such.json: cannot be read"),
     ],

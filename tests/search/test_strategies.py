@@ -13,11 +13,12 @@ import pytest
 from nni.nas.strategy.base import Strategy
 
 from nas import NasError, SearchSpace
-from nas.search import asktell
+from nas.search import choice_space
 from nas.search.asktell import AskTell
 from nas.search.settings import BY_NAME, fitted
+from nas.search.space_view import SpaceView
 from nas.search.strategies import STRATEGIES, make
-from nas.search.view import SpaceView, View
+from nas.search.view import View
 
 ASKS = 40
 FEW = {"tpe": {"n_startup_jobs": 10}}
@@ -103,7 +104,7 @@ def test_no_network_is_proposed_twice_nor_over_a_limit_nor_out_of_the_lists(name
 
 
 def test_a_limit_that_leaves_few_networks_is_searched(name, talk: Talk, tiny, monkeypatch):
-    monkeypatch.setattr(asktell, "DRAWS", 3000)
+    monkeypatch.setattr(choice_space, "DRAWS", 3000)
     limit = sorted({tiny.decode(tiny.sample(np.random.default_rng(i))).macs for i in range(500)})[3]
     one = talk(name, of(tiny, macs=limit))
     keys = []
@@ -117,7 +118,7 @@ def test_a_limit_that_leaves_few_networks_is_searched(name, talk: Talk, tiny, mo
 
 @pytest.mark.parametrize("metric", [0.5, None], ids=["results", "failures"])
 def test_a_space_ends_after_all_of_its_networks(name, talk: Talk, document, monkeypatch, metric):
-    monkeypatch.setattr(asktell, "DRAWS", 500)
+    monkeypatch.setattr(choice_space, "DRAWS", 500)
     stage = {"op": "conv", "kernel": [3, 5], "skip": ["none", "identity"], "channels": [8, 16]}
     space = SearchSpace.from_data(document | {"stages": [stage]})  # a skip from 8 to 16 channels is none
     one = talk(name, of(space))
@@ -132,7 +133,7 @@ def test_a_space_ends_after_all_of_its_networks(name, talk: Talk, document, monk
 
 
 def test_plain_choices_need_no_space(name, talk: Talk, monkeypatch):
-    monkeypatch.setattr(asktell, "DRAWS", 500)
+    monkeypatch.setattr(choice_space, "DRAWS", 500)
     one = talk(name, {"a": (1, 2), "b": ("x", None)})
     samples = []
     while (sample := one.ask()) is not None:
@@ -142,7 +143,7 @@ def test_plain_choices_need_no_space(name, talk: Talk, monkeypatch):
 
 
 def test_what_was_evaluated_elsewhere_is_not_proposed(name, talk: Talk, monkeypatch):
-    monkeypatch.setattr(asktell, "DRAWS", 500)
+    monkeypatch.setattr(choice_space, "DRAWS", 500)
     one = talk(name, {"a": (1, 2, 3)})
     one.exclude({"a": 2})
     one.tell({"a": 3}, 0.9)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from nas import NasError, SearchSpace, reward
-from nas.search import asktell, board
+from nas.search import board, choice_space
 from nas.search.asktell import AskTell
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.manager import Job
@@ -537,7 +537,7 @@ def test_threads_that_report_at_once_lose_nothing(start, tiny):
 @pytest.fixture
 def six(document: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A space of 8 samples and 6 networks: a skip from 8 to 16 channels is none."""
-    monkeypatch.setattr(asktell, "DRAWS", 500)
+    monkeypatch.setattr(choice_space, "DRAWS", 500)
     stage = {"op": "conv", "kernel": [3, 5], "skip": ["none", "identity"], "channels": [8, 16]}
     return document | {"stages": [stage]}
 

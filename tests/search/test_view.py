@@ -6,7 +6,8 @@ import pytest
 from nas import NasError, SearchSpace
 from nas.reward import factor
 from nas.search.pool import Pool
-from nas.search.view import SpaceView, View
+from nas.search.space_view import SpaceView
+from nas.search.view import View
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar", "mnasnet"])

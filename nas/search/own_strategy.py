@@ -1,0 +1,57 @@
+"""What the strategies of ours share: one proposal at a time, on any engine of NNI's."""
+
+from abc import abstractmethod
+
+from nni.nas.execution import ExecutionEngine
+from nni.nas.execution.event import FinalMetricEvent, ModelEventType, TrainingEndEvent
+from nni.nas.space import ExecutableModelSpace, ModelStatus
+from nni.nas.strategy.base import Strategy
+
+from nas.search.view import Sample
+
+
+class OwnStrategy(Strategy):
+    """A strategy of ours: one proposal at a time, from what was proposed and what came of it.
+
+    It runs on any engine of NNI's. On another model space than `ChoiceSpace` it knows no cost, and
+    models the metric itself.
+    """
+
+    @abstractmethod
+    def propose(self) -> Sample | None:
+        """The next sample, or None where there is none."""
+
+    @abstractmethod
+    def learn(self, model: ExecutableModelSpace, metric: float | None) -> None:
+        """What a model was worth; None for a failure."""
+
+    def begin(self) -> None:
+        """Called once, when `model_space` is known."""
+
+    def recall(self, sample: Sample) -> bool:
+        """Takes note of a proposal of before an interruption without making it again.
+
+        False, of a strategy whose proposals depend on more than what was told, has it propose again.
+        """
+        return False
+
+    def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
+        self.begin()
+        return model_space
+
+    def _run(self) -> None:
+        self.engine.register_model_event_callback(ModelEventType.FinalMetric, self._final)
+        self.engine.register_model_event_callback(ModelEventType.TrainingEnd, self._end)
+        while self.wait_for_resource():
+            sample = self.propose()
+            if sample is None:
+                return
+            self.engine.submit_models(self.model_space.freeze(sample))
+
+    def _final(self, event: FinalMetricEvent) -> None:
+        metric = event.metric.get("default") if isinstance(event.metric, dict) else event.metric
+        self.learn(event.model, float(metric))  # type: ignore[arg-type]
+
+    def _end(self, event: TrainingEndEvent) -> None:
+        if event.status != ModelStatus.Trained:
+            self.learn(event.model, None)
