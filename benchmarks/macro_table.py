@@ -67,6 +67,12 @@ def read(path: str | Path) -> MacroTable:
         ValueError: for a file that lacks a key or has copies of a network that differ.
     """
     found = json.loads(Path(path).read_text())
+    if not isinstance(found, dict) or not all(
+        isinstance(entry, dict) and {"test_acc", "flops"} <= set(entry) for entry in found.values()
+    ):
+        raise ValueError(
+            f"{path}: is not NAS-Bench-Macro's JSON as its authors publish it, with test_acc and flops"
+        )
     keys = tuple(sorted(found))
     if len(keys) != len(DIGITS) ** len(keys[0]):
         raise ValueError(f"{path}: {len(keys)} keys of {len(keys[0])} digits; give all of 0, 1, 2")

@@ -97,6 +97,10 @@ def seeds_of(text: str) -> list[int]:
     ([0, 1], [7, 8, 9])
     """
     first, _, last = text.partition("-")
+    if not (first.isdigit() and (last.isdigit() or not last)):
+        raise argparse.ArgumentTypeError(
+            f"is {text!r}; give how many, such as 30, or FIRST-LAST, such as 100-129"
+        )
     return list(range(int(first), int(last) + 1)) if last else list(range(int(first)))
 
 
@@ -165,7 +169,11 @@ def main() -> int:
         settings, strategies = problems.expand(options.settings), strategies_of(options.strategies)
         if options.table is None and any(problems.parts(s)[0] in problems.REWARDS for s in settings):
             raise ValueError("--table PATH is missing: NAS-Bench-Macro's JSON; settings synthetic need none")
-    except ValueError as error:
+        if options.budget < 1 or options.jobs < 1 or not options.seeds:
+            raise ValueError("--budget, --jobs and --seeds want numbers from 1")
+        table_of(options.table)
+        options.out.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
         parse.error(str(error))
     tasks = plan(options, strategies, settings)
     failed = 0

@@ -49,6 +49,8 @@ def find(kind: str, name: str) -> Path:
         if _is_file(path):
             return path
     known = names(kind)
+    if _is_file(Path(f"{name}.yml")):
+        raise NasError(f"there is no {KINDS[kind]} {short(name)} in {kind}/; give the path: ./{name}.yml")
     raise NasError(
         f"there is no {KINDS[kind]} {short(name)}{near(name, known)}; known: {listed(known) or 'none'}; "
         "or give the path of a .yml file"

@@ -140,6 +140,7 @@ class Provenance(Strict):
 
     space: Text | None = None
     space_sha256: Text | None = None
+    table_sha256: Text | None = None
     strategy: Text | None = None
     experiment: Text | None = None
     trial: Int | None = None

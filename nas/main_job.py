@@ -65,7 +65,7 @@ def run_search(
     else:
         journal = runs.open_journal(run)
         console.print("every trial of the search is in the journal")
-    _closing(console, journal)
+    _closing(console, journal, experiment.trials)
     if subject_of(journal.run, str(journal.path)).freezes:
         _baseline(console, journal, config, name, resume is not None, full_epochs)
     else:
@@ -131,7 +131,7 @@ def _opening(console: Console, config: SearchConfig, trials: int) -> None:
         )
 
 
-def _closing(console: Console, journal: Journal) -> None:
+def _closing(console: Console, journal: Journal, trials: int) -> None:
     best = pick(journal, None)
     counts: dict[str, int] = {}
     for trial in journal.ended():
@@ -140,8 +140,13 @@ def _closing(console: Console, journal: Journal) -> None:
     console.print(
         f"{', '.join(f'{n} {state}' for state, n in counts.items())}; {len(keys)} distinct networks evaluated"
     )
-    target = journal.run["trial"]["reward"]["target"] or 0
+    if len(journal.ended()) < trials:
+        console.print(f"fewer than the {trials} trials asked for: every network (within limits) was proposed")
+    reward = journal.run["trial"]["reward"]
+    target = reward["target"] or 0
     where = f", {(best.macs or 0) / target:.2f} x the target of {short(target)}" if target else ""
+    if target and reward.get("form") == "hard" and (best.macs or 0) > target:
+        where += ": over it, for nothing better was found below"
     console.print(
         f"winner: trial {best.number}, reward {best.reward:.4f}, accuracy {best.accuracy:.4f}, "
         f"{short(best.macs or 0)} multiply-adds{where}"

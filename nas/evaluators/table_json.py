@@ -51,10 +51,8 @@ def read_json(text: str, path: Path) -> Sheet:
         if key not in data:
             raise NasError(f"{path}: {key!r} is missing; a table has {listed(KEYS)}")
     if ("choices" in data) == ("space" in data):
-        raise NasError(
-            f"{path}: {'both' if 'space' in data else 'neither'} 'choices' and 'space' "
-            f"{'are' if 'space' in data else 'is'} given; give one of them"
-        )
+        both = "both 'choices' and 'space' are" if "space" in data else "neither 'choices' nor 'space' is"
+        raise NasError(f"{path}: {both} given; give one of them")
     name = validate(Named, {"name": data["name"]}, str(path)).name
     source, records = data.get("source", ""), data["records"]
     if not isinstance(source, str):

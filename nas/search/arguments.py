@@ -6,6 +6,8 @@
 True
 """
 
+import contextlib
+import logging
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
@@ -13,11 +15,16 @@ from typing import Any
 import numpy as np
 
 from nas.errors import NasError, listed, near, short
-from nas.reading import validate
-from nas.search.settings import RewardSettings
+from nas.reading import number
+from nas.reward import reward
+from nas.search.reach import cheapest, walk
+from nas.search.settings import DRAWS, RewardSettings
 from nas.search.space_view import SpaceView
 from nas.search.view import Sample, View
 from nas.space import SearchSpace
+
+MEDIAN_OF = 4096
+"""Random samples of whose multiply-adds the median is the default target."""
 
 
 def fraction(accuracy: Any) -> float | None:
@@ -37,12 +44,55 @@ def fraction(accuracy: Any) -> float | None:
     return float(accuracy)
 
 
+def reason(failed: Any) -> str | None:
+    """Why a trial failed, or None where it did not.
+
+    Raises:
+        NasError: for what is no text.
+    """
+    if failed is None or (isinstance(failed, str) and failed.strip()):
+        return failed
+    raise NasError(f"failed is {short(failed)}; give the reason as a text, or leave it out")
+
+
+def plain_choices(choices: Any) -> dict[str, tuple[Any, ...]]:
+    """`{name: [values]}`, its lists as tuples.
+
+    Raises:
+        NasError: for another shape, or values that are not hashable.
+    """
+    if not isinstance(choices, Mapping):
+        raise NasError(f"choices is {short(choices)}; give a SearchSpace or a mapping {{name: [values]}}")
+    if not choices:
+        raise NasError("choices is empty; give at least one {name: [values]}")
+    found = {}
+    for label, values in choices.items():
+        if not isinstance(label, str):
+            raise NasError(f"choice {label!r} is no name; give a text, such as 'depth'")
+        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+            raise NasError(f"choice {label!r} is {short(values)}; give a list of its values, such as [3, 5]")
+        found[label] = tuple(values)
+        for value in found[label]:
+            try:
+                hash(value)
+            except TypeError:
+                raise NasError(
+                    f"choice {label!r} has the value {short(value)}, which is not hashable; use numbers, texts or "
+                    "tuples of them"
+                ) from None
+    return found
+
+
 def valid_sample(view: View, sample: Mapping[str, Any]) -> Sample:
     """`sample` with the very values of the lists.
 
     Raises:
         NasError: for an unknown, missing or illegal choice.
     """
+    if not isinstance(sample, Mapping):
+        raise NasError(
+            f"sample is {short(sample)}; give a mapping with one value for each choice, as `ask` does"
+        )
     found: Sample = {}
     for label in sample:
         if label not in view.choices:
@@ -63,7 +113,8 @@ def valid_sample(view: View, sample: Mapping[str, Any]) -> Sample:
 def positive(value: Any, name: str) -> float:
     """A number over 0; text such as '400M' is read as in search.yml."""
     if isinstance(value, str):
-        value = validate(RewardSettings, {"target": value}, "Search").target
+        with contextlib.suppress(ValueError):
+            value = number(value)
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < math.inf:
         raise NasError(f"Search: {name} is {value!r}; give multiply-adds over 0, such as 400e6 or '400M'")
     return float(value)
@@ -81,23 +132,58 @@ def view_of_search(
     limits: Mapping[str, float],
 ) -> View:
     """The view of a search: a space's own tables, unless cost or key are the user's."""
+    for name, function in (("cost", cost), ("canonical", canonical)):
+        if function is not None and not callable(function):
+            raise NasError(f"Search: {name} is {short(function)}; give a function of a sample")
     if isinstance(choices, SearchSpace):
-        if cost is None and canonical is None:
-            return SpaceView(choices, limits)
+        if canonical is None:
+            return SpaceView(choices, limits, cost=cost)
         space = choices
         cost = cost or (lambda sample: space.decode(sample).macs)
-        canonical = canonical or (lambda sample: space.decode(sample).key)
         choices = space.choices
     if "params" in limits:
         raise NasError("Search: limit.params needs a SearchSpace and its own cost; give macs")
-    if "macs" not in limits:
-        return View(choices, cost, canonical)
-    if cost is None:
+    if "macs" in limits and cost is None:
         raise NasError("Search: a limit of multiply-adds needs a cost; give cost=")
-    most, price = limits["macs"], cost
+    return View(plain_choices(choices), cost, canonical, most=limits.get("macs", math.inf))
 
-    def refuse(sample: Sample) -> str | None:
-        found = price(sample)
-        return None if found <= most else f"macs {found:,} is over the limit of {most:,}"
 
-    return View(choices, cost, canonical, refuse)
+def median_cost(view: View, most: float) -> float:
+    """The median of all samples, or of random ones of a large space; at most `most`."""
+    rows = view.all_rows() if view.enumerable else view.random_rows(MEDIAN_OF, np.random.default_rng(0))
+    return min(float(np.median(view.macs(rows))), most)
+
+
+def worth_of(accuracy: float, macs: float | None, target: float | None, settings: RewardSettings) -> float:
+    """The reward of an accuracy; the accuracy itself where no target is asked for and no macs are known.
+
+    Raises:
+        NasError: where there is a target and nothing to compare with it, or the other way round.
+    """
+    if macs is None and target is None and settings.form == "soft":
+        return accuracy
+    if macs is None:
+        raise NasError("a target counts multiply-adds, and none are known; give Search a cost, or tell macs")
+    if target is None:
+        raise NasError("macs were told, but there is no target; give Search a target or a cost")
+    return reward(accuracy, macs, target, settings.w, settings.form)
+
+
+def hush() -> None:
+    """NNI's evolution logs every proposal at level INFO; whoever wants that sets the level after a Search is made."""
+    logger = logging.getLogger("nni")
+    if logger.level in (logging.NOTSET, logging.INFO):
+        logger.setLevel(logging.ERROR)
+
+
+def check_limits(view: View, limits: Mapping[str, float]) -> None:
+    """Raises NasError where nothing is within the limits."""
+    if not limits or next(walk(view), None) is not None:
+        return
+    rows = view.random_rows(DRAWS, np.random.default_rng(0))
+    if not view.admitted(rows).any():
+        written = " and ".join(f"{name} {limit:,.0f}" for name, limit in limits.items())
+        least = view.macs(np.concatenate([rows, cheapest(view)[None]])).min()
+        raise NasError(
+            f"Search: a limit of {written} leaves nothing to propose; the least macs found are {least:,.0f}"
+        )

@@ -96,7 +96,7 @@ class AskTell:
         self._engine = StillEngine()
         self._error: BaseException | None = None
         self._ended = False
-        self._fallback = RandomState((seed + 1) % 2**32)
+        self._seed = seed
         self._strategy = strategy
         self._begun = False
         self._thread = threading.Thread(target=self._run, daemon=True, name="strategy")
@@ -167,7 +167,7 @@ class AskTell:
     def _random(self) -> ChoiceSpace | None:
         """Strategies give up after some hundred duplicates; a random sample may still be new."""
         try:
-            return self._space.random(random_state=self._fallback)
+            return self._space.random(random_state=RandomState((self._seed + 1 + len(self._asked)) % 2**32))
         except SampleValidationError:
             return None
 
@@ -181,9 +181,11 @@ class AskTell:
         """What a sample was worth.
 
         Args:
-            sample: one that was asked; any other is excluded, and a strategy of ours learns from it too.
+            sample: one that was asked; any other is excluded, and a strategy of ours learns from it too. Told
+                again, a network is learnt anew by a strategy that `corrects`, and ignored by others.
             metric: its reward, None for a failure.
-            accuracy: what was measured; by default the reward divided by what accuracy is worth there.
+            accuracy: what was measured, in the metric's own unit; by default the reward divided by what
+                accuracy is worth there.
             stopped: the accuracy is a lower bound.
         """
         self._begin()
@@ -192,7 +194,7 @@ class AskTell:
         if model is None:
             told_before = key in self._asked
             self.exclude(sample)
-            if told_before or not isinstance(self._strategy, OwnStrategy):
+            if not isinstance(self._strategy, OwnStrategy) or (told_before and not self._strategy.corrects):
                 return
             model = self._space.recorded(sample)
         model.accuracy, model.stopped = accuracy, stopped

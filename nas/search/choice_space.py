@@ -5,14 +5,19 @@
 {'a': 1, 'b': 4}
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 from nni.mutable import Categorical, LabeledMutable, Mutable, MutableDict, SampleValidationError
 from nni.nas.space import ExecutableModelSpace, ModelStatus
 from numpy.random import RandomState
 
+from nas.search.reach import walk
 from nas.search.settings import DRAWS
 from nas.search.view import Sample, View
+
+SINGLY, BATCH = 200, 2000
+"""Samples drawn one by one, and then at a time, which is quicker where few are admitted."""
 
 
 class ChoiceSpace(ExecutableModelSpace):
@@ -39,7 +44,7 @@ class ChoiceSpace(ExecutableModelSpace):
         self.sample: Sample | None = None
         self.accuracy: float | None = None
         self.stopped = False
-        self.exhausted = False
+        self._walk: Iterator[np.ndarray] | None = None
 
     def freeze(self, sample: Sample) -> "ChoiceSpace":
         self.validate(sample)
@@ -61,21 +66,31 @@ class ChoiceSpace(ExecutableModelSpace):
         return self.mutables.leaf_mutables(is_leaf)
 
     def random(self, memo: Sample | None = None, random_state: RandomState | None = None) -> "ChoiceSpace":
-        """Draws until a sample is admitted: limits may leave one in thousands."""
+        """Draws until a sample is admitted: limits may leave one in thousands. After many draws in vain what
+        is left is walked through."""
         memo = {} if memo is None else memo
-        state = random_state or RandomState()
-        for _ in range(0 if self.exhausted else DRAWS):
-            for label, options in self.view.choices.items():
-                memo[label] = options[state.randint(len(options))]
-            if self._refuse(memo) is None:
-                return self.freeze(memo)
-        if self.view.enumerable and not self.exhausted:  # a table may have one in millions
-            for row in state.permutation(self.view.all_rows()):
-                memo |= self.view.sample(row)
-                if self._refuse(memo) is None:
-                    return self.freeze(memo)
-        self.exhausted = True  # what is refused stays refused
-        raise SampleValidationError(f"none of {DRAWS} random samples is admitted")
+        for sample in self._drawn(random_state or RandomState()):
+            if self._refuse(sample) is None:
+                memo |= sample
+                return self.freeze(sample)
+        raise SampleValidationError("no other sample is admitted")
+
+    def _drawn(self, state: RandomState) -> Iterator[Sample]:
+        """Random samples, DRAWS in all, and then those of a walk that is begun once."""
+        view = self.view
+        if self._walk is None:
+            for _ in range(SINGLY):
+                if view.listed:  # it may be one combination in millions
+                    yield view.sample(view.all_rows()[state.randint(len(view.all_rows()))])
+                else:
+                    yield {
+                        label: values[state.randint(len(values))] for label, values in view.choices.items()
+                    }
+            for _ in range(0 if view.listed else DRAWS // BATCH):
+                rows = state.randint(0, view.sizes, (BATCH, len(view.sizes)))
+                yield from map(view.sample, rows[view.admitted(rows)])
+            self._walk = walk(view)
+        yield from map(view.sample, self._walk)  # what was passed was refused, and stays refused
 
 
 def view_of(space: ExecutableModelSpace) -> View:

@@ -16,6 +16,8 @@ class ModelGuided(OwnStrategy):
     Its proposals depend on the seed and on what was asked and told alone.
     """
 
+    corrects = True
+
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
         np.random.SeedSequence(seed)  # refuses what is no seed now, not at the first proposal
@@ -35,7 +37,17 @@ class ModelGuided(OwnStrategy):
                 continue
             self._guide.asked(row)
             return sample
-        return None
+        return self._left()
+
+    def _left(self) -> Sample | None:
+        """A sample that is no candidate, in a large space with few admitted ones; None where there is none."""
+        state = np.random.RandomState((self._seed + len(self._guide.rows)) % 2**32)
+        try:
+            sample = sample_of(self.model_space.random(random_state=state))
+        except SampleValidationError:
+            return None
+        self._guide.asked(self._view.row(sample))
+        return sample
 
     def recall(self, sample: Sample) -> bool:
         self._guide.asked(self._view.row(sample))

@@ -9,6 +9,9 @@
 ('complete', 5)
 """
 
+import math
+import threading
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -19,8 +22,19 @@ import numpy as np
 
 from nas.errors import NasError, listed, short
 from nas.reading import validate
-from nas.reward import Form, W, exponents, factor, reward
-from nas.search.arguments import fraction, positive, valid_sample, view_of_search, whole
+from nas.reward import Form, W, exponents, factor
+from nas.search.arguments import (
+    check_limits,
+    fraction,
+    hush,
+    median_cost,
+    positive,
+    reason,
+    valid_sample,
+    view_of_search,
+    whole,
+    worth_of,
+)  # fmt: skip
 from nas.search.asktell import AskTell
 from nas.search.journal import Trial
 from nas.search.saved import read_saved, write_saved
@@ -31,20 +45,22 @@ from nas.space import SearchSpace
 
 BUDGET = 100
 """Trials to which hyper-parameters of a strategy are fitted where they are left open."""
-MEDIAN_OF = 4096
-"""Random samples of whose multiply-adds the median is the default target."""
 
 
 class Search:
-    """A search that is asked for samples and told what they were worth, in whatever order.
+    """A search that is asked for samples and told what they were worth, in whatever order and by any thread.
+
+    It holds a thread of its own until it is closed or forgotten; `with nas.Search(...) as search:` closes it.
 
     Args:
         choices: a SearchSpace, or a plain `{name: [values]}`.
         strategy: a name (`nas.search.strategies.STRATEGIES`), or a mapping of its name and hyper-parameters.
-        target: multiply-adds T of the reward; by default the space's, for plain choices the median cost.
+        target: multiply-adds T of the reward; by default the space's, for plain choices the median cost of
+            random samples, at most `limit`.
         w, form: see `nas.reward`; form 'hard' ignores w.
-        cost: multiply-adds of a sample; by default the architecture's. Plain choices without it are
-            searched for accuracy alone.
+        cost: multiply-adds of a sample, or what else is to be paid for accuracy; by default the architecture's.
+            Called for thousands of samples, once each: something quick. Plain choices without it are searched
+            for accuracy alone.
         canonical: a hashable key of a sample, equal for samples that are one network; by default the
             architecture's, for plain choices the sample itself.
         seed: the same seed and the same tells give the same asks.
@@ -66,8 +82,14 @@ class Search:
         seed: int = 0,
         limit: float | str | Mapping[str, Any] | None = None,
     ) -> None:
-        if not isinstance(choices, SearchSpace | Mapping):
-            raise NasError(f"choices is {short(choices)}; give a SearchSpace or a mapping {{name: [values]}}")
+        if not isinstance(strategy, str | Mapping):
+            raise NasError(
+                f"Search: strategy is {short(strategy)}; give a name, such as 'model', or {{'name': ...}}"
+            )
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+            raise NasError(f"Search: seed is {short(seed)}; give a whole number from 0")
+        seed = int(seed)
+        strategy = strategy if isinstance(strategy, str) else dict(strategy)
         settings = TunerSettings.read({"strategy": strategy, "seed": seed}, "Search")
         self._reward = validate(RewardSettings, {"form": form, "w": w}, "Search")
         exponents(w, form)
@@ -77,19 +99,24 @@ class Search:
             raise NasError(f"Search: limit has {listed(sorted(unknown))}; allowed: macs, params")
         self._target = None if target is None else positive(target, "target")
         self._settings = {
-            "strategy": strategy if isinstance(strategy, str) else dict(strategy),
+            "strategy": strategy,
             "reward": {**self._reward.model_dump(mode="json", exclude={"target"}), "target": self._target},
             "seed": seed, "limits": limits,
         }  # fmt: skip
         self._choices = choices
+        self._lock = threading.RLock()
+        self._closed = False
         self._given = {"cost": cost is not None, "canonical": canonical is not None}
         self._view = view_of_search(choices, cost, canonical, limits)
+        check_limits(self._view, limits)
+        hush()
         if self._view.has_cost:
             own = choices.target if isinstance(choices, SearchSpace) and cost is None else None
-            self._target = self._target or own or self._median()
+            self._target = self._target or own or median_cost(self._view, limits.get("macs", math.inf))
             self._view.factor = partial(factor, target=self._target, w=w, form=form)
         options = fitted(settings.strategy, BUDGET, 1, len(self._view.labels), "Search")
         self._talk = AskTell(self._view, make(settings.strategy.name, options, seed), seed)
+        weakref.finalize(self, self._talk.close).atexit = False
         self._trials: list[Trial] = []
         self._running: dict[Hashable, int] = {}
         self._events: list[list[Any]] = []
@@ -97,13 +124,19 @@ class Search:
     def ask(self) -> Sample | None:
         """The next sample, never of a network already asked; None where the space is exhausted.
 
+        Of a space of over 40,000 samples with a limit, exhausted means that neither random samples nor those
+        reached from the cheapest one choice at a time are left.
+
         Raises:
-            NasError: where the strategy failed.
+            NasError: where the strategy failed, or the search was closed.
         """
-        sample = self._talk.ask()
-        if sample is not None:
-            self._asked(sample)
-        return sample
+        with self._lock:
+            if self._closed:
+                raise NasError("this search was closed; save it before, and load it")
+            sample = self._talk.ask()
+            if sample is not None:
+                self._asked(sample)
+            return sample
 
     def tell(
         self,
@@ -114,21 +147,30 @@ class Search:
     ) -> None:
         """What came of a sample, asked or not.
 
+        A sample not asked, or told before, becomes a trial of the next number. Told again, strategy 'model'
+        believes the last result (of a trial that was repeated), and the others the first.
+
         Args:
             sample: one value for each choice.
             accuracy: fraction in [0, 1]; None or NaN is a failure.
-            macs: multiply-adds as measured, instead of the cost's.
-            failed: why the trial failed.
+            macs: multiply-adds as measured. They change the reward; the model goes by `cost` all the same.
+            failed: why the trial failed; an accuracy beside it counts for nothing.
 
         Raises:
             NasError: for a sample that is none, an accuracy outside [0, 1], or a cost of 0 or less.
         """
-        found = valid_sample(self._view, sample)
+        with self._lock:
+            self._tell(sample, accuracy, macs, failed)
+
+    def _tell(
+        self, sample: Mapping[str, Any], accuracy: float | None, macs: float | None, failed: str | None
+    ) -> None:
+        found, failed = valid_sample(self._view, sample), reason(failed)
         accuracy = fraction(accuracy) if failed is None else None
         failed = "its accuracy is no number" if failed is None and accuracy is None else failed
         macs = None if macs is None else positive(macs, "macs")
         measured = self._cost(found) if macs is None else macs
-        worth = None if accuracy is None else self._worth(accuracy, measured)
+        worth = None if accuracy is None else worth_of(accuracy, measured, self._target, self._reward)
         key = self._view.key(found)
         number = self._running.pop(key, None)
         if number is None:
@@ -147,12 +189,13 @@ class Search:
     @property
     def trials(self) -> tuple[Trial, ...]:
         """Every trial, in order of its number; those not told are 'running'."""
-        return tuple(self._trials)
+        with self._lock:
+            return tuple(self._trials)
 
     @property
     def best(self) -> Trial | None:
         """The complete trial of highest reward, the earliest of equals; None before the first."""
-        return max((t for t in self._trials if t.scored), key=lambda t: (t.reward, -t.number), default=None)
+        return max((t for t in self.trials if t.scored), key=lambda t: (t.reward, -t.number), default=None)
 
     def save(self, path: str | Path) -> None:
         """Writes the search as JSON, so that `load` goes on where this one is.
@@ -160,7 +203,8 @@ class Search:
         Raises:
             NasError: for values that JSON cannot hold, or a file that cannot be written.
         """
-        write_saved(Path(path), self._settings, self._given, self._choices, self._view, self._events)
+        with self._lock:
+            write_saved(Path(path), self._settings, self._given, self._choices, self._view, self._events)
 
     @classmethod
     def load(
@@ -178,13 +222,7 @@ class Search:
             NasError: for a file that is no saved search, or for functions that are missing.
         """
         saved = read_saved(Path(path), cost, canonical)
-        settings = saved.settings
-        reward = settings["reward"]
-        form = reward["form"] if isinstance(reward["form"], str) else tuple(reward["form"])
-        search = cls(
-            saved.choices, settings["strategy"], reward["target"], reward["w"], form, saved.cost,
-            saved.canonical, settings["seed"], settings["limits"] or None,
-        )  # fmt: skip
+        search = cls(saved.choices, cost=saved.cost, canonical=saved.canonical, **saved.settings)
         for kind, sample, *result in saved.events:
             if kind == "ask":
                 if not search._talk.ask_again(sample):
@@ -195,8 +233,16 @@ class Search:
         return search
 
     def close(self) -> None:
-        """Ends the strategy's thread; Python does so at its end."""
-        self._talk.close()
+        """Ends the strategy's thread. Nothing can be asked afterwards; what was told stays."""
+        with self._lock:
+            self._closed = True
+            self._talk.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _asked(self, sample: Sample) -> None:
         key = self._view.key(sample)
@@ -208,15 +254,3 @@ class Search:
 
     def _cost(self, sample: Sample) -> float | None:
         return float(self._view.macs(self._view.row(sample)[None])[0]) if self._view.has_cost else None
-
-    def _worth(self, accuracy: float, macs: float | None) -> float:
-        if macs is None:
-            return accuracy
-        if self._target is None:
-            raise NasError("macs were told, but there is no target; give Search a target or a cost")
-        return reward(accuracy, macs, self._target, self._reward.w, self._reward.form)
-
-    def _median(self) -> float:
-        view = self._view
-        rows = view.all_rows() if view.enumerable else view.random_rows(MEDIAN_OF, np.random.default_rng(0))
-        return float(np.median(view.macs(rows[view.admitted(rows)] if view.enumerable else rows)))

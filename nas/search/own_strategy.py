@@ -15,7 +15,12 @@ class OwnStrategy(Strategy):
 
     It runs on any engine of NNI's. On another model space than `ChoiceSpace` it knows no cost, and
     models the metric itself.
+
+    Attributes:
+        corrects: whether a second result of a network takes the place of the first; it is ignored else.
     """
+
+    corrects = False
 
     @abstractmethod
     def propose(self) -> Sample | None:

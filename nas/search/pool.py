@@ -5,23 +5,27 @@
 >>> def score(batch):
 ...     return -abs(batch.rows[:, 0] - 150) - abs(batch.rows[:, 1] - 7)
 >>> pool = Pool(view, lambda rows: [rows.astype(float)])
->>> row = next(pool.best(score, [], np.random.default_rng(0)))
+>>> row = pool.best(score, [], np.random.default_rng(0))[0]
 >>> bool(abs(row[0] - 150) + abs(row[1] - 7) < 60)     # of 90,000 networks
 True
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from nas.search.reach import cheapest
 from nas.search.view import View
 
 RANDOM = 1000
 """Random networks from which a search for the peaks of a score begins, beside the best known."""
 STARTS, ROUNDS = 8, 12
 """Networks whose neighbours are looked at, and how often, at most."""
+MOST = 16_000
+"""Networks of an enumerable space that are scored at a time; of more, so many random ones and what is near
+the best known."""
 PEERS = 20
 """Best known networks that a search for peaks begins from."""
 
@@ -54,22 +58,26 @@ class Pool:
         self._view = view
         self._features = features
         self._taken: set[Any] = set()
+        self._fresh: list[np.ndarray] = []  # taken, their keys not yet worked out: many at a time are quicker
         self._all: Batch | None = None
 
     def take(self, row: np.ndarray) -> None:
         """Rules out a network."""
-        self._taken.add(self._view.keys(row[None])[0])
+        self._fresh.append(row)
 
     def batch(self, rows: np.ndarray) -> Batch:
         return Batch(rows, self._features(rows), self._view.worth(rows))
 
-    def best(self, score: Score, known: list[np.ndarray], rng: np.random.Generator) -> Iterator[np.ndarray]:
+    def best(self, score: Score, known: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
         """Rows in order of their score, equals in random order; `known` are good ones to begin from."""
         batch = self._whole() if self._view.enumerable else self._peaks(score, known, rng)
         batch = self._open(batch)
-        if len(batch.rows):
-            values = score(batch)
-            yield from batch.rows[np.lexsort((rng.random(len(values)), -values))]
+        if self._view.enumerable and len(batch.rows) > MOST:
+            batch = self._some(batch, known, rng)
+        if not len(batch.rows):
+            return batch.rows
+        values = score(batch)
+        return batch.rows[np.lexsort((rng.random(len(values)), -values))]
 
     def _whole(self) -> Batch:
         """One row of every network."""
@@ -80,8 +88,19 @@ class Pool:
             self._keys = self._view.keys(self._all.rows)
         return self._all
 
+    def _some(self, batch: Batch, known: list[np.ndarray], rng: np.random.Generator) -> Batch:
+        """Random ones of a batch, and all within two choices of the best known."""
+        chosen = np.zeros(len(batch.rows), bool)
+        chosen[rng.choice(len(batch.rows), MOST, replace=False)] = True
+        for row in known[:PEERS]:
+            chosen |= (batch.rows != row).sum(1) <= 2
+        return batch[chosen]
+
     def _open(self, batch: Batch) -> Batch:
         """Without what was taken."""
+        if self._fresh:
+            self._taken.update(self._view.keys(np.array(self._fresh)))
+            self._fresh = []
         keys = self._keys if batch is self._all else self._view.keys(batch.rows)
         return batch[np.array([key not in self._taken for key in keys], bool)]
 
@@ -128,30 +147,13 @@ class Pool:
 
     def _shrunk(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Rows over a limit, their choices made cheapest one after the other until they are within."""
-        cheapest, found = self._cheapest(), []
+        least, found = cheapest(self._view), []
         for choices in np.array_split(rng.permutation(rows.shape[1]), min(rows.shape[1], 24)):
             rows = rows.copy()
-            rows[:, choices] = cheapest[choices]
+            rows[:, choices] = least[choices]
             within = self._view.admitted(rows)
             found.append(rows[within])
             rows = rows[~within]
             if not len(rows):
                 break
         return np.concatenate(found)
-
-    def _cheapest(self) -> np.ndarray:
-        """A row of few multiply-adds, by descent: all choices at once, each to what is cheapest beside it."""
-        row = np.zeros(len(self._view.sizes), np.intp)
-        for _ in range(4):
-            near = np.concatenate([row[None], self._view.neighbours(row)])
-            costs = self._view.sizes_of(near).sum(1)
-            best = row.copy()
-            for choice in range(len(row)):
-                own = np.flatnonzero((near != row).argmax(1) == choice)
-                own = own[own > 0]
-                if len(own) and costs[own].min() < costs[0]:
-                    best[choice] = near[own[costs[own].argmin()], choice]
-            if (best == row).all():
-                break
-            row = best
-        return row

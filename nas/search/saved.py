@@ -5,6 +5,7 @@ what they gave is.
 """
 
 import json
+import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ PLAIN = (str, int, float, bool, type(None))
 
 @dataclass(frozen=True)
 class Saved:
-    """What was read: the arguments of a Search, and the events to repeat."""
+    """What was read: the arguments of a Search (`settings` those beside choices and functions), and the events
+    to repeat."""
 
     settings: dict[str, Any]
     choices: Any
@@ -86,7 +88,7 @@ def read_saved(
         canonical = canonical or _recorded(view, document.get("networks"))
         given = document["given"]
         events = [[kind, view.sample(row), *rest] for kind, row, *rest in document["events"]]
-        saved = Saved(document["settings"], space or choices, cost, canonical, events)
+        saved = Saved(_arguments(document["settings"]), space or choices, cost, canonical, events)
     except OSError as error:
         raise NasError(f"{path}: cannot be read ({error.strerror})") from None
     except NasError:
@@ -101,6 +103,16 @@ def read_saved(
                 f"{path}: was saved with a function {name}; give it again: Search.load(path, {name}=...)"
             )
     return saved
+
+
+def _arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Written settings as arguments of a Search."""
+    reward = settings["reward"]
+    form = reward["form"] if isinstance(reward["form"], str) else tuple(reward["form"])
+    return {
+        "strategy": settings["strategy"], "target": reward["target"], "w": reward["w"], "form": form,
+        "seed": settings["seed"], "limit": settings["limits"] or None,
+    }  # fmt: skip
 
 
 def _recorded(view: View, values: list[Any] | None) -> Callable[[Sample], Any] | None:
@@ -121,7 +133,7 @@ def _names(view: View) -> list[str]:
 def _encoded(label: str, value: Any) -> Any:
     if isinstance(value, tuple):
         return {"tuple": [_encoded(label, part) for part in value]}
-    if isinstance(value, PLAIN):
+    if isinstance(value, PLAIN) and not (isinstance(value, float) and not math.isfinite(value)):
         return value
     raise NasError(
         f"choice {label!r} has the value {short(value)}, which JSON cannot hold; use numbers, texts or tuples of them"

@@ -16,7 +16,12 @@ from nas.space import SearchSpace
 
 
 class SpaceView(View):
-    """A `SearchSpace`, with cost and canonical form from tables."""
+    """A `SearchSpace`, with cost and canonical form from tables.
+
+    Args:
+        limits: on macs (of `cost`, where that is given) and params.
+        cost: instead of multiply-adds, such as a latency.
+    """
 
     def __init__(
         self,
@@ -24,15 +29,17 @@ class SpaceView(View):
         limits: Mapping[str, float | None] | None = None,
         factor: Callable[[np.ndarray], np.ndarray] = no_factor,
         only: Iterable[Sample] | None = None,
+        cost: Callable[[Sample], float] | None = None,
     ) -> None:
         super().__init__(
             space.choices,
-            cost=lambda sample: space.decode(sample).macs,
+            cost=cost or (lambda sample: space.decode(sample).macs),
             key=lambda sample: space.decode(sample).key,
             factor=factor,
             only=only,
         )
         self.space = space
+        self._own_cost = cost is not None
         self._limits = {name: limit for name, limit in (limits or {}).items() if limit is not None}
         self._table: KeyTable | None = None
 
@@ -44,25 +51,32 @@ class SpaceView(View):
 
     def refuse(self, sample: Sample) -> str | None:
         arch = self.space.decode(sample)
+        cost = {"macs": arch.macs, "params": arch.params}
+        if self._own_cost and "macs" in self._limits:
+            cost["macs"] = self.macs(self.row(sample)[None])[0]
         for name, limit in self._limits.items():
-            if getattr(arch, name) > limit:
-                return f"{name} {getattr(arch, name):,} is over the limit of {limit:,}"
+            if cost[name] > limit:
+                return f"{name} {cost[name]:,} is over the limit of {limit:,}"
         return None
 
     def keys(self, rows: np.ndarray) -> Sequence[Hashable]:
         return [row.tobytes() for row in self.table.canonical(rows)]
 
     def macs(self, rows: np.ndarray) -> np.ndarray:
-        return self.space.costs(rows)[1].astype(float)
+        return super().macs(rows) if self._own_cost else self.space.costs(rows)[1].astype(float)
 
     def sizes_of(self, rows: np.ndarray) -> np.ndarray:
-        """Log multiply-adds and log parameters, (n, 2)."""
+        """Log multiply-adds and log parameters, (n, 2); before them the log of a cost of the user's own."""
         params, macs = self.space.costs(rows)
-        return np.log(np.stack([macs, params], axis=1).astype(float))
+        own = [self.macs(rows)] if self._own_cost else []
+        return np.log(np.stack([*own, macs, params], axis=1).astype(float))
 
     def admitted(self, rows: np.ndarray) -> np.ndarray:
         params, macs = self.space.costs(rows)
-        cost = {"macs": macs, "params": params}
+        cost = {
+            "macs": self.macs(rows) if self._own_cost and "macs" in self._limits else macs,
+            "params": params,
+        }
         within = [cost[name] <= limit for name, limit in self._limits.items()]
         return np.logical_and.reduce(within) if within else np.ones(len(rows), bool)
 

@@ -34,7 +34,8 @@ class View:
         choices: label -> values.
         cost: multiply-adds of a sample, over 0; where there is none, cost counts for nothing.
         key: canonical key of a sample: equal keys are one network. The sample itself by default.
-        refuse: a reason never to propose a sample (over a limit), or None.
+        refuse: a reason never to propose a sample, or None.
+        most: cost above which nothing is proposed.
         factor: reward for each unit of accuracy, by multiply-adds (array to array).
         only: the samples that there are, where they are not all combinations.
 
@@ -50,6 +51,7 @@ class View:
         refuse: Callable[[Sample], str | None] | None = None,
         factor: Callable[[np.ndarray], np.ndarray] = no_factor,
         only: Iterable[Sample] | None = None,
+        most: float = math.inf,
     ) -> None:
         self.choices = {label: tuple(values) for label, values in choices.items()}
         for label, values in self.choices.items():
@@ -61,7 +63,7 @@ class View:
         self.sizes = tuple(len(values) for values in self.choices.values())
         self.has_cost = cost is not None
         self.has_keys = key is not None
-        self._limit = refuse
+        self._refuse, self._most = refuse, most
         self.factor = factor
         self._cost = cost
         self._key = key
@@ -79,7 +81,14 @@ class View:
         if self._key is None:
             return tuple(sample[label] for label in self.labels)
         key = self._key(sample)
-        return tuple(key.items()) if isinstance(key, Mapping) else key
+        key = frozenset(key.items()) if isinstance(key, Mapping) else key
+        try:
+            hash(key)
+        except TypeError:
+            raise NasError(
+                f"the canonical key of {short(sample)} is {short(key)}, which is not hashable; give a text or a tuple"
+            ) from None
+        return key
 
     def sample(self, row: np.ndarray) -> Sample:
         """The sample of a row, with the very values of the lists."""
@@ -101,13 +110,20 @@ class View:
         """Why a sample may not be proposed, or None."""
         if self._listed is not None and self.row(sample).tobytes() not in self._listed:
             return "there is no such sample"
-        return self._limit(sample) if self._limit is not None else None
+        if self._most < math.inf and (found := self.macs(self.row(sample)[None])[0]) > self._most:
+            return f"macs {found:,.0f} is over the limit of {self._most:,.0f}"
+        return self._refuse(sample) if self._refuse is not None else None
 
     # Many rows: int arrays (n, choices)
 
     @property
     def size_raw(self) -> int:
         return math.prod(self.sizes)
+
+    @property
+    def listed(self) -> bool:
+        """Whether the samples that there are are listed, and not all combinations."""
+        return self._listed is not None
 
     @property
     def enumerable(self) -> bool:
@@ -161,7 +177,10 @@ class View:
             if len(self._known) > ENUMERABLE:
                 self._known.clear()
             sample = self.sample(row)
-            found = float(cost(sample))
+            try:
+                found = float(cost(sample))
+            except (TypeError, ValueError):
+                found = math.nan
             if not 0 < found < math.inf:
                 raise NasError(f"the cost of {short(sample)} is {found}; give multiply-adds over 0")
             self._known[name] = found
@@ -177,6 +196,8 @@ class View:
 
     def admitted(self, rows: np.ndarray) -> np.ndarray:
         """Which rows are within the limits: bool array (n,)."""
+        if self._refuse is None and self._listed is None:
+            return self.macs(rows) <= self._most
         return np.array([self.refuse(sample) is None for sample in self.samples(rows)], bool)
 
     def one_hot(self, rows: np.ndarray) -> np.ndarray:

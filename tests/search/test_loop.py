@@ -1,8 +1,10 @@
 """nas.Search: the whole of its interface, for every strategy."""
 
+import gc
 import json
 import math
 import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -172,6 +174,98 @@ def test_a_large_space_wants_its_functions_again(tmp_path):
     assert again.ask() == one.ask()
 
 
+def test_a_large_space_with_few_admitted_networks_is_asked_for_all_of_them(strategy, tmp_path):
+    """45 of 65,536: eight choices of 1 to 4 whose sum is 10 at most."""
+    choices = {f"c{i}": (1, 2, 3, 4) for i in range(8)}
+
+    def total(sample):
+        return sum(sample.values())
+
+    one, seen = Search(choices, strategy, cost=total, limit=10), []
+    while (sample := one.ask()) is not None:
+        seen.append(tuple(sample.values()))
+        one.tell(sample, 0.5)
+        if len(seen) == 44:
+            one.save(tmp_path / "s.json")
+    assert len(set(seen)) == len(seen) == 45
+    again = Search.load(tmp_path / "s.json", cost=total)
+    assert tuple(again.ask().values()) == seen[44]
+    assert again.ask() is None
+
+
+def test_threads_may_ask_and_tell(strategy):
+    one, asked = search(strategy), []
+
+    def work():
+        for _ in range(8):
+            sample = one.ask()
+            asked.append(same(sample))
+            one.tell(sample, accuracy(sample))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(asked)) == len(asked) == 32
+    assert [trial.state for trial in one.trials] == ["complete"] * 32
+
+
+def test_a_search_that_is_forgotten_leaves_no_thread():
+    before = threading.active_count()
+    for _ in range(5):
+        search().ask()
+    with search() as one:
+        one.ask()
+    gc.collect()
+    assert threading.active_count() <= before + 1  # the last one's, until it has ended
+
+
+def test_the_model_believes_the_last_result():
+    one, other = search(), search()
+    sample = one.ask()
+    assert other.ask() == sample
+    one.tell(sample, failed="out of memory")
+    for each in (one, other):
+        each.tell(sample, 0.9)
+    assert [trial.state for trial in one.trials] == ["failed", "complete"]
+    assert one.ask() == other.ask()
+
+
+def test_a_cost_of_ones_own_keeps_the_spaces_tables():
+    """A latency instead of multiply-adds: keys and the model's features are the space's still."""
+    space, calls = SearchSpace.load("mnasnet"), []
+
+    def latency(sample):
+        calls.append(1)
+        return space.decode(sample).macs ** 0.5
+
+    one = Search(space, cost=latency, limit=20_000, target=18_000, form="hard")
+    for _ in range(5):
+        sample = one.ask()
+        assert latency(sample) <= 20_000
+        one.tell(sample, 0.7)
+    assert one.best.macs == pytest.approx(latency(one.best.sample))
+    assert len({space.decode(trial.sample).key for trial in one.trials}) == 5
+
+
+def test_the_default_target_is_the_median_within_the_limit():
+    for choices in (7, 9):  # enumerable, and not
+        space = {f"c{i}": (1, 2, 3, 4) for i in range(choices)}
+        for limit in (None, 12.0):
+            one = Search(space, cost=lambda sample: sum(sample.values()), limit=limit, form="hard")
+            expected = min(2.5 * choices, limit or 99)
+            sample = dict.fromkeys(space, 4)
+            one.tell(sample, 0.5)
+            assert one.best.reward == pytest.approx(0.5 * expected / (4 * choices), rel=0.03)
+
+
+def closed():
+    one = search()
+    one.close()
+    return one
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
@@ -191,6 +285,24 @@ def test_a_large_space_wants_its_functions_again(tmp_path):
         (lambda: search().tell({"a": 1, "b": "x", "c": True, "d": 1}, "x"), "accuracy is 'x'; give a fraction"),
         (lambda: search().tell({"a": 1, "b": "x", "c": True, "d": 1}, 0.5, macs=math.nan), "macs is nan; give"),
         (lambda: Search({"a": [object()]}).save("s.json"), "choice 'a' has the value <object .*, which JSON cannot"),
+        (lambda: Search({"a": [math.inf, 1]}).save("s.json"), "choice 'a' has the value inf, which JSON cannot"),
+        (lambda: Search({}), "choices is empty; give at least one"),
+        (lambda: Search({"op": "conv"}), r"choice 'op' is 'conv'; give a list of its values, such as \[3, 5\]"),
+        (lambda: Search({"d": 3}), "choice 'd' is 3; give a list"),
+        (lambda: Search({1: [1, 2]}), "choice 1 is no name; give a text"),
+        (lambda: Search({"a": [[1, 2], [3]]}), r"choice 'a' has the value \[1, 2\], which is not hashable"),
+        (lambda: search(canonical=lambda s: [1]).ask(), r"the canonical key of .* is \[1\], which is not hashable"),
+        (lambda: search(canonical="key"), "Search: canonical is 'key'; give a function of a sample"),
+        (lambda: search(cost=3), "Search: cost is 3; give a function of a sample"),
+        (lambda: search(cost=lambda s: None), "the cost of .* is nan; give multiply-adds over 0"),
+        (lambda: search(seed=None), "Search: seed is None; give a whole number from 0"),
+        (lambda: search(seed=3.0), "Search: seed is 3.0; give a whole number from 0"),
+        (lambda: Search({"a": [1, 2]}, strategy=None), "Search: strategy is None; give a name, such as 'model'"),
+        (lambda: search().tell(None, 0.5), "sample is None; give a mapping with one value for each choice"),
+        (lambda: search().tell({"a": 1, "b": "x", "c": True, "d": 1}, 0.5, failed=False), "failed is False; give the"),
+        (lambda: search(limit=5), "Search: a limit of macs 5 leaves nothing .*; the least macs found are 1,000,000"),
+        (lambda: Search(SearchSpace.load("digits"), limit=5), "Search: a limit of macs 5 leaves nothing to propose"),
+        (lambda: closed().ask(), "this search was closed; save it before, and load it"),
         (lambda: Search.load("no-such.json"), "no-such.json: cannot be read"),
     ],
 )  # fmt: skip
@@ -201,7 +313,16 @@ def test_a_mistake_is_one_sentence(make, sentence, in_folder):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"b0nas search": 2}', '{"b0nas search": 1, "choices": 3}', "\0"]
+    "text",
+    [
+        '{"b0nas search": 1, "choices": {}, "given": {}, "events": [], "settings": {}}',
+        "",
+        "{}",
+        "[]",
+        '{"b0nas search": 2}',
+        '{"b0nas search": 1, "choices": 3}',
+        "\0",
+    ],
 )
 def test_a_file_that_is_no_search_is_one_sentence(text, in_folder):
     (in_folder / "s.json").write_text(text)
