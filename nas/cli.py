@@ -150,6 +150,12 @@ def scale(
     width: Annotated[float | None, typer.Option(help="Scale the width alone by this ratio.")] = None,
     depth: Annotated[float | None, typer.Option(help="Scale the depth alone by this ratio.")] = None,
     resolution: Annotated[int | None, typer.Option(help="Scale to this resolution in pixels.")] = None,
+    macs: Annotated[
+        str | None, typer.Option(help="Plan networks of these multiply-adds, such as 2x,4x,800M.")
+    ] = None,
+    params: Annotated[
+        str | None, typer.Option(help="Plan networks of these parameters; with --macs both are limits.")
+    ] = None,
     save: Annotated[bool, typer.Option("--save", help="Write each member as a baseline document.")] = False,
     force: Annotated[bool, typer.Option("--force", help="With --save, replace existing documents.")] = False,
     as_json: Json = False,
@@ -159,7 +165,7 @@ def scale(
     from nas.report import family_of, family_report, save_family
 
     found = load(baseline)
-    members = family_of(found, phi, official, alpha, beta, gamma, width, depth, resolution)
+    members = family_of(found, phi, official, alpha, beta, gamma, width, depth, resolution, macs, params)
     paths = save_family(found, members, force) if save else []
     if as_json:
         print(json.dumps([member.as_json() for member in members]))

@@ -12,6 +12,7 @@ from rich.table import Table
 from nas.baseline import Baseline, save
 from nas.documents import Facts
 from nas.errors import NasError
+from nas.planning import planned
 from nas.scaling import Scaled, family, single
 from nas.space import SearchSpace
 from nas.tables import COLUMNS, cells, short, stage_rows
@@ -94,7 +95,10 @@ def baseline_report(console: Console, baseline: Baseline) -> None:
         return
     if facts.search_accuracy is not None:
         worth = "" if facts.reward is None else f", reward {facts.reward:.4f}"
-        console.print(f"search: accuracy {facts.search_accuracy:.4f} on held-out training images{worth}")
+        measured = "on held-out training images"
+        if facts.data is not None and facts.data.startswith("table "):
+            measured = f"as recorded in the {facts.data}"
+        console.print(escape(f"search: accuracy {facts.search_accuracy:.4f} {measured}{worth}"))
     if facts.accuracy is not None:
         data = f" on {facts.data}" if facts.data else ""
         recipe = f" ({facts.recipe})" if facts.recipe else ""
@@ -120,6 +124,7 @@ def family_of(
     baseline: Baseline, phi: str | None, official: bool,
     alpha: float | None, beta: float | None, gamma: float | None,
     width: float | None, depth: float | None, resolution: int | None,
+    macs: str | None = None, params: str | None = None,
 ) -> list[Scaled]:  # fmt: skip
     """The members that the options of `nas scale` ask for.
 
@@ -136,7 +141,7 @@ def family_of(
         "--official": official or None,
     }
     also = [name for name, value in compound.items() if value is not None]
-    if given and also:
+    if given and also and macs is None and params is None:
         raise NasError(
             f"{' '.join(given)} and {' '.join(also)} exclude each other; give the one or the other"
         )
@@ -144,6 +149,14 @@ def family_of(
         return [
             single(baseline, 1.0 if width is None else width, 1.0 if depth is None else depth, resolution)
         ]
+    if macs is not None or params is not None:
+        costs = " and ".join(name for name, value in (("--macs", macs), ("--params", params)) if value)
+        excluded = [*given, *({"--phi", "--official"} & set(also))]
+        if excluded:
+            raise NasError(
+                f"{costs} and {' '.join(sorted(excluded))} exclude each other; give the one or the other"
+            )
+        return planned(baseline, macs, params, alpha, beta, gamma)
     if official and {"--alpha", "--beta", "--gamma"} & set(also):
         raise NasError("--official is a fixed table; leave --alpha, --beta and --gamma out")
     phis = numbers(phi, "--phi") if phi is not None else [float(p) for p in range(8 if official else 4)]
@@ -152,40 +165,62 @@ def family_of(
 
 def family_report(console: Console, baseline: Baseline, members: list[Scaled]) -> None:
     """Prints the family: target against realised multiply-adds, for integers break the promise."""
-    base = baseline.architecture.macs
+    if members[0].deviation is not None:
+        _planned_report(console, members)
+        return
     columns = (
-        "name",
-        "phi",
-        "width",
-        "depth",
-        "resolution",
-        "dropout",
-        "params",
-        "target",
-        "realised",
-        "off by",
-        "x base",
-    )
+        "name", "phi", "width", "depth", "resolution", "dropout", "params", "target", "realised", "off by", "x base",
+    )  # fmt: skip
     table = _table(*columns)
     for member in members:
-        macs = member.architecture.macs
+        target = member.target_macs or 0.0
         table.add_row(
             member.name,
             "" if member.phi is None else f"{member.phi:g}",
-            f"{member.width:.3g}",
-            f"{member.depth:.3g}",
-            str(member.architecture.resolution),
-            f"{member.dropout:.2f}",
-            short(member.architecture.params),
-            short(member.target_macs),
-            short(macs),
-            f"{100 * (macs / member.target_macs - 1):+.0f} %",
-            f"{macs / base:.2f}",
+            *_cells(member),
+            short(target),
+            short(member.architecture.macs),
+            f"{100 * (member.architecture.macs / target - 1):+.0f} %",
+            f"{member.architecture.macs / baseline.architecture.macs:.2f}",
         )
     console.print(table)
     console.print(
         "target: 2^phi times the baseline's multiply-adds (of one dimension: depth x width^2 x resolution^2); "
         "realised: with channels in eights and whole layers"
+    )
+
+
+def _cells(member: Scaled) -> list[str]:
+    arch = member.architecture
+    scaled = [f"{member.width:.3g}", f"{member.depth:.3g}", str(arch.resolution), f"{member.dropout:.2f}"]
+    return [*scaled, short(arch.params)]
+
+
+def _planned_report(console: Console, members: list[Scaled]) -> None:
+    """One row for each member and cost that was asked for."""
+    table = _table(
+        "name", "phi", "depth", "width", "px", "target", "formula", "realised", "off: d w r"
+    )
+    for member in members:
+        assert member.deviation is not None
+        ratios = [f"{value:.3g}" for value in (member.phi or 0.0, member.depth, member.width)]
+        off = " ".join(f"{100 * value:+.0f}" for value in member.deviation.values())
+        for name, target in (("macs", member.target_macs), ("params", member.target_params)):
+            if target is None:
+                continue
+            costs = [
+                "none"
+                if arch is None
+                else f"{short(getattr(arch, name))} ({100 * (getattr(arch, name) / target - 1):+.1f} %)"
+                for arch in (member.formula, member.architecture)
+            ]
+            pixels = str(member.architecture.resolution)
+            table.add_row(member.name, *ratios, pixels, f"{short(target)} {name}", *costs, f"{off} %")
+    console.print(table)
+    console.print(
+        "formula: alpha^phi, beta^phi, gamma^phi, rounded as published (layers up); realised: channels in eights, "
+        "whole layers, pixels in fours, chosen for the cost; off: log(ratio) of depth, width and "
+        "resolution against the formula's"
     )
 
 

@@ -14,7 +14,9 @@ True
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from nas import catalog
 from nas.architecture import Architecture
@@ -41,7 +43,16 @@ OFFICIAL: dict[int, tuple[float, float, int, float]] = {
 
 @dataclass(frozen=True)
 class Scaled:
-    """One member of a family: the multipliers asked for, and the network they realise."""
+    """One member of a family: the multipliers asked for, and the network they realise.
+
+    Attributes:
+        phi: compound coefficient; None where one dimension was scaled.
+        width, depth: ratios to the baseline: asked for, or of a planned network (`nas.planning`) realised.
+        dropout: before the classifier.
+        target_macs, target_params: what it was to cost; None where that was not asked.
+        deviation: of a planned network, see `nas.planning.Plan`.
+        formula: what the formula makes of a planned network's phi; None where it leaves no network.
+    """
 
     name: str
     phi: float | None
@@ -49,9 +60,18 @@ class Scaled:
     depth: float
     dropout: float
     architecture: Architecture
-    target_macs: float
+    target_macs: float | None
+    target_params: float | None = None
+    deviation: dict[str, float] | None = None
+    formula: Architecture | None = None
 
     def as_json(self) -> dict[str, object]:
+        planned = {} if self.deviation is None else {
+            "target_params": None if self.target_params is None else round(self.target_params),
+            "deviation": self.deviation,
+            "formula_macs": None if self.formula is None else self.formula.macs,
+            "formula_params": None if self.formula is None else self.formula.params,
+        }  # fmt: skip
         return {
             "phi": self.phi,
             "name": self.name,
@@ -61,7 +81,8 @@ class Scaled:
             "dropout": self.dropout,
             "params": self.architecture.params,
             "macs": self.architecture.macs,
-            "target_macs": round(self.target_macs),
+            "target_macs": None if self.target_macs is None else round(self.target_macs),
+            **planned,
         }
 
 
@@ -87,28 +108,36 @@ def resize(arch: Architecture, width: float, depth: float, resolution: int) -> A
     def channels(base: int) -> int:
         return base if width == 1 else make_divisible(base * width)
 
+    layers = [math.ceil(round(stage.layers * depth, 9)) for stage in arch.stages]
     try:
-        return replace(
-            arch,
-            stem=replace(arch.stem, channels=channels(arch.stem.channels)),
-            stages=tuple(
-                replace(
-                    stage,
-                    channels=channels(stage.channels),
-                    layers=math.ceil(round(stage.layers * depth, 9)),
-                )
-                for stage in arch.stages
-            ),
-            head=replace(
-                arch.head,
-                channels=None if arch.head.channels is None else channels(arch.head.channels),
-            ),
-            resolution=resolution,
-        )
+        return rebuilt(arch, channels, layers, resolution)
     except NasError as error:
         raise NasError(
             f"no network is left at width {width:g}, depth {depth:g}, resolution {resolution}: {error}"
         ) from None
+
+
+def rebuilt(
+    arch: Architecture, channels: Callable[[int], Any], layers: Sequence[int], resolution: int
+) -> Architecture:
+    """`arch` with other channels (a function of its own, asked for stem, stages and head in that order),
+    layers of each stage, and pixels.
+
+    Raises:
+        NasError: where that is no network.
+    """
+    return replace(
+        arch,
+        stem=replace(arch.stem, channels=channels(arch.stem.channels)),
+        stages=tuple(
+            replace(stage, channels=channels(stage.channels), layers=n)
+            for stage, n in zip(arch.stages, layers, strict=True)
+        ),
+        head=replace(
+            arch.head, channels=None if arch.head.channels is None else channels(arch.head.channels)
+        ),
+        resolution=resolution,
+    )
 
 
 def is_b0(arch: Architecture) -> bool:
@@ -163,6 +192,18 @@ def official_row(arch: Architecture, phi: float) -> tuple[float, float, int, flo
     return OFFICIAL[int(phi)]
 
 
+def coefficients(
+    baseline: Baseline, alpha: float | None = None, beta: float | None = None, gamma: float | None = None
+) -> tuple[float, float, float]:
+    """alpha, beta and gamma: those given, else the document's, else EfficientNet's."""
+    own = baseline.scaling
+    return (
+        alpha if alpha is not None else own.alpha if own else ALPHA,
+        beta if beta is not None else own.beta if own else BETA,
+        gamma if gamma is not None else own.gamma if own else GAMMA,
+    )
+
+
 def family(
     baseline: Baseline,
     phis: list[float],
@@ -176,10 +217,7 @@ def family(
     Coefficients not given are the document's, else EfficientNet's. The target is 2^phi times the
     baseline's multiply-adds.
     """
-    arch, own = baseline.architecture, baseline.scaling
-    a = alpha if alpha is not None else own.alpha if own else ALPHA
-    b = beta if beta is not None else own.beta if own else BETA
-    g = gamma if gamma is not None else own.gamma if own else GAMMA
+    arch, (a, b, g) = baseline.architecture, coefficients(baseline, alpha, beta, gamma)
     members = []
     for phi in phis:
         if official:

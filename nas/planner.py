@@ -1,0 +1,251 @@
+"""The search of one plan: integer networks from the nearest to the compound direction outward.
+
+Layers in all and pixels make a frame; in each, layers are shared among the stages, and the channels
+whose cost is on both sides of the budget are found by bisection. What is left is polished by single moves.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+from nas.architecture import Architecture
+from nas.errors import NasError
+from nas.ops import make_divisible
+from nas.plans import Budget, Plan
+from nas.scaling import rebuilt
+
+REACH = 0.15
+"""From 1x up, how far an exponent may lie from the compound direction's, relative to it."""
+CLOSE = 0.005
+"""A cost that is nearer than this is as good as exact: what is left decides the direction."""
+GOOD = 0.02
+"""A cost that is no nearer than this is not met: what is left is to come nearer."""
+PIXELS, LEAST_PIXELS = 4, 32
+"""Resolutions are multiples of PIXELS; below 1x they go down to LEAST_PIXELS."""
+EIGHT = 8
+"""Channels come in multiples of it, as `make_divisible` rounds them."""
+NEAREST = 40
+"""Layers in all, and resolutions, that are tried, the nearest to the direction, from 1x up."""
+SPREADS = 24
+"""Ways to share layers among the stages that are tried, at most."""
+
+
+def _eights(channels: float, part: float) -> int:
+    """A multiple of eight: the next one above where `part` of an eight or more is rounded up, 1 being all."""
+    return max(EIGHT, math.floor(channels / EIGHT + part - 1e-9 * (part == 1)) * EIGHT)
+
+
+def _nearest(values: Iterable[int], aim: float) -> list[int]:
+    return sorted(values, key=lambda value: abs(value - aim))[:NEAREST]
+
+
+def _channels(arch: Architecture) -> list[int]:
+    """Of stem, stages and head, where it has a convolution."""
+    head = [] if arch.head.channels is None else [arch.head.channels]
+    return [arch.stem.channels, *(stage.channels for stage in arch.stages), *head]
+
+
+class Planner:
+    """The search of one plan."""
+
+    def __init__(self, arch: Architecture, budget: Budget, logs: dict[str, float]) -> None:
+        self.arch, self.budget = arch, budget
+        self.layers = [stage.layers for stage in arch.stages]
+        self.phi = min(self._phi(name, value, logs) for name, value in budget.limits.items())
+        self.aim = {name: self.phi * log for name, log in logs.items()}
+        self.grows = self.phi >= 0
+
+    def _phi(self, cost: str, value: float, logs: dict[str, float]) -> float:
+        """Where real numbers have a cost: macs go with depth width^2 resolution^2, params without resolution."""
+        growth = logs["depth"] + 2 * logs["width"] + (2 * logs["resolution"] if cost == "macs" else 0)
+        if growth == 0:
+            raise NasError(
+                f"{cost} do not grow with these coefficients, which scale the resolution alone; give macs"
+            )
+        return math.log(value / getattr(self.arch, cost)) / growth
+
+    def best(self) -> Plan:
+        """The plan; the pairs of layers and pixels are tried from the nearest to the direction outward."""
+        if abs(self.budget.excess(self.arch)) < CLOSE and self._within(self.arch):
+            return self._measured(self.arch)
+        least = self._realised(
+            lambda _: EIGHT, [1] * len(self.layers), min(self.arch.resolution, LEAST_PIXELS)
+        )
+        if least is not None and self.budget.excess(least) > CLOSE:
+            raise self._unmet(self._measured(least))
+        best: Plan | None = None
+        for off, total, pixels in self._frames():
+            if best is not None and self._near(best) and off >= best.furthest:
+                break
+            for layers in self._spreads(total):
+                for found in self._widths(layers, pixels):
+                    if best is None or self._rank(found) < self._rank(best):
+                        best = found
+                if best is not None and self._near(best):
+                    break
+        if best is None:
+            raise self._unmet()
+        best = self._polished(best)
+        if abs(best.excess) > math.log(2):
+            raise self._unmet(best)
+        return best
+
+    def _near(self, found: Plan) -> bool:
+        return abs(found.excess) <= CLOSE and (not self.grows or found.furthest <= REACH)
+
+    def _rank(self, found: Plan) -> tuple[bool, bool, float, float, float]:
+        off = abs(found.excess)
+        beyond = self.grows and found.furthest > REACH
+        return (off > GOOD, beyond, max(off, CLOSE), found.furthest, off)
+
+    # Candidates
+
+    def _frames(self) -> list[tuple[float, int, int]]:
+        """(deviation, layers in all, pixels), the nearest to the direction first."""
+        pixels, base = self.arch.resolution, sum(self.layers)
+        aimed = pixels * math.exp(self.aim["resolution"])
+        nearest = max(PIXELS, round(aimed / PIXELS) * PIXELS)
+        if self.grows:
+            last = math.ceil(pixels * math.exp((1 + REACH) * self.aim["resolution"]))
+            sides = {*range(PIXELS, last + 1, PIXELS), nearest} if self.aim["resolution"] else {pixels}
+            totals = range(base, math.ceil(base * math.exp((1 + REACH) * self.aim["depth"])) + 1)
+            sides = _nearest(sides, aimed)
+            totals = _nearest(totals, base * math.exp(self.aim["depth"]))
+        else:
+            sides = {*range(min(pixels, LEAST_PIXELS), pixels, PIXELS), pixels}
+            totals = range(len(self.layers), base + 1)
+        frames = []
+        for side in sides:
+            for total in totals:
+                off = max(
+                    self._deviation(
+                        "resolution", side / pixels, max(PIXELS / 2, abs(nearest - aimed)), pixels
+                    ),
+                    self._deviation("depth", total / base, 0.5, base),
+                )
+                if math.isfinite(off):
+                    frames.append((off, total, side))
+        return sorted(frames, key=lambda frame: (frame[0], -frame[2]))
+
+    def _spreads(self, total: int) -> list[list[int]]:
+        """So many layers over the stages: each its share in the baseline's proportions, rounded down or up,
+        and at least one; what is nearest to the shares first."""
+        shares = [layers * total / sum(self.layers) for layers in self.layers]
+        least = [max(1, math.floor(share + 1e-9)) for share in shares]
+        left = total - sum(least)
+        while left < 0:  # single layers could not be thinned; the deepest stage can
+            least[max(range(len(least)), key=lambda i: (least[i] / self.layers[i], least[i]))] -= 1
+            left += 1
+        ups = itertools.islice(itertools.combinations(range(len(shares)), left), 500)
+        spreads = [[n + (stage in up) for stage, n in enumerate(least)] for up in ups]
+        return sorted(spreads, key=lambda s: sum((n - x) ** 2 for n, x in zip(s, shares, strict=True)))[
+            :SPREADS
+        ]
+
+    def _widths(self, layers: list[int], pixels: int) -> Iterator[Plan]:
+        """Channels on both sides of the budget, within reach: by their ratio, each rounded as usual, and at
+        the direction's own ratio by what part of an eight is rounded up."""
+        if not self.aim["width"]:
+            arch = self._realised(lambda base: base, layers, pixels)
+            if arch is not None and self._within(arch):
+                yield self._measured(arch)
+            return
+        aimed = math.exp(self.aim["width"])
+        ratios = (math.exp(-6), 4 * max(1.0, aimed))
+        for of, low, high in (
+            (lambda ratio: lambda base: make_divisible(base * ratio), *ratios),
+            (lambda part: lambda base: _eights(base * aimed, part), 0.0, 1.0),
+        ):
+            found: dict[bool, Architecture] = {}
+            for _ in range(20):
+                middle = math.sqrt(low * high) if high > 1 else (low + high) / 2
+                arch = self._realised(of(middle), layers, pixels)
+                if arch is None:
+                    return
+                excess = self.budget.excess(arch)
+                found[excess > 0] = arch
+                low, high = (low, middle) if excess > 0 else (middle, high)
+            yield from (self._measured(arch) for arch in found.values() if self._within(arch))
+
+    def _polished(self, found: Plan) -> Plan:
+        """Eights of channels and layers moved one at a time while the cost comes nearer, within reach."""
+        while not self._near(found):
+            near = [self._measured(arch) for arch in self._moves(found.architecture) if self._within(arch)]
+            step = min(near, key=self._rank, default=found)
+            if self._rank(step) >= self._rank(found):
+                break
+            found = step
+        return found
+
+    def _moves(self, arch: Architecture) -> Iterator[Architecture]:
+        layers = [stage.layers for stage in arch.stages]
+        widths = [arch.stem.channels, *(stage.channels for stage in arch.stages), arch.head.channels]
+        changes = []
+        for index, width in enumerate(widths):
+            for step in (-EIGHT, EIGHT) if self.aim["width"] else ():
+                if width is not None and width + step > 0:
+                    changes.append((layers, [*widths[:index], width + step, *widths[index + 1 :]]))
+        for i in range(len(layers)):
+            for j in range(len(layers)):
+                if i != j and layers[i] > 1 and self.aim["depth"]:
+                    moved = [n - (k == i) + (k == j) for k, n in enumerate(layers)]
+                    changes.append((moved, widths))
+        for depths, channels in changes:
+            given = iter(channels)
+            found = self._realised(lambda _, given=given: next(given), depths, arch.resolution)
+            if found is not None:
+                yield found
+
+    def _realised(
+        self, channels: Callable[[int], int | None], layers: list[int], pixels: int
+    ) -> Architecture | None:
+        try:
+            return rebuilt(self.arch, channels, layers, pixels)
+        except NasError:  # too large, or fewer pixels than strides
+            return None
+
+    # What a candidate is
+
+    def _within(self, arch: Architecture) -> bool:
+        """Whether a network is within reach of the direction, and two limits both hold."""
+        if len(self.budget.limits) > 1 and self.budget.excess(arch) > 0:
+            return False
+        if not self.grows or abs(self._off("width", self._width(arch))) <= REACH:
+            return True
+        aimed = math.exp(self.aim["width"])
+        pairs = zip(_channels(arch), _channels(self.arch), strict=True)
+        return all(new in (_eights(old * aimed, 0), _eights(old * aimed, 1)) for new, old in pairs)
+
+    def _width(self, arch: Architecture) -> float:
+        pairs = [*zip(_channels(arch), _channels(self.arch), strict=True)]
+        return math.exp(sum(math.log(new / old) for new, old in pairs) / len(pairs))
+
+    def _deviation(self, name: str, ratio: float, step: float, base: float) -> float:
+        """How far a ratio is from the direction; inf where that is too far, with `step` the rounding of
+        base * ratio that is always allowed."""
+        aim = self.aim[name]
+        off = abs(self._off(name, ratio))
+        allowed = not self.grows or off <= REACH or abs(ratio - math.exp(aim)) * base <= step
+        return off if allowed else math.inf
+
+    def _off(self, name: str, ratio: float) -> float:
+        aim = self.aim[name]
+        return math.log(ratio) / aim - 1 if aim else math.log(ratio)
+
+    def _measured(self, arch: Architecture) -> Plan:
+        ratios = {
+            "depth": sum(stage.layers for stage in arch.stages) / sum(self.layers),
+            "width": self._width(arch),
+            "resolution": arch.resolution / self.arch.resolution,
+        }
+        same = arch == self.arch
+        deviation = {name: 0.0 if same else self._off(name, ratio) for name, ratio in ratios.items()}
+        return Plan(arch, self.phi, **ratios, deviation=deviation, excess=self.budget.excess(arch))
+
+    def _unmet(self, nearest: Plan | None = None) -> NasError:
+        """The error that no network has the budget."""
+        wanted = " and ".join(f"{name} {value:,.0f}" for name, value in self.budget.limits.items())
+        if nearest is None:
+            return NasError(f"no network of this direction is within {wanted}; give a larger budget")
+        costs = " and ".join(f"{name} {getattr(nearest.architecture, name):,}" for name in self.budget.limits)
+        return NasError(f"no network of this direction costs {wanted}; the nearest has {costs}: ask for that")
