@@ -198,9 +198,7 @@ def _cells(member: Scaled) -> list[str]:
 
 def _planned_report(console: Console, members: list[Scaled]) -> None:
     """One row for each member and cost that was asked for."""
-    table = _table(
-        "name", "phi", "depth", "width", "px", "target", "formula", "realised", "off: d w r"
-    )
+    table = _table("name", "phi", "depth", "width", "px", "target", "formula", "realised", "off: d w r")
     for member in members:
         assert member.deviation is not None
         ratios = [f"{value:.3g}" for value in (member.phi or 0.0, member.depth, member.width)]

@@ -1,6 +1,7 @@
 """What tests share: one thread, hypothesis with fixed examples and no deadline, random architectures."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -53,3 +54,10 @@ def _architectures(draw) -> Architecture:
 def architectures() -> st.SearchStrategy[Architecture]:
     """Small architectures far outside the search spaces: odd widths, expansion 1, 1 to 40 pixels."""
     return _architectures()
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

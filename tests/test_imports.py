@@ -22,7 +22,7 @@ LAYERS = {
     ],
     "network, and the public names": ["network", ""],
     "measuring, data, training": [
-        "profile", "data", "sources", "npz", "downloads", "folders", "decoding", "batches", "recipe",
+        "profile", "weights", "data", "sources", "npz", "downloads", "folders", "decoding", "batches", "recipe",
         "optimization", "training",
     ],
     "evaluators": ["evaluators"],

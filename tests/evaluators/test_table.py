@@ -236,7 +236,7 @@ def test_it_is_an_evaluator_and_says_what_it_cannot(write):
         ({"records": None}, "results.json: 'records' is missing"),
         ({"records": []}, "results.json: the table is empty; give at least one record"),
         ({"records": 5}, "results.json: records is 5; give a list of mappings"),
-        ({"choices": None}, "results.json: neither 'choices' and 'space' is given; give one of them"),
+        ({"choices": None}, "results.json: neither 'choices' nor 'space' is given; give one of them"),
         ({"space": "cifar"}, "results.json: both 'choices' and 'space' are given; give one of them"),
         ({"choices": None, "space": "cifer"}, "results.json: space: there is no search space 'cifer' (did you mean"),
         ({"choices": None, "space": 5}, "results.json: space is 5; give a search space's name, or a path"),

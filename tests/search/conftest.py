@@ -111,13 +111,6 @@ def make_run(tmp_path: Path, tiny: SearchSpace) -> Callable[..., Journal]:
 
 
 @pytest.fixture
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory of the test's own."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def search_yml(tmp_path: Path) -> Callable[..., Path]:
     """Writes a search.yml of digits, with the given keys changed."""
 

@@ -1,0 +1,191 @@
+"""Weights of a network in a safetensors file, with what the network has to be built with; nothing is unpickled.
+
+>>> import nas, tempfile
+>>> net = nas.build(nas.load("efficientnet-b0").architecture, num_classes=3)
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = save_weights(net, Path(folder, "b0.safetensors"), Facts(baseline="efficientnet-b0"))
+...     again = load_network(nas.load("efficientnet-b0").architecture, path)
+>>> again.num_classes, all(bool((a == b).all()) for a, b in zip(net.parameters(), again.parameters()))
+(3, True)
+"""
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.architecture import Architecture
+from nas.errors import NasError, listed
+from nas.network import Network, build
+from nas.sources import first_line
+
+FORMAT = "b0nas weights 1"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file of weights says of itself; every field is optional.
+
+    Attributes:
+        baseline: name of the document.
+        data: the data set's name.
+        recipe: how it was trained, in words.
+        epochs: passes over the training set.
+        accuracy: top-1 fraction in [0, 1], of what `scored` says.
+        scored: the split that accuracy is of.
+        class_names: of the outputs, in order.
+        norm_eps, padding: what the network has to be built with (`nas.build`).
+        mean, std: what images, scaled to [0, 1], are normalized with, by channel.
+        source: where imported weights come from.
+    """
+
+    baseline: str = ""
+    data: str = ""
+    recipe: str = ""
+    epochs: float = 0
+    accuracy: float | None = None
+    scored: str = ""
+    class_names: tuple[str, ...] = ()
+    norm_eps: float = 1e-3
+    padding: str = "symmetric"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    source: str = ""
+
+
+def save_weights(net: Network, path: Path, facts: Facts, force: bool = True) -> Path:
+    """Writes the weights whole or not at all.
+
+    Raises:
+        NasError: where the file cannot be written, or is there and not to be replaced.
+    """
+    if path.exists() and not force:
+        raise NasError(f"{path} exists; choose another --output, or give --force to replace it")
+    written = {name: json.dumps(value) for name, value in asdict(facts).items()}
+    metadata = {"format": FORMAT, "key": net.architecture.key, **written}
+    write_tensors(path, dict(net.state_dict()), metadata)
+    return path
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """A safetensors file, written beside `path`, flushed to the disk and then moved over it.
+
+    Raises:
+        NasError: where it cannot be written, with the system's reason.
+    """
+    import os
+
+    from safetensors.torch import save
+
+    partial = path.with_name(f".{path.name}.partial")
+    content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise NasError(
+            f"{path}: cannot be written ({error.strerror}); free some space, or choose another place"
+        ) from None
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, on the CPU, and its metadata.
+
+    Raises:
+        NasError: for a file that is missing, cut short or none of safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except FileNotFoundError:
+        raise NasError(f"{path}: there is no such file; give the path of a .safetensors file") from None
+    except (OSError, SafetensorError) as error:
+        raise NasError(
+            f"{path}: is no readable safetensors file ({first_line(error)}); give one of nas train or nas import"
+        ) from None
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], Facts]:
+    """The weights of a file and what it says of itself; a file of somebody else's says nothing.
+
+    Raises:
+        NasError: as `read_tensors`.
+    """
+    tensors, metadata = read_tensors(path)
+    return tensors, facts_of(metadata)
+
+
+def facts_of(metadata: dict[str, str]) -> Facts:
+    """What metadata say; what cannot be read is left at its default."""
+    found: dict[str, Any] = {}
+    for field in fields(Facts):
+        with contextlib.suppress(KeyError, ValueError):
+            value = json.loads(metadata[field.name])
+            found[field.name] = tuple(value) if isinstance(value, list) else value
+    return Facts(**found)
+
+
+def load_network(arch: Architecture, path: Path, **settings: Any) -> Network:
+    """The network of `arch` with the weights of a file, in eval mode, with as many classes as the file has.
+
+    Args:
+        settings: of `nas.build`, instead of those that the file names.
+
+    Raises:
+        NasError: for a file that cannot be read, or of another architecture.
+    """
+    tensors, facts = read_weights(path)
+    classes = tensors["classifier.weight"].shape[0] if "classifier.weight" in tensors else None
+    stem = next(iter(tensors.values())).shape if tensors else (0, 0)
+    in_chans = stem[1] if len(stem) == 4 else None
+    net = build(arch, classes, in_chans, **{"norm_eps": facts.norm_eps, "padding": facts.padding, **settings})
+    fill(net, tensors, str(path))
+    return net.eval()
+
+
+def fill(net: nn.Module, tensors: dict[str, Tensor], where: str, leave: tuple[str, ...] = ()) -> None:
+    """Copies tensors into a network, all of them or none.
+
+    Args:
+        leave: beginnings of names that are neither asked for nor taken, such as 'classifier.'.
+
+    Raises:
+        NasError: for a name that is missing or too many, or another shape: the weights of another network.
+    """
+    own = (
+        {name: t for name, t in net.state_dict().items() if not name.startswith(leave)}
+        if leave
+        else net.state_dict()
+    )
+    given = {name: t for name, t in tensors.items() if not (leave and name.startswith(leave))}
+    absent, excess = [n for n in own if n not in given], [n for n in given if n not in own]
+    wrong = [n for n in own if n in given and own[n].shape != given[n].shape]
+    if absent or excess or wrong:
+        raise NasError(f"{where}: is of another architecture ({_difference(own, given, absent, excess, wrong)}); "
+                       "give the baseline that these weights were trained for")  # fmt: skip
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(given[name])
+
+
+def _difference(
+    own: dict[str, Tensor], given: dict[str, Tensor], absent: list[str], excess: list[str], wrong: list[str]
+) -> str:
+    if wrong:
+        name = wrong[0]
+        return f"{name} is {tuple(given[name].shape)} there and {tuple(own[name].shape)} here"
+    words = [f"{len(absent)} tensors are missing, such as {absent[0]}"] if absent else []
+    words += [f"{len(excess)} are not of this network, such as {excess[0]}"] if excess else []
+    return listed(words)
