@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+AUGMENTS = ("none", "basic", "autoaugment")
 Batches = Iterator[tuple[Tensor, Tensor]]
 Device = str | torch.device
 
@@ -49,6 +50,11 @@ class Split(ABC):
 
     labels: Tensor
 
+    @property
+    @abstractmethod
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation, by channel, that images in [0, 1] are normalized with."""
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -66,9 +72,11 @@ class Split(ABC):
         epoch: int,
         device: Device,
         channels_last: bool,
-        augment: bool,
+        augment: str,
+        start: int = 0,
+        part: tuple[int, int] = (0, 1),
     ) -> Batches:
-        """See `nas.data.Data.batches`."""
+        """See `nas.data.Data.batches`; `augment` is one of AUGMENTS."""
 
 
 class Normalization(NamedTuple):
@@ -112,29 +120,71 @@ def resized(images: np.ndarray, resolution: int) -> Tensor:
     return torch.cat(parts).contiguous()
 
 
-def shift_and_flip(images: Tensor, shift: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Pads with black and crops back, by up to `shift` pixels each way, and mirrors half.
+def share(count: int, part: tuple[int, int]) -> slice:
+    """Which of `count` images of a batch are those of process `part[0]` of `part[1]`.
 
-    (N, H, W, C) -> (N, H, W, C). Draws on the CPU, so that every device gets the same images.
+    >>> share(10, (1, 3))
+    slice(3, 6, None)
     """
-    n, height, width, _ = images.shape
+    rank, processes = part
+    return slice(count * rank // processes, count * (rank + 1) // processes)
+
+
+class Shifts(NamedTuple):
+    """Where each of N images is cropped: rows (N, H) and columns (N, W) of the padded image, int64."""
+
+    rows: Tensor
+    columns: Tensor
+    by: int
+
+    def of(self, chosen: slice) -> "Shifts":
+        return Shifts(self.rows[chosen], self.columns[chosen], self.by)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, H, W, C) -> (N, H, W, C), padded with black."""
+        padded = F.pad(images, (0, 0, self.by, self.by, self.by, self.by))
+        rows, columns = self.rows.to(images.device), self.columns.to(images.device)
+        numbers = torch.arange(len(images), device=images.device)
+        return padded[numbers[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def draw_shifts(
+    n: int, height: int, width: int, shift: int, flip: bool, generator: torch.Generator
+) -> Shifts:
+    """Crops back from a padding of `shift` pixels, by up to so many each way, and mirrors half.
+
+    Drawn on the CPU, so that every device gets the same images.
+    """
     down, right = torch.randint(0, 2 * shift + 1, (2, n, 1), generator=generator)
     rows = down + torch.arange(height)
     columns = torch.arange(width).expand(n, -1)
     if flip:
         mirrored = torch.rand(n, 1, generator=generator) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
-    columns = columns + right
-    padded = F.pad(images, (0, 0, shift, shift, shift, shift))
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    return padded[torch.arange(n, device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return Shifts(rows, columns + right, shift)
+
+
+def auto_augmented(images: Tensor, seeds: list[int]) -> Tensor:
+    """AutoAugment (Cubuk et al. 2019, arXiv:1805.09501) with its CIFAR-10 policy, by torchvision.
+
+    uint8 (N, H, W, C) -> the same, C 1 or 3; each image has a seed of its own.
+    """
+    from torchvision.transforms import AutoAugment, AutoAugmentPolicy
+
+    policy = AutoAugment(AutoAugmentPolicy.CIFAR10)
+    found = []
+    with torch.random.fork_rng(devices=[]):
+        for image, seed in zip(images.cpu().permute(0, 3, 1, 2), seeds, strict=True):
+            torch.default_generator.manual_seed(seed)
+            found.append(policy(image).permute(1, 2, 0))
+    return torch.stack(found).to(images.device)
 
 
 class TensorSplit(Split):
     """Images in memory: uint8 (N, H, W, C).
 
     Augmented by shifts of an eighth of the size (4 pixels at 32, as usual for CIFAR; 1 at 8) and,
-    where `flip`, by mirroring.
+    where `flip`, by mirroring; with 'autoaugment' by its CIFAR-10 policy before.
     """
 
     def __init__(
@@ -146,15 +196,31 @@ class TensorSplit(Split):
         self.flip = flip
         self._moved: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
-    def batches(self, batch_size, *, train, seed, epoch, device, channels_last, augment) -> Batches:
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return self.normalization.mean, self.normalization.std
+
+    def batches(
+        self, batch_size, *, train, seed, epoch, device, channels_last, augment, start=0, part=(0, 1)
+    ) -> Batches:
         images, labels = self._on(torch.device(device))
+        _, height, width, _ = images.shape
         generator = torch.Generator().manual_seed(mixed(seed, epoch)) if train else None
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        for chosen in batch_indices(len(self), batch_size, generator):
-            indices = chosen.to(device)
+        for step, chosen in enumerate(batch_indices(len(self), batch_size, generator)):
+            shifts = None
+            if generator is not None and augment != "none":  # drawn even where the batch is passed over
+                by = max(1, height // 8)
+                shifts = draw_shifts(len(chosen), height, width, by, self.flip, generator)
+            mine = share(len(chosen), part)
+            if step < start:
+                continue
+            indices = chosen[mine].to(device)
             x = images[indices]
-            if generator is not None and augment:
-                x = shift_and_flip(x, max(1, images.shape[1] // 8), self.flip, generator)
+            if generator is not None and augment == "autoaugment":
+                x = auto_augmented(x, [mixed(seed, epoch, index) for index in chosen[mine].tolist()])
+            if shifts is not None:
+                x = shifts.of(mine)(x)
             x = self.normalization(x).permute(0, 3, 1, 2)
             yield x.contiguous(memory_format=layout), labels[indices]
 

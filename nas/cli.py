@@ -156,14 +156,35 @@ def scale(
     params: Annotated[
         str | None, typer.Option(help="Plan networks of these parameters; with --macs both are limits.")
     ] = None,
+    search: Annotated[
+        Path | None, typer.Option(help="Search alpha, beta and gamma on a grid, with NNI's SEARCH.yml.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="With --search, trials (by default every network).", min=1)
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="With --search, NNI's port.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="With --search, go on with an interrupted experiment of this id.")
+    ] = None,
     save: Annotated[bool, typer.Option("--save", help="Write each member as a baseline document.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="With --save, replace existing documents.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --save, replace documents; with --search, coefficients.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """The family that compound scaling makes of a baseline."""
     from nas.baseline import load
     from nas.report import family_of, family_report, save_family
 
+    if search is not None:
+        dims = {"phi": phi, "official": official or None, "alpha": alpha, "beta": beta, "gamma": gamma,
+                "width": width, "depth": depth, "resolution": resolution, "macs": macs, "params": params,
+                "save": save or None}  # fmt: skip
+        _grid_search(baseline, search, dims, trials, port, resume, force, as_json)
+        return
+    for option, value in {"trials": trials, "port": port, "resume": resume}.items():
+        if value is not None:
+            raise NasError(f"--{option} belongs to --search SEARCH.yml; give it too, or leave --{option} out")
     found = load(baseline)
     members = family_of(found, phi, official, alpha, beta, gamma, width, depth, resolution, macs, params)
     paths = save_family(found, members, force) if save else []
@@ -174,6 +195,105 @@ def scale(
     family_report(console, found, members)
     for path in paths:
         console.print(f"saved: {path}")
+
+
+def _grid_search(
+    baseline: str, config: Path, others: dict[str, Any], trials: int | None, port: int | None, resume: str | None,
+    force: bool, as_json: bool,
+) -> None:  # fmt: skip
+    given = [f"--{name}" for name, value in others.items() if value is not None]
+    if given:
+        raise NasError(f"--search and {' '.join(given)} exclude each other; give the one or the other")
+    from rich.console import Console
+
+    from nas.scale_job import grid_json, grid_search
+
+    console = Console(highlight=False, soft_wrap=True, stderr=True) if as_json else _console()
+    scaled = grid_search(console, baseline, config, trials, port, resume, force)
+    if as_json:
+        print(json.dumps(grid_json(scaled)))
+
+
+@app.command()
+def train(
+    baseline: Annotated[str, typer.Argument(help="A baseline: a catalogue name, or a path.")],
+    data: Annotated[str, typer.Option(help="digits, cifar10, folder:PATH, npz:PATH ...")],
+    recipe: Annotated[
+        str | None, typer.Option(help="efficientnet (default), mnasnet, cifar; with --transfer: transfer.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images a step; the learning rate goes with it.")
+    ] = None,
+    accumulate: Annotated[int | None, typer.Option(help="Parts of a step that memory holds at once.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate, instead of the recipe's.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Before the classifier.")] = None,
+    drop_path: Annotated[float | None, typer.Option(help="Stochastic depth of the last block.")] = None,
+    ema: Annotated[float | None, typer.Option(help="Decay of the averaged weights; 0 for none.")] = None,
+    augment: Annotated[str | None, typer.Option(help="none, basic or autoaugment.")] = None,
+    trainval: Annotated[bool, typer.Option("--trainval", help="Train on the held-out part, too.")] = False,
+    weights: Annotated[Path | None, typer.Option(help="Begin from these, a .safetensors file.")] = None,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="With a new classifier; see --weights.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the training (by default trained/NAME).")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Between two checkpoints within an epoch.", min=0)
+    ] = 60.0,
+    data_dir: Annotated[str | None, typer.Option(help="Where torchvision's data sets are kept.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that decode a folder's images.", min=0)
+    ] = None,
+) -> None:
+    """Trains a baseline in full by a published recipe; goes on where it was interrupted with --resume."""
+    from nas.full_training import Request, run_training
+
+    fields = {
+        "epochs": epochs, "batch_size": batch_size, "accumulate": accumulate, "lr": lr, "dropout": dropout,
+        "drop_path": drop_path, "ema": ema, "augment": augment, "split": "trainval" if trainval else None, "seed": seed,
+    }  # fmt: skip
+    given = {name: value for name, value in fields.items() if value is not None}
+    request = Request(
+        baseline, data, data_dir, recipe, weights, transfer, given, out, resume, device, threads, workers,
+        ("nas", *sys.argv[1:]), checkpoint_seconds,
+    )  # fmt: skip
+    run_training(_console(), request)
+
+
+@app.command()
+def evaluate(
+    baseline: Annotated[str, typer.Argument(help="A baseline: a catalogue name, or a path.")],
+    weights: Annotated[Path, typer.Option(help="A .safetensors file of nas train or nas import.")],
+    data: Annotated[str, typer.Option(help="digits, cifar10, folder:PATH, npz:PATH ...")],
+    split: Annotated[str, typer.Option(help="test, val, train or trainval.")] = "test",
+    batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 128,
+    data_dir: Annotated[str | None, typer.Option(help="Where torchvision's data sets are kept.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that decode a folder's images.", min=0)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Top-1 and top-5 accuracy of weights on a split."""
+    from nas.full_training import evaluated
+
+    found = evaluated(baseline, weights, data, data_dir, split, batch_size, device, threads, workers)
+    if as_json:
+        print(json.dumps(found))
+        return
+    print(f"{found['baseline']} on {found['data']}, {found['split']}, {found['images']:,} images: "
+          f"top-1 {found['top1']:.4f}, top-5 {found['top5']:.4f}")  # fmt: skip
 
 
 @app.command()
@@ -193,6 +313,22 @@ def export(
         output.write_text(text.rstrip("\n") + "\n")
     except OSError as error:
         raise NasError(f"{output}: cannot be written ({error.strerror}); choose another --output") from None
+
+
+@app.command("import")
+def import_(
+    file_or_name: Annotated[str, typer.Argument(help="A state dict's file, or a name such as efficientnet_b0.")],
+    origin: Annotated[str, typer.Option("--from", help="torchvision, timm or pypi-lite.")],
+    output: Annotated[
+        Path | None, typer.Option(help="File to write (by default BASELINE.safetensors).")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Pretrained weights of another package as a baseline's, once outputs agree; downloads nothing."""
+    from nas.importing import import_weights
+
+    for line in import_weights(origin, file_or_name, output, force).lines():
+        print(line)
 
 
 if __name__ == "__main__":

@@ -95,13 +95,21 @@ class Data:
         epoch: int = 0,
         device: "str | torch.device" = "cpu",
         channels_last: bool = False,
-        augment: bool = True,
+        augment: bool | str = True,
+        start: int = 0,
+        part: tuple[int, int] = (0, 1),
     ) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
         """One epoch: x float32 (n, in_chans, resolution, resolution), normalized, and y int64 (n,).
 
-        With `train` in an order drawn from (seed, epoch), and augmented unless `augment` is
-        false; else in the split's own order. The same on every device.
+        With `train` in an order drawn from (seed, epoch), and augmented as `augment` says ('none' or False,
+        'basic' or True, 'autoaugment'); else in the split's own order. The same on every device.
+
+        Args:
+            start: batches to pass over, of an epoch that is taken up again; what follows is the same.
+            part: (rank, processes): of every batch the part of one process of several.
         """
+        if isinstance(augment, bool):
+            augment = "basic" if augment else "none"
         return self.split(split).batches(
             batch_size,
             train=train,
@@ -110,6 +118,8 @@ class Data:
             device=device,
             channels_last=channels_last,
             augment=augment,
+            start=start,
+            part=part,
         )
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from nas.batches import Batches, Split, batch_indices, mixed
+from nas.batches import Batches, Split, batch_indices, mixed, share
 from nas.errors import NasError
 from nas.folders import Files
 from nas.sources import first_line
@@ -32,7 +32,8 @@ def default_workers() -> int:
 class FolderSplit(Split):
     """Images on disk, decoded by worker processes.
 
-    Training: a random part, 8 % to 100 % of the area, resized, and mirrored half of the time;
+    Training: a random part, 8 % to 100 % of the area, resized, and mirrored half of the time, with
+    'autoaugment' also transformed by AutoAugment's ImageNet policy (arXiv:1805.09501);
     else the centre, of an image resized to 256/224 of the resolution. ImageNet's mean and
     standard deviation. (The customary ImageNet pipeline; torchvision's reference training.)
     """
@@ -43,12 +44,19 @@ class FolderSplit(Split):
         self.resolution = resolution
         self.workers = default_workers() if workers is None else workers
 
-    def batches(self, batch_size, *, train, seed, epoch, device, channels_last, augment) -> Batches:
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return IMAGENET_MEAN, IMAGENET_STD
+
+    def batches(
+        self, batch_size, *, train, seed, epoch, device, channels_last, augment, start=0, part=(0, 1)
+    ) -> Batches:
         device = torch.device(device)
         generator = torch.Generator().manual_seed(mixed(seed, epoch)) if train else None
-        indices = [batch.tolist() for batch in batch_indices(len(self), batch_size, generator)]
+        found = batch_indices(len(self), batch_size, generator)[start:]
+        indices = [batch[share(len(batch), part)].tolist() for batch in found]
         loader = DataLoader(
-            _Decoder(self, augment and train, mixed(seed, epoch)),
+            _Decoder(self, augment if train else "none", mixed(seed, epoch)),
             batch_sampler=indices,
             num_workers=min(self.workers, len(indices)),
             collate_fn=_collate,
@@ -66,16 +74,17 @@ class FolderSplit(Split):
 class _Decoder(Dataset):
     """index -> (image, label), or a sentence about a file that cannot be read."""
 
-    def __init__(self, split: FolderSplit, augment: bool, seed: int) -> None:
+    def __init__(self, split: FolderSplit, augment: str, seed: int) -> None:
         from torchvision import transforms as T
 
         self.paths, self.labels, self.seed = split.paths, split.labels.tolist(), seed
         size = split.resolution
         shape = (
-            [T.RandomResizedCrop(size), T.RandomHorizontalFlip()]
-            if augment
-            else [T.Resize(round(size * 256 / 224)), T.CenterCrop(size)]
+            [T.Resize(round(size * 256 / 224)), T.CenterCrop(size)]
+            if augment == "none"
+            else [T.RandomResizedCrop(size), T.RandomHorizontalFlip()]
         )
+        shape += [T.AutoAugment()] if augment == "autoaugment" else []
         self.transform = T.Compose([*shape, T.ToTensor(), T.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
 
     def __getitem__(self, index: int) -> tuple[Tensor, int] | str:

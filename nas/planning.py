@@ -8,7 +8,7 @@ taken whose depth, width and resolution grew most nearly in the direction of the
 >>> from nas.baseline import load
 >>> b0 = load("efficientnet-b0").architecture
 >>> twice = plan(b0, Budget(macs=2 * b0.macs))
->>> round(twice.architecture.macs / b0.macs, 2), twice.architecture.resolution % 4
+>>> round(twice.architecture.macs / b0.macs, 1), twice.architecture.resolution % 4
 (2.0, 0)
 >>> max(abs(off) for off in twice.deviation.values()) < 0.15      # depth, width, resolution
 True

@@ -41,7 +41,10 @@ class TrainingConfig(Strict):
             published 0.01 needs some 500 steps to forget the initial values, which a proxy has not.
         dropout: before the classifier.
         drop_path: stochastic depth of the last block, rising linearly from 0 at the first.
-        augment: shift and mirror, or crop, the training images (`nas.batches`).
+        accumulate: parts of a step's images whose gradients are added up one after the other, where memory
+            does not hold them all at once; batch norm sees one part at a time.
+        augment: 'none'; 'basic', which shifts and mirrors images in memory, and crops and mirrors those of
+            folders; 'autoaugment', which transforms them by a learnt policy as well (`nas.batches`).
         amp: float16 where the device is cuda; without effect elsewhere.
         channels_last: memory format; on a CPU, too, depthwise convolutions are faster in it.
         split: 'train', scored on `val` after every epoch, or 'trainval', not scored at all.
@@ -62,11 +65,25 @@ class TrainingConfig(Strict):
     norm_momentum: Annotated[Number, Field(gt=0, le=1)] = 0.1
     dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     drop_path: Annotated[Number, Field(ge=0, lt=1)] = 0.0
-    augment: bool = True
+    accumulate: Annotated[Int, Field(ge=1)] = 1
+    augment: Literal["none", "basic", "autoaugment"] = "basic"
     amp: bool = True
     channels_last: bool = True
     split: Literal["train", "trainval"] = "train"
     seed: Annotated[Int, Field(ge=0, lt=2**32)] = 0
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _named(cls, augment: object) -> object:
+        return {True: "basic", False: "none"}[augment] if isinstance(augment, bool) else augment
+
+    @field_validator("accumulate")
+    @classmethod
+    def _divides(cls, accumulate: int, info: ValidationInfo) -> int:
+        most = info.data.get("batch_size", 2) // 2
+        if accumulate > most:
+            raise ValueError(f"1 to {most}, so that every part has two images")
+        return accumulate
 
     @field_validator("warmup_epochs")
     @classmethod

@@ -13,6 +13,7 @@
 import contextlib
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -20,10 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nas.batches import mixed, share
 from nas.data import Data
+from nas.evaluation import evaluate as evaluate
 from nas.optimization import Average, make_optimizer, prepare
+from nas.processes import ALONE, Processes
 from nas.recipe import TrainingConfig, learning_rate
 from nas.sources import first_line
+from nas.state import State
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -57,12 +62,28 @@ class Result:
         accuracy: top-1 fraction of `val` after the last epoch, of the averaged weights where
             there are any; nan after training on 'trainval', which leaves nothing to score on.
         history: what was reported after each epoch.
-        seconds: wall-clock time of it all.
+        seconds: wall-clock time of it all, without interruptions.
     """
 
     accuracy: float
     history: tuple[dict[str, float], ...]
     seconds: float
+
+
+class Watch(ABC):
+    """Looks on at a training, and may put it where an earlier one was interrupted."""
+
+    @abstractmethod
+    def begin(self, state: State) -> None:
+        """Before the first step: restores the state, where there is one to restore."""
+
+    @abstractmethod
+    def step(self, state: State, steps: int, lr: float) -> None:
+        """After every step, of `steps` in the epoch; `state.step` counts it."""
+
+    @abstractmethod
+    def epoch(self, state: State) -> None:
+        """After every epoch, which is the last of `state.history`; `state.epoch` counts it."""
 
 
 def train(
@@ -71,6 +92,8 @@ def train(
     config: TrainingConfig,
     device: str | torch.device = "cpu",
     report: Report | None = None,
+    watch: Watch | None = None,
+    processes: Processes = ALONE,
 ) -> Result:
     """Trains `net` in place and leaves it on `device` in eval mode, with averaged weights if any.
 
@@ -81,6 +104,8 @@ def train(
         report: called after each epoch with its number, from 1, and {'loss', 'train_accuracy',
             'accuracy', 'lr', 'seconds'}: means over the epoch's steps, top-1 of `val`, the last
             learning rate, wall-clock seconds since the start. What it raises ends the training.
+        watch: takes checkpoints and notes.
+        processes: of which this is one; each trains on a part of every batch.
 
     Raises:
         Diverged: where the loss is inf or nan.
@@ -89,95 +114,102 @@ def train(
     device = torch.device(device)
     amp = config.amp and device.type == "cuda"
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    split, size, last = config.split, config.batch_size, config.channels_last
     start = time.perf_counter()
-    history: list[dict[str, float]] = []
 
-    with seeded(config.seed, device), memory_failures(config.batch_size, device):
+    with seeded(config.seed, device), memory_failures(size, device):
         prepare(net, config)
         net.to(device).to(memory_format=layout)
         optimizer = make_optimizer(net, config)
         scaler = torch.amp.GradScaler(device.type, enabled=amp)
         average = Average(net, config.ema) if config.ema else None
-        steps = data.split(config.split).batch_count(config.batch_size)
-        lr = 0.0
+        state = State(net, optimizer, average, scaler)
+        if watch:
+            watch.begin(state)
+        before, steps, lr = state.seconds, data.split(split).batch_count(size), 0.0
+        model = processes.wrapped(net, device)
 
-        for epoch in range(config.epochs):
-            net.train()
-            losses: list[Tensor] = []
-            hits: list[Tensor] = []
+        while state.epoch < config.epochs:
+            model.train()
             batches = data.batches(
-                config.split,
-                config.batch_size,
-                train=True,
-                seed=config.seed,
-                epoch=epoch,
-                device=device,
-                channels_last=config.channels_last,
-                augment=config.augment,
-            )
-            for step, (x, y) in enumerate(batches):
-                lr = learning_rate(config, epoch + (step + 0.5) / steps)
+                split, size, train=True, seed=config.seed, epoch=state.epoch, device=device,
+                channels_last=last, augment=config.augment, start=state.step, part=processes.part,
+            )  # fmt: skip
+            for x, y in batches:
+                lr = learning_rate(config, state.epoch + (state.step + 0.5) / steps)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
-                with torch.autocast(device.type, torch.float16, enabled=amp):
-                    logits = net(x)
-                    loss = F.cross_entropy(logits, y, label_smoothing=config.label_smoothing)
-                optimizer.zero_grad()
-                scaler.scale(loss).backward()
+                torch.manual_seed(mixed(config.seed, state.epoch, state.step, processes.rank))
+                loss, hits = _backward(model, x, y, config, scaler, amp, processes)
                 if config.clip_norm:
                     scaler.unscale_(optimizer)
                     nn.utils.clip_grad_norm_(net.parameters(), config.clip_norm)
                 scaler.step(optimizer)
                 scaler.update()
+                optimizer.zero_grad()
                 if average:
                     average.update(net)
-                losses.append(loss.detach())
-                hits.append((logits.detach().argmax(1) == y).sum())
-                if len(losses) % CHECK_EVERY == 0 or step == steps - 1:
-                    check_finite(losses, step - step % CHECK_EVERY, epoch, lr)
+                state.losses.append(loss)
+                state.hits.append(hits)
+                state.step += 1
+                if state.step % CHECK_EVERY == 0 or state.step == steps:
+                    check_finite(state.losses, (state.step - 1) // CHECK_EVERY * CHECK_EVERY, state.epoch, lr)
+                state.seconds = before + time.perf_counter() - start
+                if watch:
+                    watch.step(state, steps, lr)
 
-            tested = average.net if average else net
             accuracy = math.nan
-            if config.split == "train":
-                size, last = config.batch_size, config.channels_last
-                accuracy = evaluate(tested, data, "val", batch_size=size, channels_last=last, amp=amp)
+            if split == "train":
+                tested = average.net if average else net
+                accuracy = evaluate(
+                    tested, data, batch_size=size, channels_last=last, amp=amp, processes=processes
+                )
+            hits = processes.total(torch.stack(state.hits).sum())
+            loss = processes.total(torch.stack(state.losses).mean()) / processes.count
+            state.seconds = before + time.perf_counter() - start
             metrics = {
-                "loss": torch.stack(losses).mean().item(),
-                "train_accuracy": torch.stack(hits).sum().item() / len(data.split(config.split)),
+                "loss": loss.item(),
+                "train_accuracy": hits.item() / len(data.split(split)),
                 "accuracy": accuracy,
                 "lr": lr,
-                "seconds": time.perf_counter() - start,
+                "seconds": state.seconds,
             }
-            history.append(metrics)
+            state.history.append(metrics)
+            state.losses, state.hits, state.step = [], [], 0
+            state.epoch += 1
             if report:
-                report(epoch + 1, metrics)
+                report(state.epoch, metrics)
+            if watch:
+                watch.epoch(state)
 
     if average:
         net.load_state_dict(average.net.state_dict())
     net.eval()
-    return Result(history[-1]["accuracy"], tuple(history), time.perf_counter() - start)
+    return Result(state.history[-1]["accuracy"], tuple(state.history), state.seconds)
 
 
-def evaluate(
-    net: nn.Module,
-    data: Data,
-    split: str = "val",
-    *,
-    batch_size: int = 128,
-    channels_last: bool = True,
-    amp: bool = False,
-) -> float:
-    """Top-1 fraction of a split, in [0, 1], on the device the network is on; its mode is restored."""
-    device = next(net.parameters()).device
-    training = net.training
-    net.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    batches = data.batches(split, batch_size, train=False, device=device, channels_last=channels_last)
-    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=amp):
-        for x, y in batches:
-            correct += (net(x).argmax(1) == y).sum()
-    net.train(training)
-    return correct.item() / len(data.split(split))
+def _backward(
+    model: nn.Module, x: Tensor, y: Tensor, config: TrainingConfig, scaler: torch.amp.GradScaler, amp: bool,
+    processes: Processes,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Adds the gradients of a batch, part by part; its mean loss and its correct answers.
+
+    Where the processes have parts of unequal size, each image still weighs the same.
+    """
+    total = len(y) if processes.count == 1 else int(processes.total(torch.tensor(len(y), device=y.device)))
+    losses, hits = [], []
+    for number in range(config.accumulate):
+        part = share(len(y), (number, config.accumulate))
+        alone = number + 1 < config.accumulate
+        with processes.apart(model) if alone else contextlib.nullcontext():
+            with torch.autocast(x.device.type, torch.float16, enabled=amp):
+                logits = model(x[part])
+                mean = F.cross_entropy(logits, y[part], label_smoothing=config.label_smoothing)
+                loss = mean * (len(logits) * processes.count / total)  # times 1 in the common case
+            scaler.scale(loss).backward()
+        losses.append(loss.detach())
+        hits.append((logits.detach().argmax(1) == y[part]).sum())
+    return torch.stack(losses).sum(), torch.stack(hits).sum()
 
 
 CHECK_EVERY = 100

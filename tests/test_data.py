@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from nas import sources
-from nas.batches import Normalization, batch_count, batch_indices, resized, shift_and_flip
+from nas.batches import Normalization, batch_count, batch_indices, draw_shifts, resized
 from nas.data import describe, load_data
 from nas.errors import NasError
 
@@ -205,7 +205,8 @@ def test_no_training_batch_has_one_image(images, batch_size):
 def test_shift_and_flip_gives_shifted_and_mirrored_images_only(flip):
     image = torch.arange(1, 25, dtype=torch.uint8).reshape(3, 4, 2)  # no two pixels alike, none black
     shape, results = image.shape, set()
-    out = shift_and_flip(image.expand(500, *shape), 1, flip, torch.Generator().manual_seed(0))
+    shifts = draw_shifts(500, 3, 4, 1, flip, torch.Generator().manual_seed(0))
+    out = shifts(image.expand(500, *shape))
     assert out.shape == (500, *shape)
     assert out.dtype == torch.uint8
     results = {tuple(x.flatten().tolist()) for x in out}

@@ -22,12 +22,13 @@ LAYERS = {
     ],
     "network, and the public names": ["network", ""],
     "measuring, data, training": [
-        "profile", "weights", "data", "sources", "npz", "downloads", "folders", "decoding", "batches", "recipe",
-        "optimization", "training",
+        "devices", "profile", "weights", "data", "processes", "evaluation", "state", "sources", "npz", "downloads",
+        "folders", "decoding", "batches", "recipe", "recipes", "checkpoints",
+        "optimization", "training", "state_dicts", "origins", "packages", "importing",
     ],
     "evaluators": ["evaluators"],
     "search": ["search"],
-    "what people call": ["report", "export", "main_job", "cli"],
+    "what people call": ["report", "export", "grid_report", "main_job", "scale_job", "cli"],
 }  # fmt: skip
 """Modules of `nas`, from the lowest layer up ("" is `nas` itself, a package stands for all in it);
 a module imports from its own layer and from those below."""

@@ -6,17 +6,16 @@
 """
 
 import argparse
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-from nas.errors import NasError
+from nas.devices import device_of as device_of
 from nas.evaluators import Metrics
 from nas.evaluators.table import RUNS, Table, TableEvaluator
 from nas.search.options import training_of
-from nas.search.subject import SpaceSubject, Subject
-from nas.search.task import Task, load_space, load_table
+from nas.search.subject import Subject
+from nas.search.task import Task, load_table, load_trained
 from nas.search.view import Sample
 from nas.space import SearchSpace
 
@@ -60,7 +59,7 @@ class Training(Measuring):
         return subject and subject.with_data(classes, in_chans)
 
     def subject(self, task: Task, run_dir: Path | None) -> Subject:
-        return SpaceSubject(load_space(task, run_dir)).with_data(*self._described())
+        return load_trained(task, run_dir).with_data(*self._described())
 
     def _described(self) -> tuple[int, int]:
         from nas.data import describe
@@ -104,26 +103,3 @@ class LookingUp(Measuring):
 def measuring(options: argparse.Namespace) -> Measuring:
     """What the options ask for: --data trains, --table looks up."""
     return Training(options) if options.table is None else LookingUp(options)
-
-
-def device_of(name: str) -> str:
-    """The torch device of --device; 'auto' is cuda where there is one.
-
-    Raises:
-        NasError: for a device that is not there.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    cuda = re.fullmatch(r"cuda(?::(\d+))?", name)
-    if name != "cpu" and cuda is None:
-        raise NasError(f"trial: --device is {name!r}; allowed: auto, cpu, cuda, cuda:N")
-    if cuda and not torch.cuda.is_available():
-        raise NasError(f"trial: --device is {name}, but torch sees no CUDA device; use cpu or auto")
-    if cuda and int(cuda.group(1) or 0) >= torch.cuda.device_count():
-        raise NasError(
-            f"trial: --device is {name}, but of CUDA devices torch sees {torch.cuda.device_count()}, numbered "
-            "from 0; under NNI give cuda, which is the one that NNI gave to the trial"
-        )
-    return name

@@ -1,0 +1,107 @@
+"""Data-parallel training: what one process knows of the others, which torchrun starts.
+
+    torchrun --nproc-per-node 2 --no-python nas train BASELINE --data ...
+
+Every process has the whole network and a part of every batch; gradients are averaged over all of
+them (torch's DistributedDataParallel), by NCCL on cuda and by Gloo elsewhere. Batch norm sees each
+process's part alone, and the first process's running statistics are the network's.
+
+>>> ALONE.part, ALONE.first
+((0, 1), True)
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nas.errors import NasError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """One of `count` processes.
+
+    Attributes:
+        rank: its number, from 0.
+        count: how many there are.
+        local: its number on this machine, from 0, which is that of its CUDA device.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes and prints."""
+        return self.rank == 0
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """(rank, count)."""
+        return self.rank, self.count
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum of every process's `value`."""
+        if self.count > 1:
+            value = value.clone()
+            torch.distributed.all_reduce(value)
+        return value
+
+    def wrapped(self, net: nn.Module, device: torch.device) -> nn.Module:
+        """`net`, whose gradients are averaged over all processes after each backward pass."""
+        if self.count == 1:
+            return net
+        devices = [device] if device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(net, device_ids=devices)
+
+    def apart(self, net: nn.Module) -> contextlib.AbstractContextManager[object]:
+        """Inside, gradients are added up in this process alone."""
+        return (
+            net.no_sync()
+            if isinstance(net, nn.parallel.DistributedDataParallel)
+            else contextlib.nullcontext()
+        )
+
+    def wait(self) -> None:
+        """Until all are here."""
+        if self.count > 1:
+            torch.distributed.barrier()
+
+
+ALONE = Processes()
+
+
+@contextlib.contextmanager
+def torchrun(device: str) -> Iterator[Processes]:
+    """The processes that torchrun started, this one among them; ALONE without torchrun.
+
+    Args:
+        device: 'cpu' or 'cuda', which decides how they talk.
+
+    Raises:
+        NasError: where this machine has fewer CUDA devices than processes.
+    """
+    environment = os.environ
+    count = int(environment.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield ALONE
+        return
+    found = Processes(int(environment["RANK"]), count, int(environment.get("LOCAL_RANK", "0")))
+    cuda = device.startswith("cuda")
+    if cuda and found.local >= torch.cuda.device_count():
+        raise NasError(
+            f"torchrun started process {found.local + 1} of this machine, which has {torch.cuda.device_count()} CUDA "
+            "devices; give --nproc-per-node as many, or --device cpu"
+        )
+    if cuda:
+        torch.cuda.set_device(found.local)
+    torch.distributed.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield found
+    finally:
+        torch.distributed.destroy_process_group()
