@@ -17,7 +17,7 @@ from nas.documents import BaselineDocument, Facts, Provenance, ScalingLine, Spac
 
 SHIPPED = [
     *(f"efficientnet-b{phi}" for phi in range(8)), *(f"efficientnet-lite{n}" for n in range(5)),
-    "mnasnet-a1", "mnasnet-b1", "mobilenet-v1", "mobilenet-v2",
+    "mnasnet-a1", "mnasnet-b1", "mnasnet-b1-0.5", "mnasnet-b1-0.75", "mnasnet-b1-1.3", "mobilenet-v1", "mobilenet-v2",
 ]  # fmt: skip
 
 # (params, multiply-adds of convolutions and linear layers) as timm and torchvision build them
@@ -37,6 +37,9 @@ NETWORKS = {
     "efficientnet-lite4": (13_006_568, 2_553_034_336),
     "mnasnet-a1": (3_887_038, 311_579_072),
     "mnasnet-b1": (4_383_312, 314_415_872),
+    "mnasnet-b1-0.5": (2_218_512, 104_455_968),
+    "mnasnet-b1-0.75": (3_170_208, 215_493_104),
+    "mnasnet-b1-1.3": (6_282_256, 526_362_432),
     "mobilenet-v1": (4_231_976, 568_740_352),
     "mobilenet-v2": (3_504_872, 300_774_272),
 }
