@@ -41,7 +41,7 @@ docs: setup
 
 # New locks from pyproject.toml; torch and what comes with its build stay out of the hashed one.
 lock: setup
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 \
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --extra weights --universal --generate-hashes --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet \
 	  -c requirements-torch.lock -c constraints.txt \
 	  $$(for p in $$(cat constraints.txt | sed -n 's/^# unlocked: //p'); do echo --no-emit-package $$p; done) \

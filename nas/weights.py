@@ -155,11 +155,15 @@ def load_network(arch: Architecture, path: Path, **settings: Any) -> Network:
     return net.eval()
 
 
-def fill(net: nn.Module, tensors: dict[str, Tensor], where: str, leave: tuple[str, ...] = ()) -> None:
+def fill(
+    net: nn.Module, tensors: dict[str, Tensor], where: str, leave: tuple[str, ...] = (),
+    mend: str = "give the baseline that these weights were trained for",
+) -> None:  # fmt: skip
     """Copies tensors into a network, all of them or none.
 
     Args:
         leave: beginnings of names that are neither asked for nor taken, such as 'classifier.'.
+        mend: the end of the message.
 
     Raises:
         NasError: for a name that is missing or too many, or another shape: the weights of another network.
@@ -174,7 +178,7 @@ def fill(net: nn.Module, tensors: dict[str, Tensor], where: str, leave: tuple[st
     wrong = [n for n in own if n in given and own[n].shape != given[n].shape]
     if absent or excess or wrong:
         raise NasError(f"{where}: is of another architecture ({_difference(own, given, absent, excess, wrong)}); "
-                       "give the baseline that these weights were trained for")  # fmt: skip
+                       f"{mend}")  # fmt: skip
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(given[name])

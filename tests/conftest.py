@@ -61,3 +61,28 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory of the test's own."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def lively():
+    """A function (net, pixels) -> net in eval mode, its batch norms with the statistics of random images and
+    random affine parameters, so that every layer carries signal."""
+    import torch
+    from torch import nn
+
+    def fill(net: nn.Module, pixels: int) -> nn.Module:
+        norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.momentum = None  # an average over all batches seen
+        with torch.no_grad():
+            net.train()(torch.randn(4, 3, pixels, pixels))
+            for norm in norms:
+                assert norm.running_mean is not None
+                assert norm.running_var is not None
+                norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
+                norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.8, 1.2)
+                norm.weight.uniform_(0.8, 1.2)
+                norm.bias.normal_(0, 0.2)
+        return net.eval()
+
+    return fill

@@ -8,15 +8,13 @@ wrong epsilon, padding, order or shortcut shows (`test_a_wrong_setting_shows`).
 from typing import NamedTuple
 
 import pytest
-import timm
 import torch
-import torchvision
 from torch import Tensor, nn
 
 import nas
+from nas.importing import TOLERANCE, difference, fill_in_order
 from nas.network import Network
-
-RELATIVE = 1e-4
+from nas.packages import ORIGINS
 
 
 class Source(NamedTuple):
@@ -44,6 +42,10 @@ SOURCES = [
     Source("torchvision", "efficientnet_b6", "efficientnet-b6", 1e-3, "symmetric"),
     Source("torchvision", "efficientnet_b7", "efficientnet-b7", 1e-3, "symmetric"),
     Source("torchvision", "mobilenet_v2", "mobilenet-v2", 1e-5, "symmetric"),
+    Source("torchvision", "mnasnet0_5", "mnasnet-b1-0.5", 1e-5, "symmetric"),
+    Source("torchvision", "mnasnet0_75", "mnasnet-b1-0.75", 1e-5, "symmetric"),
+    Source("torchvision", "mnasnet1_0", "mnasnet-b1", 1e-5, "symmetric"),
+    Source("torchvision", "mnasnet1_3", "mnasnet-b1-1.3", 1e-5, "symmetric"),
     # timm: epsilon 1e-5 and symmetric padding; its tf_ networks have TensorFlow's 1e-3 and SAME
     Source("timm", "semnasnet_100", "mnasnet-a1", 1e-5, "symmetric"),
     Source("timm", "mnasnet_100", "mnasnet-b1", 1e-5, "symmetric"),
@@ -54,33 +56,22 @@ SOURCES = [
 ]
 
 
-def original(source: Source) -> nn.Module:
+def original(source: Source, lively) -> nn.Module:
     """The source's network in eval mode, with batch norms that let the images through."""
-    if source.package == "timm":
-        net = timm.create_model(source.model)
-    else:
-        net = torchvision.models.get_model(source.model, weights=None)
-    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None  # an average over all batches seen
-    with torch.no_grad():
-        net.train()(images(4, source.pixels))
-        for norm in norms:
-            norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
-            norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.8, 1.2)
-            norm.weight.uniform_(0.8, 1.2)
-            norm.bias.normal_(0, 0.2)
-    return net.eval()
+    return lively(ORIGINS[source.package].build(source.model, 1000), source.pixels)
 
 
 def original_features(net: nn.Module, x: Tensor) -> Tensor:
-    return net.features(x) if hasattr(net, "features") else net.forward_features(x)
+    for name in ("features", "layers", "forward_features"):  # EfficientNet and MobileNet, MnasNet; timm
+        if (features := getattr(net, name, None)) is not None:
+            return features(x)
+    raise AssertionError(type(net))
 
 
 def ours(source: Source, weights: dict[str, Tensor], **settings) -> Network:
     settings = {"norm_eps": source.norm_eps, "padding": source.padding, **settings}
     net = nas.build(nas.load(source.baseline).architecture, **settings).eval()
-    net.load_state_dict(dict(zip(net.state_dict(), weights.values(), strict=True)))
+    fill_in_order(net, weights)
     return net
 
 
@@ -88,29 +79,23 @@ def images(n: int, pixels: int) -> Tensor:
     return torch.randn(n, 3, pixels, pixels)
 
 
-def difference(found: Tensor, expected: Tensor) -> float:
-    """The largest difference, relative to how far the expected values spread over the images."""
-    spread = (expected - expected.mean(0)).abs().max()
-    return ((found - expected).abs().max() / spread).item()
-
-
 @pytest.mark.parametrize("source", SOURCES, ids=str)
-def test_outputs_agree(source):
+def test_outputs_agree(source, lively):
     torch.manual_seed(0)
-    theirs = original(source)
+    theirs = original(source, lively)
     net = ours(source, theirs.state_dict())
     x = images(2, source.pixels)
     with torch.no_grad():
-        assert difference(net.forward_features(x), original_features(theirs, x)) < RELATIVE
-        assert difference(net(x), theirs(x)) < RELATIVE
+        assert difference(net.forward_features(x), original_features(theirs, x)) < TOLERANCE
+        assert difference(net(x), theirs(x)) < TOLERANCE
 
 
 @pytest.mark.parametrize(
     "source", [s for s in SOURCES if s.baseline in {"efficientnet-b0", "mobilenet-v2"}], ids=str
 )
-def test_a_wrong_setting_shows(source):
+def test_a_wrong_setting_shows(source, lively):
     torch.manual_seed(0)
-    theirs = original(source)
+    theirs = original(source, lively)
     x = images(2, source.pixels)
     other_eps = 1e-5 if source.norm_eps == 1e-3 else 1e-3
     other_padding = "symmetric" if source.padding == "same" else "same"
@@ -118,4 +103,4 @@ def test_a_wrong_setting_shows(source):
         expected = theirs(x)
         for wrong in ({"norm_eps": other_eps}, {"padding": other_padding}):
             net = ours(source, theirs.state_dict(), **wrong)
-            assert difference(net(x), expected) > 1000 * RELATIVE, wrong
+            assert difference(net(x), expected) > 1000 * TOLERANCE, wrong

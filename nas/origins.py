@@ -1,0 +1,128 @@
+"""What nas import needs to know of a package that has pretrained networks.
+
+>>> Weights(Path("tf_efficientnet_b0_ap-f262efe1.pth"), "tf_efficientnet_b0").tag
+''
+
+Nothing is downloaded: a package's own cache and what is installed are all that is looked at.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, NoReturn
+
+from torch import nn
+
+from nas.errors import NasError, listed, near, short
+
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation by channel, of images in [0, 1]."""
+
+
+class Weights(NamedTuple):
+    """A state dict on this machine, and what is known of it before it is opened.
+
+    Attributes:
+        model: the package's name of the network, '' where neither the file's name nor what lies beside it says.
+        tag: the training's name, as in timm's 'tf_efficientnet_b0.ap_in1k'; else ''.
+    """
+
+    path: Path
+    model: str = ""
+    tag: str = ""
+
+
+class Origin(ABC):
+    """A package that has networks which are baselines here.
+
+    Attributes:
+        name: what `--from` takes.
+        models: the package's name of a network -> the name of its baseline.
+        stems: what its state dicts call the first convolution: by that they are told apart.
+    """
+
+    name: ClassVar[str]
+    models: ClassVar[dict[str, str]]
+    stems: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def build(self, model: str, classes: int) -> nn.Module:
+        """The package's own network, at random; NasError where the package is missing."""
+
+    @abstractmethod
+    def padding(self, model: str) -> str:
+        """'symmetric' or 'same', as `nas.build` takes it."""
+
+    @abstractmethod
+    def normalization(self, weights: Weights) -> Normalization:
+        """What images have to be normalized with."""
+
+    @abstractmethod
+    def local(self, model: str, tag: str) -> Path:
+        """A model's weights on this machine; NasError, with the way to get them, where there are none."""
+
+    def find(self, file_or_name: str) -> Weights:
+        """The weights that FILE_OR_NAME means.
+
+        Raises:
+            NasError: for a file that is not there, an unknown name, or a name without local weights.
+        """
+        path = Path(file_or_name)
+        if path.is_file():
+            return self.named(path)
+        if len(path.parts) != 1 or path.suffix in (".pth", ".pt", ".safetensors", ".tar"):
+            raise NasError(
+                f"{path}: there is no such file; give the path of a .pth, .pt or .safetensors file"
+            )
+        model, _, tag = file_or_name.partition(".")
+        model = model.replace("-", "_")
+        if model not in self.models:
+            raise NasError(
+                f"{self.name} has no {short(file_or_name)} that is a baseline here{near(model, self.models)}; known: "
+                f"{listed(self.models)}; or give the path of a .pth, .pt or .safetensors file"
+            )
+        return Weights(self.local(model, tag), model, tag)
+
+    def named(self, path: Path) -> Weights:
+        """A file with the model that its name begins with, such as efficientnet_b0_rwightman-7f5810bc.pth."""
+        stem = path.name.replace(".", "_").replace("-", "_") + "_"
+        return Weights(path, max((m for m in self.models if stem.startswith(f"{m}_")), key=len, default=""))
+
+
+def package(module: str, project: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError:
+        raise NasError(
+            f"{project} is not installed, and imported weights are checked against its networks; pip install {project}"
+        ) from None
+
+
+def in_hub(addresses: list[str]) -> Path | None:
+    """The first of these files that torch's hub, where torchvision and timm put theirs, has on this machine."""
+    from torch.hub import get_dir
+
+    paths = [Path(get_dir(), "checkpoints", url.rpartition("/")[2]) for url in addresses if url]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def missing(what: str, command: str) -> NoReturn:
+    raise NasError(
+        f"{what}: there are no weights of it on this machine, and nas import downloads nothing; "
+        f"get them with `{command}`, or give the path of a .pth, .pt or .safetensors file"
+    )
+
+
+def check_tag(name: str, model: str, tag: str, tags: list[str]) -> None:
+    if tag and tag not in tags:
+        known = f"after the point stands one of {listed(tags)}" if tags else f"give {model}"
+        raise NasError(f"{name} has no {model}.{tag}{near(tag, tags)}; {known}")
+
+
+def config_beside(path: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        found = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    return {}

