@@ -40,6 +40,7 @@ class Log:
 
         kept = [line for line in self.lines() if line["step"] <= step]
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             partial = self._path.with_suffix(".partial")
             partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
             partial.replace(self._path)

@@ -67,6 +67,12 @@ class Processes:
             else contextlib.nullcontext()
         )
 
+    def agree(self, net: nn.Module) -> None:
+        """Gives all the first process's running statistics, which differ by what each has seen last."""
+        if self.count > 1:
+            for buffer in net.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
     def wait(self) -> None:
         """Until all are here."""
         if self.count > 1:

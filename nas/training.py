@@ -161,6 +161,7 @@ def train(
             accuracy = math.nan
             if split == "train":
                 tested = average.net if average else net
+                processes.agree(tested)
                 accuracy = evaluate(
                     tested, data, batch_size=size, channels_last=last, amp=amp, processes=processes
                 )
