@@ -8,6 +8,7 @@
 (['fc.weight'], 5, 15)
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
             found = load_file(path)
         else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a pickle's protocol; what cannot be read is told below
+                found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can raise anything
         reason = first_line(error).split(". ")[0].rstrip(".:")
+        reason = reason if " " in reason else type(error).__name__  # such as KeyError: 101
         raise NasError(
             f"{path}: cannot be read as a state dict ({reason}); give a .safetensors file, or a .pth or .pt that "
             "torch.save wrote of tensors alone"

@@ -299,7 +299,9 @@ def test_files_that_cannot_be_read(in_folder, mobilenet):
         refused("torchvision", name, f"{name}: cannot be read as a state dict (", "give a .safetensors file")
     with Path("code.pth").open("wb") as file:
         pickle.dump(Dangerous(), file)
-    refused("torchvision", "code.pth", "code.pth: cannot be read as a state dict (")
+    refused(
+        "torchvision", "code.pth", "code.pth: cannot be read as a state dict (Weights only load failed); give"
+    )
     torch.save(Dangerous(), "zipped.pth")
     refused("torchvision", "zipped.pth", "zipped.pth: cannot be read as a state dict (")
     assert not Path("touched").exists()
