@@ -1,0 +1,279 @@
+"""Claim: none yet. Is a searched baseline better than published shapes of equal cost, and is scaling it
+compoundly better than scaling one dimension? On CIFAR-10, at a size that two cores carry.
+
+    .venv/bin/python benchmarks/cifar_family.py search --data cifar10.npz --work WORK --jobs 2
+    .venv/bin/python benchmarks/cifar_family.py train  --data cifar10.npz --work WORK --jobs 2
+    .venv/bin/python benchmarks/cifar_family.py test   --data cifar10.npz
+    .venv/bin/python benchmarks/cifar_family.py report
+
+Protocol, written before any of it was run:
+
+- Data: 45,000 of the 50,000 training images train, the other 5,000 (stratified, seed 0) are `val`, by which
+  every choice is made. Each trained network writes down which class it takes every one of the 10,000 test images
+  for, unread; `test` compares them with the labels once, for all networks together.
+- Search: space `cifar`, strategy `model`, reward hard with T = 6M multiply-adds, which is the limit too; 40
+  networks, each trained 3 epochs by the recipe `cifar`. The winner is `searched`.
+- Rivals: MobileNetV2, MnasNet-A1 and EfficientNet-B0 at 32 px, three strides of two left (their first and last
+  within the stages taken out), brought to the searched network's multiply-adds within 3 % by the planner, depth
+  and width together.
+- Training: recipe `cifar`, 10 epochs, seeds 0, 1, 2 for each network.
+- Scaling of `searched`: 2x its multiply-adds by width alone, depth alone, resolution alone, and compound (1.2, 1.1,
+  1.15), all by the planner; 4x compound, and 4x by the single dimension that is best on `val` at 2x.
+- Differences are of means over seeds, with Welch's 95 % t-intervals, n = 3 each.
+
+Cost, estimated before: 900 images a core-second at 6M; the search 40 x 150 s = 1.7 core-hours, four networks at 1x
+with 3 seeds 1.7, four at 2x 3.5, two at 4x 3.5: 10.4 core-hours, which is two sessions of two cores. Every
+network is a row of its own, and an interrupted training goes on from its checkpoint.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are imported, here and in the workers
+
+import argparse
+import base64
+import json
+import multiprocessing
+import statistics
+import sys
+import zlib
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import nas
+from nas.architecture import Architecture
+from nas.planning import plan
+from nas.plans import Budget
+
+OUT = Path(__file__).parent / "results" / "cifar"
+SPACE, TARGET, TRIALS, PROXY_EPOCHS = "cifar", 6_000_000, 40, 3
+EPOCHS, SEEDS = 10, (0, 1, 2)
+RIVALS = ("mobilenet-v2", "mnasnet-a1", "efficientnet-b0")
+SINGLE = {"width": (1.0, 1.2, 1.0), "depth": (1.2, 1.0, 1.0), "resolution": (1.0, 1.0, 1.2)}
+COMPOUND = (1.2, 1.1, 1.15)
+Row = dict[str, Any]
+
+
+def rows(name: str) -> list[Row]:
+    """The rows of a file; a line that was cut short is left out."""
+    file, found = OUT / f"{name}.jsonl", []
+    for line in file.read_text().splitlines() if file.exists() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def write(name: str, row: Row) -> None:
+    OUT.mkdir(parents=True, exist_ok=True)
+    made = {
+        "versions": {p: version(p) for p in ("torch", "b0nas")},
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    with (OUT / f"{name}.jsonl").open("a") as file:
+        file.write(json.dumps({**row, **made}) + "\n")
+
+
+def trained(arch: Architecture, data: str, epochs: int, seed: int, folder: Path) -> Row:
+    """Trains a network, from its checkpoint where there is one; what came of it on `val`, and what it takes the
+    test images for, which nobody compares with their labels yet."""
+    import torch
+
+    from nas.checkpoints import Checkpoints
+    from nas.data import load_data
+    from nas.recipes import recipe
+    from nas.training import seeded, train
+
+    torch.set_num_threads(1)
+    loaded = load_data(f"npz:{data}", resolution=arch.resolution)
+    arch = arch.with_data(loaded.classes, loaded.in_chans)
+    config = recipe("cifar", epochs=epochs, seed=seed)
+    with seeded(seed):
+        net = nas.build(arch)
+    watch = Checkpoints(folder, arch.key)
+    result = train(net, loaded, config, watch=watch)
+    watch.log.end()
+    watch.path.unlink()
+    with torch.inference_mode():
+        batches = loaded.batches("test", 250, train=False, channels_last=True)
+        classes = torch.cat([net(x).argmax(1) for x, _ in batches]).to(torch.uint8)
+    return {
+        "predicted": base64.b64encode(zlib.compress(bytes(classes.tolist()), 9)).decode(),
+        "accuracy": result.accuracy, "history": [m["accuracy"] for m in result.history], "macs": arch.macs,
+        "params": arch.params, "resolution": arch.resolution, "seconds": round(result.seconds),
+    }  # fmt: skip
+
+
+def search(data: str, work: Path, jobs: int) -> None:
+    """Trials until there are TRIALS rows; `jobs` in flight."""
+    space = nas.SearchSpace.load(SPACE)
+    one = nas.Search(space, target=TARGET, form="hard", limit=TARGET, seed=0)
+    done = rows("search")
+    for row in done:
+        one.tell(row["sample"], row["accuracy"])
+    flying: dict[Future[Row], tuple[int, Row]] = {}
+    number = max((row["number"] for row in done), default=-1) + 1
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        while len(done) < TRIALS:
+            while len(flying) < min(jobs, TRIALS - len(done)) and (sample := one.ask()) is not None:
+                arch, folder = space.decode(sample), work / f"trial-{number}"
+                flying[pool.submit(trained, arch, data, PROXY_EPOCHS, 0, folder)] = number, sample
+                number += 1
+            for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                which, sample = flying.pop(future)
+                found = future.result()
+                one.tell(sample, found["accuracy"])
+                found.pop("predicted")
+                row = {"number": which, "sample": sample, **found}
+                write("search", row)
+                done.append(row)
+                print(
+                    f"trial {which}: {found['accuracy']:.4f}, {found['macs']:,}, {found['seconds']} s",
+                    flush=True,
+                )
+
+
+def searched() -> Architecture:
+    """The search's winner."""
+    found = rows("search")
+    if len(found) < TRIALS:
+        sys.exit(f"cifar_family: the search has {len(found)} of {TRIALS} trials; run `search` until it ends")
+    best = max(found, key=lambda row: row["accuracy"])
+    return nas.SearchSpace.load(SPACE).decode(best["sample"])
+
+
+def shaped(name: str, macs: int) -> Architecture:
+    """A published network at 32 px with three strides, of so many multiply-adds."""
+    arch = nas.load(name).architecture
+    twos = [number for number, stage in enumerate(arch.stages) if stage.stride == 2]
+    stages = [
+        replace(stage, stride=1) if number in (twos[0], twos[-1]) else stage
+        for number, stage in enumerate(arch.stages)
+    ]
+    small = replace(arch, stages=tuple(stages), resolution=32, head=replace(arch.head, classes=10))
+    return plan(small, Budget(macs=macs), alpha=1.2, beta=1.1, gamma=1.0).architecture
+
+
+def networks() -> dict[str, Architecture]:
+    """Every network there is to train, as far as what decides it is known."""
+    base = searched()
+    found = {"searched": base} | {name: shaped(name, base.macs) for name in RIVALS}
+    double = Budget(macs=2 * base.macs)
+    for name, direction in {**SINGLE, "compound": COMPOUND}.items():
+        found[f"{name}-2x"] = plan(base, double, *direction).architecture
+    found["compound-4x"] = plan(base, Budget(macs=4 * base.macs), *COMPOUND).architecture
+    means = {name: mean(f"{name}-2x") for name in SINGLE}
+    if all(value is not None for value in means.values()):
+        best = max(SINGLE, key=lambda name: means[name] or 0.0)
+        found[f"{best}-4x"] = plan(base, Budget(macs=4 * base.macs), *SINGLE[best]).architecture
+    return found
+
+
+def values(name: str, key: str = "accuracy", file: str = "train") -> list[float]:
+    return [row[key] for row in rows(file) if row["network"] == name]
+
+
+def mean(name: str) -> float | None:
+    """The mean accuracy on `val`, None before every seed has its row."""
+    found = values(name)
+    return statistics.mean(found) if len(found) == len(SEEDS) else None
+
+
+def train_all(data: str, work: Path, jobs: int) -> None:
+    """Trains what has no row yet; twice, because the last network depends on the others."""
+    for _ in range(2):
+        done = {(row["network"], row["seed"]) for row in rows("train")}
+        tasks = [(n, arch, s) for n, arch in networks().items() for s in SEEDS if (n, s) not in done]
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            futures = {
+                pool.submit(trained, arch, data, EPOCHS, seed, work / f"{name}-{seed}"): (name, seed)
+                for name, arch, seed in tasks
+            }
+            while futures:
+                for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                    name, seed = futures.pop(future)
+                    found = future.result()
+                    write("predictions", {"network": name, "seed": seed, "predicted": found.pop("predicted")})
+                    row = {"network": name, "seed": seed, **found}
+                    write("train", row)
+                    print(f"{name} seed {seed}: val {row['accuracy']:.4f}, {row['seconds']} s", flush=True)
+
+
+def test(data: str) -> None:
+    """The test labels, once, for every network and seed."""
+    from nas.data import load_data
+
+    if rows("test"):
+        sys.exit("cifar_family: the test labels were looked at already; see results/cifar/test.jsonl")
+    absent = [name for name in networks() if mean(name) is None]
+    if absent:
+        sys.exit(
+            f"cifar_family: not every network is trained yet, such as {absent[0]}; run `train` until it ends"
+        )
+    labels = load_data(f"npz:{data}").test.labels.numpy()
+    for row in rows("predictions"):
+        predicted = np.frombuffer(zlib.decompress(base64.b64decode(row["predicted"])), np.uint8)
+        accuracy = float((predicted == labels).mean())
+        write("test", {"network": row["network"], "seed": row["seed"], "accuracy": accuracy})
+
+
+def difference(left: list[float], right: list[float]) -> str:
+    """Difference of means in points, with Welch's 95 % interval (Welch 1947)."""
+    from scipy import stats
+
+    found = stats.ttest_ind(left, right, equal_var=False)
+    interval = found.confidence_interval(0.95)
+    off = statistics.mean(left) - statistics.mean(right)
+    return f"{100 * off:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
+
+
+def report() -> None:
+    """Tables of all rows, in Markdown."""
+    archs = networks()
+    print(f"{len(rows('search'))} trials searched; means of n seeds, in percent.\n")
+    print(
+        "| network | n | multiply-adds | params | px | val | test | val less searched | test less searched |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name, arch in archs.items():
+        cells = [name, str(len(values(name))), f"{arch.macs:,}", f"{arch.params:,}", str(arch.resolution)]
+        off = []
+        for file in ("train", "test"):
+            found, base = values(name, file=file), values("searched", file=file)
+            spread = f" (sd {100 * statistics.stdev(found):.2f})" if len(found) > 1 else ""
+            cells.append(f"{100 * statistics.mean(found):.2f}{spread}" if found else "")
+            off.append(
+                difference(found, base) if name != "searched" and min(len(found), len(base)) > 1 else ""
+            )
+        print("| " + " | ".join([*cells, *off]) + " |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("step", choices=("search", "train", "test", "report"))
+    parser.add_argument("--data", help="CIFAR-10 as an npz file, see docs/get-started.md")
+    parser.add_argument("--work", type=Path, default=Path("runs/cifar-family"), help="checkpoints")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    options = parser.parse_args()
+    if options.step == "report":
+        report()
+        return
+    if options.data is None or not Path(options.data).is_file():
+        parser.error(f"--data is {options.data!r}; give CIFAR-10 as an npz file")
+    if options.step == "test":
+        test(options.data)
+    else:
+        {"search": search, "train": train_all}[options.step](options.data, options.work, options.jobs)
+
+
+if __name__ == "__main__":
+    main()
