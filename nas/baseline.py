@@ -6,8 +6,9 @@
 """
 
 import contextlib
+import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from nas import catalog
 from nas.architecture import Architecture, Head, Stage, Stem
 from nas.documents import BaselineDocument, Facts, Provenance, ScalingLine
 from nas.errors import NasError, short
+from nas.strict_yaml import read_text
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,7 @@ def dump(baseline: Baseline) -> str:
     for key in ("scaling", "facts", "provenance"):
         part = getattr(baseline, key)
         if part is not None:
-            content = part.model_dump(exclude_none=True, exclude_defaults=True)
-            lines.append(yaml.safe_dump({key: content}, sort_keys=False).rstrip())
+            lines += _part(key, part)
     return "\n".join(lines) + "\n"
 
 
@@ -120,7 +121,26 @@ def save(baseline: Baseline, path: Path, force: bool = False) -> Path:
     Raises:
         NasError: where the name is taken (without `force`), or the file cannot be written.
     """
-    text = dump(baseline)
+    return _write(dump(baseline), path, force)
+
+
+def save_scaling(baseline: Baseline, path: Path) -> Path:
+    """Writes the baseline's coefficients into its document at `path`, of which all else stays as it is written.
+
+    Raises:
+        NasError: where the file is no document, or cannot be written.
+    """
+    text = read_text(path)
+    wanted = replace(from_document(BaselineDocument.parse(text, str(path))), scaling=baseline.scaling)
+    changed = _with_part(text, "scaling", _part("scaling", baseline.scaling))
+    try:
+        same = from_document(BaselineDocument.parse(changed, str(path))) == wanted
+    except NasError:
+        same = False
+    return _write(changed if same else dump(wanted), path, force=True)
+
+
+def _write(text: str, path: Path, force: bool) -> Path:
     from_document(BaselineDocument.parse(text, str(path)))
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -134,6 +154,28 @@ def save(baseline: Baseline, path: Path, force: bool = False) -> Path:
             partial.unlink()
         raise NasError(f"{path}: cannot be written ({error.strerror}); choose another --output") from None
     return path
+
+
+def _part(key: str, part: Any) -> list[str]:
+    """The lines of a part of the document; a table has one line a row."""
+    content = part.model_dump(exclude_none=True, exclude_defaults=True)
+    table = content.pop("table", [])
+    width = math.inf if table else 80
+    lines = yaml.safe_dump({key: content}, sort_keys=False, width=width).rstrip().split("\n")
+    return lines + ["  table:"] * bool(table) + [f"    - {_flow(row)}" for row in table]
+
+
+def _with_part(text: str, key: str, lines: list[str]) -> str:
+    """`text` with other lines for a part in block style, or with them before the facts where it has none."""
+    rows = text.splitlines()
+    heads = [row.split(":")[0].rstrip() if row[:1].isalpha() else "" for row in rows]
+    if key in heads:
+        start = heads.index(key)
+        inside = itertools.takewhile(lambda row: not row or row[0] in " \t", rows[start + 1 :])
+        end = start + 1 + len(list(inside))
+    else:
+        start = end = next((n for n, head in enumerate(heads) if head in ("facts", "provenance")), len(rows))
+    return "\n".join([*rows[:start], *lines, *rows[end:]]) + "\n"
 
 
 def _stage_line(stage: Stage) -> dict[str, Any]:

@@ -148,12 +148,53 @@ class Provenance(Strict):
     date: Text | None = None
 
 
-class ScalingLine(Strict):
-    """Compound coefficients of the family."""
+class GridRow(Strict):
+    """One candidate of a grid search; without an accuracy where it was not trained, or failed.
+
+    Candidates between which integers cannot tell are one network, and have one trial.
+    """
 
     alpha: Number
     beta: Number
     gamma: Number
+    depth: Number
+    width: Number
+    resolution: Int
+    macs: Int
+    params: Int
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    reward: Number | None = None
+    trial: Int | None = None
+
+
+class GridLine(Strict):
+    """Where a table comes from."""
+
+    step: Number
+    tolerance: Number
+    multiple: Number
+    strategy: Text | None = None
+    experiment: Text | None = None
+    trial: Int | None = None
+    command: Text | None = None
+    seed: Int | None = None
+    versions: dict[str, str] = {}
+    date: Text | None = None
+
+
+class ScalingLine(Strict):
+    """Compound coefficients of the family; of a grid search also where they come from, and all candidates."""
+
+    alpha: Number
+    beta: Number
+    gamma: Number
+    search: GridLine | None = None
+    table: list[GridRow] | None = None
+
+    @property
+    def bare(self) -> "ScalingLine":
+        """The coefficients alone."""
+        return ScalingLine(alpha=self.alpha, beta=self.beta, gamma=self.gamma)
 
 
 class BaselineDocument(NetworkDocument):

@@ -10,6 +10,7 @@ from rich.console import Console
 from nas.baseline import Baseline, load
 from nas.documents import Named
 from nas.errors import NasError
+from nas.grid_report import grid_report
 from nas.reading import validate
 from nas.report import baseline_report, family_report
 from nas.scaling import family
@@ -19,6 +20,8 @@ from nas.search.experiment import Experiment
 from nas.search.finding import subject_of
 from nas.search.foreground import follow
 from nas.search.journal import Journal
+from nas.search.scaling_subject import ScalingSubject
+from nas.search.scaling_winner import check_free
 from nas.search.winner import data_of, default_folder, freeze, pick, train_in_full
 from nas.tables import short
 
@@ -26,6 +29,9 @@ NOT_TRAINED = (
     "--full-epochs trains the winner, but trialCommand has --table, which trains nothing; leave it out"
 )
 NOT_FROZEN = "--name names a frozen baseline, and a table of plain choices has none to freeze; leave it out"
+NO_WINNER_TO_TRAIN = (
+    "--full-epochs trains a winner that is frozen, but a grid search finds coefficients; leave it out"
+)
 NO_DATA = "--full-epochs needs trials of nas.search.trial, which say what the data are"
 
 
@@ -39,6 +45,10 @@ def run_search(
         if resume is None and (taken := default_folder() / f"{name}.yml").exists():
             raise NasError(f"{taken} exists; choose another --name")
     config = SearchConfig.read(path)
+    if isinstance(config.subject, ScalingSubject):
+        if full_epochs is not None:
+            raise NasError(NO_WINNER_TO_TRAIN)
+        check_free(config.subject, default_folder(), name, None, experiment=resume and Path(resume).name)
     if full_epochs is not None and config.trial is None:
         raise NasError(NO_DATA)
     if full_epochs is not None and config.trial.table is not None:
@@ -48,6 +58,22 @@ def run_search(
     experiment = Experiment(config, partial(console.print, markup=False), port, trials)
     experiment.options = f" --name {name}" * (name is not None)
     experiment.options += f" --full-epochs {full_epochs}" * (full_epochs is not None)
+    journal = conducted(console, experiment, resume)
+    if subject_of(journal.run, str(journal.path)).freezes:
+        _baseline(console, journal, config, name, resume is not None, full_epochs)
+    else:
+        best = pick(journal, None)
+        sample = ", ".join(f"{label} {value}" for label, value in best.sample.items())
+        console.print(f"sample: {sample}", markup=False)
+        console.print(
+            f"{journal.run['space']} is a table of plain choices, so there is no baseline to freeze"
+        )
+    where_all_is(console, journal)
+
+
+def conducted(console: Console, experiment: Experiment, resume: str | None) -> Journal:
+    """The experiment begun or resumed, followed to its end, and what came of it in a few lines."""
+    config = experiment.config
     _interrupted_by_signals()
     if resume is None:
         _opening(console, config, experiment.trials)
@@ -59,24 +85,20 @@ def run_search(
     else:
         runs_on = experiment.resume(runs.find_run(resume, config.code).name)
     run = experiment.run
-    console.print(f"TensorBoard: tensorboard --logdir {_shown(run.parent)}")
+    console.print(f"TensorBoard: tensorboard --logdir {shown(run.parent)}")
     if runs_on:
         journal = follow(experiment, console)
     else:
         journal = runs.open_journal(run)
         console.print("every trial of the search is in the journal")
     _closing(console, journal, experiment.trials)
-    if subject_of(journal.run, str(journal.path)).freezes:
-        _baseline(console, journal, config, name, resume is not None, full_epochs)
-    else:
-        best = pick(journal, None)
-        sample = ", ".join(f"{label} {value}" for label, value in best.sample.items())
-        console.print(f"sample: {sample}", markup=False)
-        console.print(
-            f"{journal.run['space']} is a table of plain choices, so there is no baseline to freeze"
-        )
-    console.print(f"journal      {_shown(journal.path)}")
-    console.print(f"TensorBoard  tensorboard --logdir {_shown(run.parent)}")
+    return journal
+
+
+def where_all_is(console: Console, journal: Journal) -> None:
+    """Says where the run lies."""
+    console.print(f"journal      {shown(journal.path)}")
+    console.print(f"TensorBoard  tensorboard --logdir {shown(journal.path.parent.parent)}")
 
 
 def _baseline(
@@ -93,10 +115,13 @@ def _baseline(
             console, journal, config.code, baseline, document.resolve(), full_epochs, config.trial.threads
         )
     console.print()
-    baseline_report(console, baseline)
+    if baseline.scaling is not None and baseline.scaling.table is not None:
+        grid_report(console, baseline.scaling)
+    else:
+        baseline_report(console, baseline)
     console.print()
     family_report(console, baseline, family(baseline, [0.0, 1.0, 2.0, 3.0]))
-    console.print(f"baseline     {_shown(document)}")
+    console.print(f"baseline     {shown(document)}")
 
 
 def _interrupted_by_signals() -> None:
@@ -156,6 +181,8 @@ def _closing(console: Console, journal: Journal, trials: int) -> None:
 def _frozen(journal: Journal, name: str | None, resumed: bool) -> tuple[Baseline, Path]:
     """Freezes the winner. A resumed search may have left a document before it was interrupted: with
     the same winner it stays, test accuracy and all, with another it is replaced."""
+    if "baseline" in journal.run:  # a grid search knows its own coefficients
+        return freeze(journal, name=name)
     chosen = name or f"{journal.run['space']}-{journal.run['experiment']}"
     path = default_folder() / f"{chosen}.yml"
     if resumed and path.exists():
@@ -207,12 +234,12 @@ def _full(
         except TrialFailure as error:
             raise NasError(f"{document} is frozen, but its full training failed: {error}") from None
     console.print(
-        f"trained in full ({epochs} epochs); test split looked at once; weights in {_shown(weights)}"
+        f"trained in full ({epochs} epochs); test split looked at once; weights in {shown(weights)}"
     )
     return measured
 
 
-def _shown(path: Path) -> Path:
+def shown(path: Path) -> Path:
     """Relative to the working directory where it lies under it."""
     resolved = path.resolve()
     return resolved.relative_to(Path.cwd()) if resolved.is_relative_to(Path.cwd()) else resolved

@@ -234,7 +234,7 @@ def save_family(baseline: Baseline, members: list[Scaled], force: bool) -> list[
             architecture=arch,
             source=source,
             dropout=round(member.dropout, 4),
-            scaling=baseline.scaling,
+            scaling=baseline.scaling and baseline.scaling.bare,
             facts=Facts(params=arch.params, macs=arch.macs),
         )
         paths.append(save(document, folder / f"{member.name}.yml", force))

@@ -8,24 +8,27 @@ import contextlib
 import re
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError, listed, near, short
-from nas.search.finding import TABLE, find_subject
+from nas.search.finding import TABLE, baseline_file, find_subject
 from nas.search.measuring import measuring
+from nas.search.nni_schema import ASSESSORS, check_keys, check_nni, check_services
 from nas.search.options import options_of
+from nas.search.scaling_grid import SCALE, default_strategy, is_scaling
+from nas.search.scaling_subject import ScalingSubject
 from nas.search.settings import TunerSettings, fitted
 from nas.search.subject import Subject
 from nas.search.task import task_of
 from nas.strict_yaml import load_yaml, read_text
 
+__all__ = ["ASSESSORS", "BUILTIN_TUNERS", "TUNER", "SearchConfig"]
+
 TUNER = "nas.search.tuner.StrategyTuner"
 BUILTIN_TUNERS = ("Random", "TPE", "GridSearch", "Evolution", "PBT")
 """NNI's own tuners that still run (Hyperband, GP, Metis, SMAC, PPO, Anneal and BOHB do not)."""
-ASSESSORS = ("Medianstop", "Curvefitting")
-PLATFORMS = ("local", "remote", "openpai", "aml", "dlc", "frameworkcontroller", "kubeflow", "adl")
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,10 @@ class SearchConfig:
         return int(self.data["maxTrialNumber"])
 
     @classmethod
-    def read(cls, path: Path, data: bool = True) -> "SearchConfig":
+    def read(cls, path: Path, data: bool = True, searched: str | None = None) -> "SearchConfig":
         """Reads and checks a search.yml; with `data`, also that the trials' data is there.
+
+        A file that names no search space gets `searched` for one.
 
         Raises:
             NasError: for the first mistake, with its line where there is one.
@@ -69,8 +74,13 @@ class SearchConfig:
         def at(*keys: str) -> str:
             return f"{path}, line {lines[keys]}" if keys in lines else str(path)
 
-        _check_keys(content, at)
-        for key in ("trialCommand", "tuner", "trainingService", "maxTrialNumber"):
+        check_keys(content, at)
+        if searched is not None and not content.get("searchSpace") and not content.get("searchSpaceFile"):
+            content["searchSpace"] = searched
+        required = ["trialCommand", "tuner", "trainingService"]
+        if content.get("searchSpaceFile") or not is_scaling(content.get("searchSpace", SCALE)):
+            required.append("maxTrialNumber")  # a grid is tried as a whole
+        for key in required:
             if content.get(key) in (None, "", [], {}):
                 raise NasError(f"{path}: {key} is missing; see search.yml's example in README")
         for key in ("maxTrialNumber", "trialConcurrency"):
@@ -78,21 +88,26 @@ class SearchConfig:
             if type(value) is not int or value < 1:
                 raise NasError(f"{at(key)}: {key} is {value!r}; give a whole number of 1 or more")
         content = _absolute(content, path.resolve().parent, at)
-        _check_services(content, at)
+        check_services(content, at)
         tuner = _tuner(content, at)
         options = _options(content, at("trialCommand"))
         subject = _subject(content, tuner, options, at)
         if tuner is not None and subject is not None:
             fitted(
                 tuner.strategy,
-                content["maxTrialNumber"],
+                content.get("maxTrialNumber") or 100,
                 content.get("trialConcurrency", 1),
                 len(subject.choices),
                 f"{at('tuner', 'classArgs')}: classArgs",
             )
-        _check_nni(content, path)
+        if subject is None and "maxTrialNumber" not in content:
+            raise NasError(f"{path}: maxTrialNumber is missing; see search.yml's example in README")
+        check_nni(content, path)
         config = cls(path.resolve(), content, subject, tuner, options)
-        _check_trial(config, at("trialCommand"), data)
+        subject = _check_trial(config, at("trialCommand"), data)
+        if isinstance(subject, ScalingSubject):
+            every = {"maxTrialNumber": subject.networks(tuner.limits if tuner else None)}
+            config = replace(config, data=every | content, subject=subject)
         return config
 
     def prepared(self, trials: int | None = None) -> dict[str, Any]:
@@ -104,19 +119,6 @@ class SearchConfig:
         if trials is not None:
             data["maxTrialNumber"] = trials
         return data
-
-
-def _check_keys(data: dict[str, Any], at: Any) -> None:
-    """NNI refuses unknown keys with a traceback; ours has near matches."""
-    from dataclasses import fields
-
-    from nni.experiment.config import ExperimentConfig
-
-    known = [re.sub(r"_(\w)", lambda m: m.group(1).upper(), field.name) for field in fields(ExperimentConfig)]
-    known = [name for name in known if not name.startswith("_")]
-    for key in data:
-        if key not in known:
-            raise NasError(f"{at(key)}: unknown key {key!r}{near(key, known)}; allowed: {listed(known)}")
 
 
 def _absolute(data: dict[str, Any], folder: Path, at: Any) -> dict[str, Any]:
@@ -134,42 +136,16 @@ def _absolute(data: dict[str, Any], folder: Path, at: Any) -> dict[str, Any]:
     searched = data.get("searchSpace")
     if isinstance(searched, str) and searched.startswith(TABLE):
         data["searchSpace"] = TABLE + resolved(searched.removeprefix(TABLE).strip(), "searchSpace")
+    elif is_scaling(searched):
+        try:
+            data["searchSpace"] = SCALE + str(baseline_file(searched, folder))
+        except NasError as error:
+            raise NasError(f"{at('searchSpace')}: searchSpace is {searched}, but {error}") from None
     tuner = data["tuner"]
     if isinstance(tuner, dict) and "codeDirectory" in tuner:
         code = resolved(tuner["codeDirectory"], "tuner", "codeDirectory")
         data["tuner"] = {**tuner, "codeDirectory": code}
     return data
-
-
-def _check_services(data: dict[str, Any], at: Any) -> None:
-    """Raises NasError for a training service or assessor that NNI has not."""
-    services, give = data["trainingService"], f"give {{platform: NAME}}, NAME one of {listed(PLATFORMS)}"
-    for service in services if isinstance(services, list) else [services]:
-        if not isinstance(service, dict):
-            raise NasError(f"{at('trainingService')}: trainingService is {short(service)}; {give}")
-        name = service.get("platform")
-        if name not in PLATFORMS:
-            raise NasError(
-                f"{at('trainingService')}: trainingService.platform is {short(name)}{near(name, PLATFORMS)}; {give}"
-            )
-    assessor = data.get("assessor")
-    name = assessor.get("name") if isinstance(assessor, dict) else None
-    if name is not None and name not in ASSESSORS:
-        raise NasError(
-            f"{at('assessor')}: assessor.name is {short(name)}{near(name, ASSESSORS)}; allowed: {listed(ASSESSORS)}"
-        )
-
-
-def _check_nni(data: dict[str, Any], path: Path) -> None:
-    """NNI's own schema, its complaint in one sentence."""
-    from nni.experiment.config import ExperimentConfig
-
-    try:
-        config = ExperimentConfig(**data)
-        config.validate()
-    except Exception as error:  # NNI raises whatever it stumbles over
-        last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        raise NasError(f"{path}: NNI refuses it: {last}; see NNI's experiment config reference") from None
 
 
 def _tuner(data: dict[str, Any], at: Any) -> TunerSettings | None:
@@ -195,7 +171,8 @@ def _tuner(data: dict[str, Any], at: Any) -> TunerSettings | None:
         raise NasError(f"{at('tuner')}: tuner.className is {tuner.get('className')!r}; give {TUNER}")
     if "codeDirectory" not in tuner:
         raise NasError(f"{at('tuner')}: tuner.codeDirectory is missing; NNI wants it, and . will do")
-    return TunerSettings.read(tuner.get("classArgs"), f"{at('tuner', 'classArgs')}: classArgs")
+    default = default_strategy(data.get("searchSpace"))
+    return TunerSettings.read(tuner.get("classArgs"), f"{at('tuner', 'classArgs')}: classArgs", default)
 
 
 def _options(data: dict[str, Any], where: str) -> Any:
@@ -211,25 +188,31 @@ def _subject(data: dict[str, Any], tuner: TunerSettings | None, options: Any, at
     written, inline = data.get("searchSpaceFile"), data.get("searchSpace")
     if written and inline:
         raise NasError(f"{at('searchSpace')}: both searchSpace and searchSpaceFile are given; keep one")
+    if tuner is None and is_scaling(inline):
+        raise NasError(
+            f"{at('tuner')}: {SCALE} is a search space of our tuner alone; give className: {TUNER}"
+        )
     if tuner is None:
         return None
     if not written and not inline:
         raise NasError(
-            f"{at()}: searchSpaceFile is missing; give a document such as search_spaces/digits.yml"
+            f"{at()}: searchSpaceFile is missing; give a document such as search_spaces/digits.yml, or for the "
+            "coefficients of a baseline nas scale BASELINE --search"
         )
     table = None if options is None else options.table
     if isinstance(inline, str) and inline.startswith(TABLE) and options is not None and table is None:
         raise NasError(
             f"{at('trialCommand')}: searchSpace is a table, which trials look up: give --table, not --data"
         )
-    return find_subject(written or inline, table, Path(data["trialCodeDirectory"]), at("searchSpace"))
+    folder = Path(data["trialCodeDirectory"])
+    return find_subject(written or inline, table, folder, at("searchSpace"), tuner.scaling)
 
 
-def _check_trial(config: SearchConfig, where: str, check_data: bool) -> None:
-    """Checks what is measured as far as it can be without a trial."""
+def _check_trial(config: SearchConfig, where: str, check_data: bool) -> Subject | None:
+    """Checks what is measured as far as it can be without a trial; the subject, fitted to the data where it can be."""
     data, tuner, subject, options = config.data, config.tuner, config.subject, config.trial
     if options is None:
-        return
+        return subject
     try:
         way = measuring(options)
         way.check()
@@ -248,3 +231,4 @@ def _check_trial(config: SearchConfig, where: str, check_data: bool) -> None:
         raise NasError(f"{where}: {error}") from None
     if tuner is not None and subject is not None:
         subject.check(tuner.limits, f"{config.path}: classArgs")
+    return subject

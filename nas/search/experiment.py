@@ -40,6 +40,7 @@ class Experiment:
 
     Attributes:
         id: NNI's experiment id, once started or resumed.
+        command: what the user typed, for the command that resumes it.
         options: what the user asked for besides, for the command that resumes it.
         trials: how many trials it will have.
     """
@@ -55,6 +56,7 @@ class Experiment:
         self.trials = trials or config.trials
         self.port = free_port() if port is None else checked_port(port)
         self.id = ""
+        self.command = f"nas search {config.path}"
         self.options = ""
         self._say = say
         self._any_port = port is None
@@ -106,7 +108,7 @@ class Experiment:
     @property
     def again(self) -> str:
         """The command that resumes it."""
-        words = f"nas search {self.config.path} --resume {self.id}"
+        words = f"{self.command} --resume {self.id}"
         words = words if self._asked is None else f"{words} --trials {self._asked}"
         return words + self.options
 

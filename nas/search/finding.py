@@ -5,12 +5,18 @@
 True
 """
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas.errors import NasError
+from nas import catalog
+from nas.documents import BaselineDocument
+from nas.errors import NasError, short
 from nas.evaluators.table import Table
+from nas.search.journal import Journal
+from nas.search.scaling_grid import SCALE, GridSettings, is_scaling
+from nas.search.scaling_subject import ScalingSubject
 from nas.search.subject import SpaceSubject, Subject, TableSubject
 from nas.space import SearchSpace
 
@@ -20,6 +26,11 @@ TABLE = "table:"
 
 def subject_of(run: Mapping[str, Any], where: str = "journal") -> Subject:
     """The subject that a journal's `run` event describes."""
+    if "baseline" in run:
+        baseline = BaselineDocument.check(run["baseline"], f"{where}: baseline")
+        path = None if run.get("path") is None else Path(run["path"])
+        data = int(run["classes"]), int(run["in_chans"])
+        return ScalingSubject(baseline, GridSettings(**run["scaling"]), path, data)
     if "document" in run:
         written = SearchSpace.from_data(run["document"], f"{where}: space")
         fitted = written.with_data(int(run["classes"]), int(run["in_chans"]))
@@ -32,24 +43,64 @@ def subject_of(run: Mapping[str, Any], where: str = "journal") -> Subject:
     )
 
 
-def find_subject(search_space: Any, table: str | None, folder: Path, where: str = "search space") -> Subject:
+def find_subject(
+    search_space: Any,
+    table: str | None,
+    folder: Path,
+    where: str = "search space",
+    scaling: GridSettings | None = None,
+) -> Subject:
     """The subject of a search.
 
     Args:
-        search_space: as NNI hands it on: a space document as plain data, the name or path of one, or
-            `table:PATH`.
+        search_space: as NNI hands it on: a space document as plain data, the name or path of one,
+            `table:PATH`, or `scale:BASELINE`.
         table: the trials' --table, None where they train.
-        folder: where relative paths of tables begin.
+        folder: where relative paths of tables and baselines begin, and `baselines/` is.
         where: of plain data, for messages.
+        scaling: the grid, of a baseline's coefficients alone.
 
     Raises:
         NasError: where there is none, or the tables are not of it.
     """
+    if is_scaling(search_space):
+        if table is not None:
+            raise NasError(
+                f"searchSpace is {search_space}, whose networks are trained: give --data, not --table"
+            )
+        path = baseline_file(search_space, folder)
+        document = BaselineDocument.read(path)
+        return ScalingSubject(document, scaling or GridSettings(), path, where="classArgs: scaling")
+    if scaling is not None:
+        raise NasError(
+            f"classArgs: scaling is of the grid search of a baseline, but searchSpace is {short(search_space)}; "
+            "leave scaling out, or give searchSpace: scale:BASELINE"
+        )
     if isinstance(search_space, str) and search_space.startswith(TABLE):
         return _of_table(search_space, table, folder)
     named = isinstance(search_space, str)
     space = SearchSpace.load(search_space) if named else SearchSpace.from_data(search_space, where)
     return SpaceSubject(space, None if table is None else Table.read(folder / table, space))
+
+
+def baseline_file(search_space: str, folder: Path) -> Path:
+    """The file, absolute, of the baseline in `scale:BASELINE`; a relative path is one from `folder` on.
+
+    Raises:
+        NasError: where there is none.
+    """
+    name = search_space.removeprefix(SCALE).strip()
+    with contextlib.chdir(folder):
+        return catalog.find("baselines", name).resolve()
+
+
+def recorded_scaling(search_space: Any, path: Path) -> Subject | None:
+    """The subject of a run that is resumed where its baseline's file is gone; None where `path` is no such run."""
+    journal = Journal(path)
+    journal.refresh()
+    return (
+        subject_of(journal.run, str(path)) if is_scaling(search_space) and "baseline" in journal.run else None
+    )
 
 
 def _of_table(search_space: str, trials: str | None, folder: Path) -> Subject:
@@ -83,5 +134,5 @@ def check_unchanged(subject: Subject, run: Mapping[str, Any], where: str) -> Non
 
 def _fingerprints(form: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Name and sha256 of the space document and of the table of a `form`, as far as it has them."""
-    parts = {"space": (form["space"], form["sha256"])} if "document" in form else {}
+    parts = {"space": (form["space"], form["sha256"])} if {"document", "baseline"} & set(form) else {}
     return parts | ({"table": (form["table"]["name"], form["table"]["sha256"])} if "table" in form else {})

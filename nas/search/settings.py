@@ -16,6 +16,7 @@ from nas.documents import Int, Number, Strict
 from nas.errors import NasError, listed, near, short
 from nas.reading import validate
 from nas.reward import W, exponents, factor, only_rescales, reward
+from nas.search.scaling_grid import GridSettings
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -154,11 +155,12 @@ class TunerSettings(Strict):
     strategy: StrategySettings = ModelSettings()
     reward: RewardSettings = RewardSettings()
     limits: Limits = Limits()
+    scaling: GridSettings | None = None  # of searchSpace scale:BASELINE alone
     seed: Annotated[Int, Field(ge=0, lt=2**32)] = 0
 
     @classmethod
-    def read(cls, args: Any, where: str = "classArgs") -> "TunerSettings":
-        """The settings of a `classArgs` mapping.
+    def read(cls, args: Any, where: str = "classArgs", default: str = "model") -> "TunerSettings":
+        """The settings of a `classArgs` mapping; `default` is the strategy where it names none.
 
         Raises:
             NasError: for an unknown key or strategy or an impossible value, with what is allowed.
@@ -170,7 +172,7 @@ class TunerSettings(Strict):
         args = dict(args or {})
         strategy = args.pop("strategy", None)
         if strategy is None:
-            strategy = {"name": "model"}
+            strategy = {"name": default}
         if isinstance(strategy, str):
             strategy = {"name": strategy}
         if not isinstance(strategy, dict) or not isinstance(strategy.get("name"), str):

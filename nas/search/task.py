@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nas.documents import BaselineDocument
 from nas.errors import NasError
 from nas.evaluators.table import Table
 from nas.reading import validate
-from nas.search.finding import subject_of_table
+from nas.search.finding import baseline_file, subject_of_table
 from nas.search.recorded import check_params
+from nas.search.scaling_grid import GridSettings, is_scaling
+from nas.search.scaling_subject import ScalingSubject
 from nas.search.settings import Limits, RewardSettings
-from nas.search.subject import Subject
+from nas.search.subject import SpaceSubject, Subject
 from nas.space import SearchSpace
 
 
@@ -78,6 +81,29 @@ def load_table(task: Task, run_dir: Path | None) -> Subject:
             f"run's ({run['table'][:12]}); restore it, or give the path of the run's with --table PATH"
         )
     check_params(subject.table, task.limits, "trial")
+    return subject
+
+
+def load_trained(task: Task, run_dir: Path | None) -> Subject:
+    """The subject of a trial that trains its network, checked against the run's sha256.
+
+    Raises:
+        NasError: where there is none, or another version of it.
+    """
+    run, options = task.run, task.options
+    if not is_scaling(options.space) and (run is None or "scaling" not in run):
+        return SpaceSubject(load_space(task, run_dir))
+    saved = run_dir / "space.json" if run_dir else None
+    if options.space or saved is None or not saved.is_file():
+        document = BaselineDocument.read(baseline_file(options.space or (run or {})["space"], Path()))
+    else:
+        document = BaselineDocument.check(json.loads(saved.read_text()), str(saved))
+    subject = ScalingSubject(document, GridSettings(**(run or {}).get("scaling", {})))
+    if run is not None and subject.sha256 != run["sha256"]:
+        raise NasError(
+            f"trial: the network of the baseline {document.name} found here (sha256 {subject.sha256[:12]}) is not the "
+            f"run's ({run['sha256'][:12]}); give this machine the run's document with --space scale:PATH"
+        )
     return subject
 
 

@@ -25,6 +25,7 @@ from nni.tuner import Tuner
 
 from nas.errors import NasError
 from nas.search.manager import Manager
+from nas.search.scaling_grid import default_strategy
 from nas.search.settings import TunerSettings
 
 log = logging.getLogger(__name__)
@@ -69,10 +70,12 @@ class StrategyTuner(Tuner):
         with self._lock:
             if self._study is not None:
                 raise NasError("the search space of a running search cannot change; start another search")
-            settings = TunerSettings.read(self._args)
+            settings = TunerSettings.read(self._args, default=default_strategy(search_space))
             profile = self._profile()
             self._assessed = bool(profile.get("assessor"))
-            self._study = Study(run_directory(profile), settings, _subject(search_space, profile), profile)
+            self._study = Study(
+                run_directory(profile), settings, _subject(search_space, profile, settings), profile
+            )
             self._resumed = self._study.resumed
 
     def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
@@ -215,12 +218,13 @@ def _number(parameters: Any) -> Any:
     return run.get("number") if isinstance(run, dict) else None
 
 
-def _subject(search_space: Any, profile: dict[str, Any]) -> Any:
+def _subject(search_space: Any, profile: dict[str, Any], settings: TunerSettings) -> Any:
     """What is searched, with the classes and channels of the trials' data, where they can be told.
 
     Paths of data and tables are against the folder that trials run in; a tuner runs in its logs.
     """
-    from nas.search.finding import find_subject
+    from nas.search.finding import find_subject, recorded_scaling
+    from nas.search.journal import FILE
     from nas.search.measuring import measuring
     from nas.search.options import options_of
 
@@ -230,7 +234,12 @@ def _subject(search_space: Any, profile: dict[str, Any]) -> Any:
     except (NasError, SystemExit) as error:
         log.warning("the trials' options cannot be read: %s", error)
         options = None
-    subject = find_subject(search_space, options and options.table, folder)
+    try:
+        subject = find_subject(search_space, options and options.table, folder, scaling=settings.scaling)
+    except NasError:
+        subject = recorded_scaling(search_space, run_directory(profile) / FILE)
+        if subject is None:
+            raise
     if options is None:
         return subject
     try:

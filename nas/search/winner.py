@@ -11,6 +11,8 @@ from nas.documents import Facts, Provenance
 from nas.errors import NasError
 from nas.search.finding import subject_of
 from nas.search.journal import Journal, Trial
+from nas.search.scaling_subject import ScalingSubject
+from nas.search.scaling_winner import freeze_scaling
 
 FULL_EPOCHS = 60
 """Epochs of the full training that `make search` ends with."""
@@ -108,12 +110,15 @@ def freeze(
     journal: Journal, number: int | None = None, name: str | None = None,
     output: Path | None = None, force: bool = False,
 ) -> tuple[Baseline, Path]:  # fmt: skip
-    """Writes the winner of a run as a baseline document.
+    """Writes the winner of a run as a baseline document; of a grid search, the coefficients into its baseline's.
 
     Raises:
         NasError: where there is no winner, or the name is taken.
     """
     trial = pick(journal, number)
+    subject = subject_of(journal.run, str(journal.path))
+    if isinstance(subject, ScalingSubject):
+        return freeze_scaling(journal, subject, trial, default_folder(), name, output, force)
     chosen = name or f"{journal.run['space']}-{journal.run['experiment']}"
     baseline = baseline_of(journal, trial, chosen)
     path = output or default_folder() / f"{chosen}.yml"

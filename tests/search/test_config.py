@@ -10,10 +10,13 @@ import yaml
 
 from nas import NasError
 from nas.search.config import SearchConfig
+from nas.search.scaling_grid import default_strategy
 from nas.search.settings import TunerSettings
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(ROOT.glob("search*.yml"))
+SEARCHED = "scale:mobilenet-v2"
+"""For search.scale.yml, which leaves it to `nas scale BASELINE`."""
 LINES = """\
 experimentName: test
 searchSpaceFile: tiny.yml
@@ -63,7 +66,9 @@ def _one_line(key: str, value: Any) -> str:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_the_shipped_configurations_are_right(path):
-    config = SearchConfig.read(path, data=path.name == "search.yml")  # of the others the data is large
+    config = SearchConfig.read(
+        path, data="digits" in path.read_text(), searched=SEARCHED
+    )  # others' data is large
     assert config.tuner is not None
     assert config.subject is not None
     assert config.trial.data
@@ -76,9 +81,12 @@ def test_nni_itself_takes_the_shipped_configurations(path):
     from nni.experiment.config import ExperimentConfig
 
     config = ExperimentConfig.load(str(path))
+    if path.name == "search.scale.yml":
+        assert config.search_space is config.search_space_file is None
+        config.search_space = SEARCHED
     config.validate()
-    settings = TunerSettings.read(config.tuner.class_args)
-    assert settings == SearchConfig.read(path, data=False).tuner
+    settings = TunerSettings.read(config.tuner.class_args, default=default_strategy(config.search_space))
+    assert settings == SearchConfig.read(path, data=False, searched=SEARCHED).tuner
 
 
 def test_search_yml_is_the_main_job():

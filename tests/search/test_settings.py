@@ -55,7 +55,7 @@ def test_every_strategy_has_settings():
         ([1], r" is \[1\]; give a mapping"),
         (
             {"sed": 1},
-            r": unknown key 'sed' \(did you mean 'seed'\?\); allowed: strategy, reward, limits, seed",
+            r": unknown key 'sed' \(did you mean 'seed'\?\); allowed: strategy, reward, limits, scaling, seed",
         ),
         ({"seed": -1}, r": seed is -1; give a number greater than or equal to 0"),
         ({"seed": 2**32}, r": seed is 4294967296; give a number less than 4294967296"),
