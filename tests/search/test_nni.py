@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 import nas
+from nas.baseline import Baseline, save
 from nas.search.journal import FILE, Journal
 
 pytestmark = pytest.mark.nni
@@ -171,6 +172,40 @@ def test_nnictl_create_stop_and_resume_by_hand(workspace):
     assert frozen.returncode == 0, frozen.stderr
     assert nas.load(workspace.elsewhere / "by-hand.yml").facts.reward == max(t.reward for t in trials)
     workspace.run(BIN / "nnictl", "stop", run)
+
+
+def test_a_grid_search_of_coefficients_writes_them_into_the_baseline(workspace):
+    """Two networks; killed after the first, and resumed."""
+    space = nas.SearchSpace.load("digits")
+    architecture = space.decode({label: values[0] for label, values in space.choices.items()})
+    document = save(Baseline("mine", architecture), workspace.folder / "mine.yml")
+    workspace.write(searchSpaceFile=None, maxTrialNumber=None, trialConcurrency=1, tuner={
+        "codeDirectory": ".", "className": "nas.search.tuner.StrategyTuner",
+        "classArgs": {"scaling": {"step": 0.4}},
+    })  # fmt: skip
+    command = [BIN / "nas", "scale", document, "--search", workspace.config]
+    with (workspace.folder / "out.txt").open("w") as out:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=workspace.elsewhere, env=workspace.environment, stdout=out, stderr=out,
+        )  # fmt: skip
+        workspace.wait_for(lambda: workspace.runs() and told(workspace.journal()) >= 1)
+        workspace.kill_everything()
+        process.wait()
+    run = workspace.runs()[-1].parent.name
+    for _ in range(3):
+        done = workspace.run(*command, "--resume", run, "--json")
+        if done.returncode == 0 or not any(word in done.stderr for word in RACE):
+            break
+    assert done.returncode == 0, done.stderr
+    trials = workspace.journal().ended()
+    assert len({t.key for t in trials}) == len(trials) == workspace.journal().run["max_trials"]
+    printed, scaling = json.loads(done.stdout), nas.load(document).scaling
+    assert scaling is not None
+    assert scaling.search is not None
+    assert {**scaling.model_dump(mode="json"), "name": "mine"} == printed
+    assert scaling.search.trial == max(trials, key=lambda t: (t.reward, -t.number)).number
+    assert {row.trial for row in scaling.table} == {t.number for t in trials}
 
 
 STOPPER = """
