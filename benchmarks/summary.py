@@ -9,6 +9,7 @@ from problems import MADE_UP, REWARDS, parts
 from rows import Row
 
 RESAMPLES = 10_000
+FEW = 5
 REFERENCE = "model"
 
 
@@ -25,6 +26,9 @@ def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
 
 
 def mean_of(values: Sequence[float], digits: int) -> str:
+    """Mean and interval; of fewer than FEW values the mean alone, which is no estimate of its own spread."""
+    if len(values) < FEW:
+        return f"{statistics.fmean(values):,.{digits}f}"
     low, high = interval(values)
     return f"{statistics.fmean(values):,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
 

@@ -284,7 +284,7 @@ def test_a_report_is_made_of_rows_alone(tmp_path):
              for line in text.splitlines() if line.startswith("|")}  # fmt: skip
     seeds, mean, median, p90, failed, *_, gap, seconds = cells["peer"]
     assert (seeds, median, p90, failed, seconds) == ("3", "50", "90", "1", "0.5")
-    assert mean.startswith("56.7 [")
+    assert mean == "56.7"  # three seeds say nothing of their spread
     assert gap.startswith("-36.7 [-70.0, -10.0")
     assert cells["model"][1].startswith("20.0 [")
     assert "- gone: not measured, why" in text
@@ -295,7 +295,7 @@ def test_who_is_given_up_early_has_a_lower_bound_for_a_mean_and_comes_last():
     found = [row("model", 0, 60), row("slow", 0, 20, found=False, cap=20), row("quick", 0, 10, cap=20)]
     lines = [line for line in summary.report(found).splitlines() if line.startswith("| ")]
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["quick (cap 20)", "model", "slow (cap 20)"]
-    assert "| at least 20.0 [20.0, 20.0]" in lines[-1]
+    assert "| at least 20.0 " in lines[-1]
 
 
 def test_the_interval_of_a_mean_is_sane():
@@ -310,3 +310,14 @@ def test_regrets_are_in_percent_of_the_best():
     outcome = counting.Outcome(2, incumbent=[0.4, 0.45])
     assert rows.measured(outcome, best=0.5)["regret"] == {"50": 10.0, "100": 10.0}
     assert rows.measured(outcome, best=None)["reward"] == {"50": 0.45, "100": 0.45}
+
+
+def test_the_page_of_results_is_what_the_rows_say():
+    """Every table of docs/results.md, recomputed."""
+    printed = summary.report(
+        rows.read_all(command.OUT), {name: kind.note for name, kind in peers.known().items()}
+    )
+    tables = [line for line in printed.splitlines() if line.startswith("|")]
+    page = (BENCHMARKS.parent / "docs" / "results.md").read_text()
+    written = page[page.index("## All tables") :].splitlines()
+    assert [line for line in written if line.startswith("|")] == tables
