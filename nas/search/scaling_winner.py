@@ -94,7 +94,11 @@ def check_free(
     if force or not path.exists():
         return path
     document = None if name else _document_at(path, subject)
-    if document is None or _shipped(path, document):
+    if document is not None and _shipped(path, document):
+        raise NasError(
+            f"{path} comes with b0nas; search a copy of it under a name of yours, or give --force to write into it"
+        )
+    if document is None:
         raise NasError(f"{path} exists; choose another --name, or give --force to replace it")
     own = document.scaling
     if own is not None and (own.search is None or own.search.experiment != experiment):
