@@ -286,7 +286,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Top-1 and top-5 accuracy of weights on a split."""
-    from nas.full_training import evaluated
+    from nas.scoring import evaluated
 
     found = evaluated(baseline, weights, data, data_dir, split, batch_size, device, threads, workers)
     if as_json:
@@ -317,7 +317,9 @@ def export(
 
 @app.command("import")
 def import_(
-    file_or_name: Annotated[str, typer.Argument(help="A state dict's file, or a name such as efficientnet_b0.")],
+    file_or_name: Annotated[
+        str, typer.Argument(help="A state dict's file, or a name such as efficientnet_b0.")
+    ],
     origin: Annotated[str, typer.Option("--from", help="torchvision, timm or pypi-lite.")],
     output: Annotated[
         Path | None, typer.Option(help="File to write (by default BASELINE.safetensors).")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # torch is imported when images are, so that `describe` is qu
     from nas.batches import Split
 
 NAMES = ("digits", *KNOWN, "folder:PATH", "npz:PATH")
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 SPLITS = ("train", "val", "trainval", "test")
 
 
@@ -129,6 +130,7 @@ def load_data(
     resolution: int | None = None,
     seed: int = 0,
     workers: int | None = None,
+    statistics: Statistics | None = None,
 ) -> Data:
     """The data set called `name`, its images resized to `resolution` pixels.
 
@@ -137,16 +139,29 @@ def load_data(
         data_dir: where torchvision's data sets are kept (`nas.downloads.default_folder`).
         seed: draws `val` from the training set; the test split is the same for every seed.
         workers: processes that decode a folder's images; by default up to 4.
+        statistics: mean and standard deviation, by channel, that images in [0, 1] are normalized with, such
+            as those of pretrained weights; by default the training set's, of a folder ImageNet's.
 
     Raises:
-        NasError: for an unknown name, or data that is missing or unfit.
+        NasError: for an unknown name, data that is missing or unfit, or statistics of other channels.
     """
     if resolution is not None and (type(resolution) is not int or resolution < 1):
         raise NasError(f"resolution is {resolution!r}; give a whole number of pixels from 1")
     kind, path = _parse(name)
     if kind == "folder":
-        return _load_folder(name, path, resolution or 224, seed, workers)
-    return _load_arrays(name, _source(kind, path, data_dir), resolution, seed)
+        _check_statistics(statistics, 3, name)
+        return _load_folder(name, path, resolution or 224, seed, workers, statistics)
+    source = _source(kind, path, data_dir)
+    _check_statistics(statistics, source.in_chans, name)
+    return _load_arrays(name, source, resolution, seed, statistics)
+
+
+def _check_statistics(statistics: Statistics | None, in_chans: int, name: str) -> None:
+    if statistics is not None and any(len(values) != in_chans for values in statistics):
+        raise NasError(
+            f"{name}: has {in_chans} channels, and the images are to be normalized by {len(statistics[0])} means; give "
+            "weights for as many channels"
+        )
 
 
 def describe(name: str, data_dir: str | Path | None = None) -> tuple[int, int]:
@@ -188,7 +203,9 @@ def _source(kind: str, path: str, data_dir: str | Path | None) -> Source:
     return npz(path) if kind == "npz" else downloaded(kind, data_dir)
 
 
-def _load_arrays(name: str, source: Source, resolution: int | None, seed: int) -> Data:
+def _load_arrays(
+    name: str, source: Source, resolution: int | None, seed: int, statistics: Statistics | None
+) -> Data:
     from nas.batches import Normalization, TensorSplit, concatenate, resized
 
     images, labels = source.read("train")
@@ -200,6 +217,8 @@ def _load_arrays(name: str, source: Source, resolution: int | None, seed: int) -
     pixels = resolution or height
     images = resized(images, pixels)
     normalization = Normalization.of(images[kept], source.white)
+    if statistics is not None:
+        normalization = Normalization(source.white, *statistics)
 
     def make(images, labels) -> TensorSplit:
         return TensorSplit(images, labels, normalization, source.flip)
@@ -218,15 +237,17 @@ def _load_arrays(name: str, source: Source, resolution: int | None, seed: int) -
     return Data(name, source.class_names, source.in_chans, pixels, splits)
 
 
-def _load_folder(name: str, path: str, resolution: int, seed: int, workers: int | None) -> Data:
-    from nas.decoding import FolderSplit
+def _load_folder(
+    name: str, path: str, resolution: int, seed: int, workers: int | None, statistics: Statistics | None
+) -> Data:
+    from nas.decoding import IMAGENET, FolderSplit
 
-    found = layout(path)
+    found, white = layout(path), statistics or IMAGENET
     train, val = found.training(seed)
     splits = {
-        "train": lambda: FolderSplit(train, resolution, workers),
-        "val": lambda: FolderSplit(val, resolution, workers),
-        "trainval": lambda: FolderSplit(train.plus(val), resolution, workers),
-        "test": lambda: FolderSplit(found.testing(), resolution, workers),
+        "train": lambda: FolderSplit(train, resolution, workers, white),
+        "val": lambda: FolderSplit(val, resolution, workers, white),
+        "trainval": lambda: FolderSplit(train.plus(val), resolution, workers, white),
+        "test": lambda: FolderSplit(found.testing(), resolution, workers, white),
     }
     return Data(name, found.class_names, 3, resolution, splits)

@@ -18,7 +18,9 @@ from nas.errors import NasError
 from nas.folders import Files
 from nas.sources import first_line
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation of ImageNet's images in [0, 1], by channel."""
 
 
 def default_workers() -> int:
@@ -35,18 +37,21 @@ class FolderSplit(Split):
     Training: a random part, 8 % to 100 % of the area, resized, and mirrored half of the time, with
     'autoaugment' also transformed by AutoAugment's ImageNet policy (arXiv:1805.09501);
     else the centre, of an image resized to 256/224 of the resolution. ImageNet's mean and
-    standard deviation. (The customary ImageNet pipeline; torchvision's reference training.)
+    standard deviation, unless others are given. (The customary ImageNet pipeline; torchvision's reference training.)
     """
 
-    def __init__(self, files: Files, resolution: int, workers: int | None) -> None:
+    def __init__(
+        self, files: Files, resolution: int, workers: int | None, statistics: Statistics = IMAGENET
+    ) -> None:
         self.paths = files.paths
         self.labels = torch.from_numpy(files.labels)
         self.resolution = resolution
+        self._statistics = statistics
         self.workers = default_workers() if workers is None else workers
 
     @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return IMAGENET_MEAN, IMAGENET_STD
+        return self._statistics
 
     def batches(
         self, batch_size, *, train, seed, epoch, device, channels_last, augment, start=0, part=(0, 1)
@@ -85,7 +90,7 @@ class _Decoder(Dataset):
             else [T.RandomResizedCrop(size), T.RandomHorizontalFlip()]
         )
         shape += [T.AutoAugment()] if augment == "autoaugment" else []
-        self.transform = T.Compose([*shape, T.ToTensor(), T.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
+        self.transform = T.Compose([*shape, T.ToTensor(), T.Normalize(*split.statistics)])
 
     def __getitem__(self, index: int) -> tuple[Tensor, int] | str:
         from PIL import Image

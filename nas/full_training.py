@@ -1,4 +1,4 @@
-"""`nas train` and `nas evaluate`: a baseline trained in full by a recipe, and tested."""
+"""`nas train`: a baseline trained in full by a recipe, resumed where it was interrupted."""
 
 import hashlib
 import shlex
@@ -11,18 +11,18 @@ from rich.console import Console
 from nas import baseline as baselines
 from nas.baseline import Baseline
 from nas.checkpoints import EVERY_SECONDS, Checkpoints, check_free, read_settings, write_settings
-from nas.data import Data, load_data
+from nas.data import Data, describe, load_data
 from nas.devices import device_of
 from nas.documents import BaselineDocument
 from nas.errors import NasError
-from nas.evaluation import top_fractions
 from nas.network import Network, build
 from nas.processes import Processes, torchrun
 from nas.recipe import TrainingConfig
 from nas.recipes import recipe, words
+from nas.scoring import statistics_of
 from nas.training import Result, TrialFailure, seeded, train
 from nas.watching import Display, Together
-from nas.weights import Facts, fill, load_network, read_weights, save_weights
+from nas.weights import Facts, fill, read_weights, save_weights
 
 HEAD = "classifier."
 INITIAL = "initial.safetensors"
@@ -90,11 +90,12 @@ def _train(console: Console, request: Request, device: str, processes: Processes
         baseline, settings = _resumed(request, baseline, folder)
         config = TrainingConfig.check(settings["config"], str(folder / "training.json"))
         recipe_name, data_name = settings["recipe"], settings["data"]
-        data = _data(baseline, data_name, request, settings["data_dir"])
         facts = Facts(**settings["network"])
+        data = _data(baseline, data_name, request, settings["data_dir"], facts)
         net = _network(baseline, data, config, facts)
     else:
-        data = _data(baseline, request.data, request, request.data_dir)
+        source = Facts() if request.weights is None else read_weights(request.weights)[1]
+        data = _data(baseline, request.data, request, request.data_dir, source)
         recipe_name = request.recipe or ("transfer" if request.transfer else "efficientnet")
         images = len(data.split(request.fields.get("split") or "train"))
         config = recipe(recipe_name, dropout=baseline.dropout, images=images, **request.fields)
@@ -102,7 +103,9 @@ def _train(console: Console, request: Request, device: str, processes: Processes
         settings = {
             "format": 1, "baseline": baselines.dump(baseline), "data": request.data, "data_dir": request.data_dir,
             "recipe": recipe_name, "config": config.model_dump(mode="json"), "given": request.given,
-            "network": {"norm_eps": facts.norm_eps, "padding": facts.padding},
+            "network": {
+                "norm_eps": facts.norm_eps, "padding": facts.padding, "mean": facts.mean, "std": facts.std,
+            },
         }  # fmt: skip
         if processes.first:
             check_free(folder)
@@ -180,8 +183,10 @@ def _resumed(request: Request, baseline: Baseline, folder: Path) -> tuple[Baseli
     return begun, settings
 
 
-def _data(baseline: Baseline, name: str, request: Request, data_dir: str | None) -> Data:
-    return load_data(name, data_dir, baseline.architecture.resolution, workers=request.workers)
+def _data(baseline: Baseline, name: str, request: Request, data_dir: str | None, facts: Facts) -> Data:
+    statistics = statistics_of(facts, describe(name, data_dir)[1])
+    pixels = baseline.architecture.resolution
+    return load_data(name, data_dir, pixels, workers=request.workers, statistics=statistics)
 
 
 def _network(baseline: Baseline, data: Data, config: TrainingConfig, facts: Facts) -> Network:
@@ -206,39 +211,7 @@ def _begun(request: Request, baseline: Baseline, data: Data, config: TrainingCon
             "new classifier"
         )
     fill(net, tensors, str(request.weights), leave=(HEAD,) if request.transfer else ())
-    return net, Facts(norm_eps=facts.norm_eps, padding=facts.padding, source=facts.source)
-
-
-def evaluated(
-    name: str, weights: Path, data: str, data_dir: str | None, split: str, batch_size: int, device: str,
-    threads: int | None, workers: int | None,
-) -> dict[str, Any]:  # fmt: skip
-    """What `nas evaluate --json` prints: top-1 and top-5 fractions in [0, 1] of a split.
-
-    Raises:
-        NasError: for weights of another architecture or with other classes than the data's.
-    """
-    import torch
-
-    found, chosen = baselines.load(name), device_of(device, "")
-    if threads is not None:
-        torch.set_num_threads(threads)
-    net = load_network(found.architecture, weights)
-    loaded = load_data(data, data_dir, found.architecture.resolution, workers=workers)
-    arch = net.architecture
-    if (net.num_classes, arch.stem.in_chans) != (loaded.classes, loaded.in_chans):
-        raise NasError(
-            f"{weights}: is for {net.num_classes} classes and {arch.stem.in_chans} channels, and {data} has "
-            f"{loaded.classes} and {loaded.in_chans}; give the data it was trained for, or nas train --transfer"
-        )
-    layout = torch.channels_last
-    net = net.to(chosen).to(memory_format=layout)
-    amp = chosen.startswith("cuda")
-    top = top_fractions(net, loaded, split, (1, 5), batch_size=batch_size, amp=amp)
-    return {
-        "baseline": found.name, "weights": str(weights), "data": data, "split": split,
-        "images": len(loaded.split(split)), "top1": top[1], "top5": top[5], "params": arch.params, "macs": arch.macs,
-    }  # fmt: skip
+    return net, replace(facts, accuracy=None, scored="", class_names=())
 
 
 def _content(path: Path) -> bytes:

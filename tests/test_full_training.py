@@ -20,12 +20,13 @@ from nas.baseline import Baseline, save
 from nas.checkpoints import Checkpoints
 from nas.data import load_data
 from nas.evaluation import top_fractions
-from nas.full_training import Request, evaluated, run_training
+from nas.full_training import Request, run_training
 from nas.processes import ALONE
 from nas.recipes import recipe
+from nas.scoring import evaluated
 from nas.state import State
 from nas.training import TrainingConfig, Watch, _backward, seeded, train
-from nas.weights import read_tensors, read_weights
+from nas.weights import load_network, read_tensors, read_weights
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -245,6 +246,27 @@ def test_what_was_trained_is_evaluated(baseline):
     _, facts = read_weights(weights)
     assert facts.class_names == tuple("0123456789")
     assert facts.accuracy == evaluated(baseline, weights, "digits", None, "val", 64, "cpu", 1, None)["top1"]
+
+
+def test_images_are_normalized_as_the_weights_were_trained(baseline):
+    """Brighter images in another file: their own statistics would hide the difference."""
+    run(baseline, fields={"epochs": 3})
+    weights = Path("trained/tiny/tiny.safetensors")
+    train, test = (load_data("digits").split(name) for name in ("trainval", "test"))
+    shown = {"train": train, "test": test}
+    arrays = {f"x_{name}": split.images.numpy()[..., 0] // 2 for name, split in shown.items()}
+    arrays |= {f"y_{name}": split.labels.numpy() for name, split in shown.items()}
+    np.savez("dark.npz", **arrays)
+    dark = evaluated(baseline, weights, "npz:dark.npz", None, "test", 64, "cpu", 1, None)
+    own = load_data("npz:dark.npz")
+    mean, _ = own.train.statistics
+    _, facts = read_weights(weights)
+    assert mean[0] < 0.6 * facts.mean[0]
+    net = load_network(tiny(), weights)
+    as_trained = load_data("npz:dark.npz", statistics=(facts.mean, facts.std))
+    assert dark["top1"] == top_fractions(net, as_trained, "test")[1]
+    with pytest.raises(NasError, match="has 1 channels, and the images are to be normalized by 3 means"):
+        load_data("digits", statistics=((0.5,) * 3, (0.2,) * 3))
 
 
 def test_top_fractions_are_those_of_sorted_logits():

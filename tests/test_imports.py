@@ -28,7 +28,9 @@ LAYERS = {
     ],
     "evaluators": ["evaluators"],
     "search": ["search"],
-    "what people call": ["report", "export", "grid_report", "main_job", "scale_job", "cli"],
+    "what people call": [
+        "report", "export", "grid_report", "main_job", "scale_job", "full_training", "scoring", "watching", "cli",
+    ],
 }  # fmt: skip
 """Modules of `nas`, from the lowest layer up ("" is `nas` itself, a package stands for all in it);
 a module imports from its own layer and from those below."""
