@@ -99,12 +99,14 @@ def _train(console: Console, request: Request, device: str, processes: Processes
         recipe_name = request.recipe or ("transfer" if request.transfer else "efficientnet")
         images = len(data.split(request.fields.get("split") or "train"))
         config = recipe(recipe_name, dropout=baseline.dropout, images=images, **request.fields)
+        _check_parts(data, config, processes)
         net, facts = _begun(request, baseline, data, config)
         settings = {
             "format": 1, "baseline": baselines.dump(baseline), "data": request.data, "data_dir": request.data_dir,
             "recipe": recipe_name, "config": config.model_dump(mode="json"), "given": request.given,
             "network": {
                 "norm_eps": facts.norm_eps, "padding": facts.padding, "mean": facts.mean, "std": facts.std,
+                "source": facts.source,
             },
         }  # fmt: skip
         if processes.first:
@@ -187,6 +189,17 @@ def _data(baseline: Baseline, name: str, request: Request, data_dir: str | None,
     statistics = statistics_of(facts, describe(name, data_dir)[1])
     pixels = baseline.architecture.resolution
     return load_data(name, data_dir, pixels, workers=request.workers, statistics=statistics)
+
+
+def _check_parts(data: Data, config: TrainingConfig, processes: Processes) -> None:
+    """Raises NasError where a part of a batch would have fewer than two images, too few for batch norm."""
+    parts, split = config.accumulate * processes.count, data.split(config.split)
+    least = len(split) // split.batch_count(config.batch_size)
+    if parts > 1 and least // parts < 2:
+        raise NasError(
+            f"batches of {least} images are too small for {processes.count} processes with {config.accumulate} parts "
+            "each; raise --batch-size, or lower --accumulate or the processes"
+        )
 
 
 def _network(baseline: Baseline, data: Data, config: TrainingConfig, facts: Facts) -> Network:
