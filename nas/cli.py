@@ -297,6 +297,35 @@ def evaluate(
 
 
 @app.command()
+def report(
+    target: Annotated[
+        str, typer.Argument(help="A baseline (name or path), or a run (experiment id or directory).")
+    ],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write (by default report/NAME, of a run its report/).")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the report that is there.")] = False,
+    latency: Annotated[
+        bool | None, typer.Option("--latency/--no-latency", help="Measure it on this machine (the default).")
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Class activation maps on these files, such as a.jpg,b.png.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Of the base, instead of trained/NAME/NAME.safetensors.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1)
+    ] = None,
+) -> None:
+    """Pictures and tables of a baseline's family, as in EfficientNet's paper, or of a run."""
+    from nas.report_job import Request, run_report
+
+    words = ("nas", *sys.argv[1:])
+    run_report(_console(), Request(target, output, force, latency, images, weights, threads, words))
+
+
+@app.command()
 def export(
     document: Annotated[str, typer.Argument(help="A baseline, or with --to nni a search space.")],
     to: Annotated[str, typer.Option(help="timm, tpu or nni.")],

@@ -136,7 +136,7 @@ class Facts(Strict):
 
 
 class Provenance(Strict):
-    """Where a found baseline comes from."""
+    """Where a found baseline comes from; of a member of a family, of which baseline and by which ratios."""
 
     space: Text | None = None
     space_sha256: Text | None = None
@@ -146,6 +146,10 @@ class Provenance(Strict):
     trial: Int | None = None
     versions: dict[str, str] = {}
     date: Text | None = None
+    scaled_from: Text | None = None
+    phi: Number | None = None
+    width: Number | None = None
+    depth: Number | None = None
 
 
 class GridRow(Strict):

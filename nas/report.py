@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nas.baseline import Baseline, save
-from nas.documents import Facts
+from nas.documents import Facts, Provenance
 from nas.errors import NasError
 from nas.planning import planned
 from nas.scaling import Scaled, family, single
@@ -223,12 +223,15 @@ def _planned_report(console: Console, members: list[Scaled]) -> None:
 
 
 def save_family(baseline: Baseline, members: list[Scaled], force: bool) -> list[Path]:
-    """Writes every member beside the baselines of this folder."""
+    """Writes every member beside the baselines of this folder, with what it was scaled from and how."""
     folder = Path("baselines") if Path("baselines").is_dir() else Path()
     paths = []
     for member in members:
         arch = member.architecture
         source = f"{baseline.name} scaled: width {member.width:.4g}, depth {member.depth:.4g}, {arch.resolution} px"
+        ratios = {"phi": member.phi, "width": member.width, "depth": member.depth}
+        rounded = {name: None if value is None else round(value, 4) for name, value in ratios.items()}
+        made = Provenance.model_validate({"scaled_from": baseline.name, **rounded})
         document = Baseline(
             name=member.name,
             architecture=arch,
@@ -236,6 +239,7 @@ def save_family(baseline: Baseline, members: list[Scaled], force: bool) -> list[
             dropout=round(member.dropout, 4),
             scaling=baseline.scaling and baseline.scaling.bare,
             facts=Facts(params=arch.params, macs=arch.macs),
+            provenance=made,
         )
         paths.append(save(document, folder / f"{member.name}.yml", force))
     return paths

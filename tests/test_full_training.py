@@ -346,7 +346,7 @@ def test_every_mistake_is_one_sentence_and_nothing_is_overwritten(begun):
         (lambda: run(begun, weights=Path("no.safetensors"), out=Path("x")), "^no.safetensors: "),
         (lambda: run(begun, weights=Path("cut.safetensors"), out=Path("x")), "is no readable safetensors file"),
         (lambda: run(begun, transfer=True, out=Path("x")), "--transfer needs weights to begin from"),
-        (lambda: run(begun, fields={"batch_size": 2000, "accumulate": 700}, out=Path("x")), "batches of 1079 images are"),
+        (lambda: run(begun, fields={"batch_size": 2000, "accumulate": 700}, out=Path("x")), "batches of 1079 images"),
         (lambda: run(begun, device="tpu", out=Path("x")), "^--device is 'tpu'; allowed: auto, cpu, cuda, cuda:N"),
         (lambda: run_training(Console(quiet=True), Request(begun, "npz:four.npz", weights=weights, out=Path("x"))),
          "has 10 classes, and npz:four.npz has 4; give --transfer"),

@@ -24,12 +24,13 @@ LAYERS = {
     "measuring, data, training": [
         "devices", "profile", "weights", "data", "processes", "evaluation", "state", "sources", "npz", "downloads",
         "folders", "decoding", "batches", "recipe", "recipes", "checkpoints",
-        "optimization", "training", "state_dicts", "origins", "packages", "importing",
+        "optimization", "training", "state_dicts", "origins", "packages", "importing", "latency", "cam", "members",
     ],
     "evaluators": ["evaluators"],
     "search": ["search"],
     "what people call": [
-        "report", "export", "grid_report", "main_job", "scale_job", "full_training", "scoring", "watching", "cli",
+        "report", "export", "grid_report", "main_job", "scale_job", "full_training", "scoring", "watching",
+        "family_pictures", "family_report", "run_report", "report_job", "cli",
     ],
 }  # fmt: skip
 """Modules of `nas`, from the lowest layer up ("" is `nas` itself, a package stands for all in it);
