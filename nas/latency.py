@@ -1,0 +1,127 @@
+"""How long networks take on this machine: warmed up, interleaved, median and spread.
+
+Networks are timed in turn, one forward pass each and round after round, so that what else the machine
+does in the meantime falls on all of them alike. EfficientNet (arXiv:1905.11946), Table 4, times one core.
+
+>>> import nas
+>>> nets = {"b0": nas.build(nas.load("efficientnet-b0").architecture)}
+>>> found = measure(nets, batch=1, rounds=3, warm_up=1)["b0"]
+>>> found.n, found.low <= found.median <= found.high
+(3, True)
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from nas.network import Network
+
+ROUNDS, WARM_UP, SECONDS, LEAST = 20, 2, 30.0, 3
+PERCENTILES = (10, 50, 90)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One network at one batch size.
+
+    Attributes:
+        batch: images a pass.
+        milliseconds: of every pass, in the order they were timed.
+    """
+
+    batch: int
+    milliseconds: tuple[float, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.milliseconds)
+
+    @property
+    def low(self) -> float:
+        """The 10th percentile, in milliseconds a batch."""
+        return self._percentiles()[0]
+
+    @property
+    def median(self) -> float:
+        """In milliseconds a batch."""
+        return self._percentiles()[1]
+
+    @property
+    def high(self) -> float:
+        """The 90th percentile, in milliseconds a batch."""
+        return self._percentiles()[2]
+
+    def _percentiles(self) -> tuple[float, ...]:
+        return tuple(float(p) for p in np.percentile(self.milliseconds, PERCENTILES))
+
+
+def measure(
+    nets: Mapping[str, Network],
+    batch: int,
+    *,
+    rounds: int = ROUNDS,
+    warm_up: int = WARM_UP,
+    seconds: float = SECONDS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Latency]:
+    """Times a forward pass of every network in eval mode, on the CPU, at its own resolution; modes are restored.
+
+    Args:
+        batch: images a pass, of random pixels, float32.
+        rounds: passes of each network that count.
+        warm_up: passes of each before that.
+        seconds: after these no further round begins, once there are `LEAST`.
+        clock: seconds since some moment.
+    """
+    images = {name: _images(net, batch) for name, net in nets.items()}
+    modes = {name: net.training for name, net in nets.items()}
+    taken: dict[str, list[float]] = {name: [] for name in nets}
+    with torch.inference_mode():
+        for net in nets.values():
+            net.eval()
+        for _ in range(warm_up):
+            for name, net in nets.items():
+                net(images[name])
+        begun = clock()
+        for done in range(rounds):
+            if done >= LEAST and clock() - begun > seconds:
+                break
+            for name, net in nets.items():
+                start = clock()
+                net(images[name])
+                taken[name].append(1000 * (clock() - start))
+    for name, net in nets.items():
+        net.train(modes[name])
+    return {name: Latency(batch, tuple(times)) for name, times in taken.items()}
+
+
+def _images(net: Network, batch: int) -> torch.Tensor:
+    arch = net.architecture
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, arch.stem.in_chans, arch.resolution, arch.resolution, generator=generator)
+
+
+def machine() -> str:
+    """This machine in words: processor, CPUs, system, versions."""
+    try:
+        usable = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows
+        usable = os.cpu_count() or 1
+    return (
+        f"{_processor()}, {usable} CPU{'s' if usable > 1 else ''}, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, torch {torch.__version__}"
+    )
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or "processor unknown"
