@@ -193,7 +193,8 @@ def check_command(line: str, made: set[str]) -> None:
         if name in ("search", "freeze") and params["name"]:
             made.add(params["name"])
         if name == "scale" and params["save"]:
-            made |= {f"{params['baseline']}-phi{phi}" for phi in params["phi"].split(",")}
+            tails = [f"phi{phi}" for phi in (params["phi"] or "").split(",")]
+            made |= {f"{params['baseline']}-{tail}" for tail in [*tails, *(params["macs"] or "").split(",")]}
     elif program == "make":
         rules = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.M)
         assert [w for w in words[1:] if "=" not in w], f"{line} names no target"
@@ -239,7 +240,7 @@ def test_commands_and_options_in_the_prose_exist(page):
             (verbs,) = [a.choices for a in nnictl_parser()._actions if a.choices]
             assert words[1] in verbs, f"`{code}`"
         elif words[0].startswith("--"):
-            known = {option for c in COMMANDS.values() for p in c.params for option in p.opts}
+            known = {o for c in COMMANDS.values() for p in c.params for o in (*p.opts, *p.secondary_opts)}
             known |= set(trial_parser()._option_string_actions)
             known |= {"--bind_all", "--require-hashes"}  # TensorBoard's, pip's
             assert words[0] in known, f"`{code}`"
