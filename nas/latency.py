@@ -74,7 +74,7 @@ def measure(
     Args:
         batch: images a pass, of random pixels, float32.
         rounds: passes of each network that count.
-        warm_up: passes of each before that.
+        warm_up: passes of each before that; one, where it takes longer than `seconds`.
         seconds: after these no further round begins, once there are `LEAST`.
         clock: seconds since some moment.
     """
@@ -84,7 +84,10 @@ def measure(
     with torch.inference_mode():
         for net in nets.values():
             net.eval()
-        for _ in range(warm_up):
+        begun = clock()
+        for done in range(warm_up):
+            if done and clock() - begun > seconds:
+                break
             for name, net in nets.items():
                 net(images[name])
         begun = clock()

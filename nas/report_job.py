@@ -114,7 +114,7 @@ def claimed(folder: Path, force: bool) -> Iterator[None]:
     """The folder, made and known to be writable before the work begins; gone again where the work fails.
 
     Raises:
-        NasError: where something lies in it (with `force`, something else than files), or it cannot be written.
+        NasError: where something lies in it and `force` is not given, where it is a file, or cannot be written.
     """
     made: list[Path] = []
     try:
