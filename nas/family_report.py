@@ -177,9 +177,19 @@ def _latency(console: Console, members: Sequence[Member]) -> list[str]:
         for batch in BATCHES:
             one = found[batch][member.name]
             ratio = one.median / found[batch][base].median
-            cells += [f"{one.median:.3g} ({one.low:.3g} to {one.high:.3g})", f"{ratio:.2f}", str(one.n)]
+            spread = f"{milliseconds(one.median)} ({milliseconds(one.low)} to {milliseconds(one.high)})"
+            cells += [spread, f"{ratio:.2f}", str(one.n)]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def milliseconds(value: float) -> str:
+    """In three digits, or whole.
+
+    >>> milliseconds(1.2345), milliseconds(1820.4)
+    ('1.23', '1,820')
+    """
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
 def compared(members: Sequence[Member]) -> list[Member]:
