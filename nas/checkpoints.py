@@ -9,6 +9,7 @@ OUT/NAME.safetensors     the weights, once the training has ended
 
 import json
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,13 @@ from nas.weights import read_tensors, write_tensors
 
 EVERY_SECONDS = 60.0
 """Between two checkpoints within an epoch; one is taken after every epoch as well."""
+EPOCH_SECONDS = 5.0
+"""Between two checkpoints after short epochs."""
 LOG_STEPS = 10
 """Steps between two lines of the log."""
 FORMAT = "b0nas checkpoint 1"
+INITIAL = "initial.safetensors"
+"""The weights a training began from, where they were given: what it needs to resume before its first checkpoint."""
 
 
 class Log:
@@ -61,7 +66,7 @@ class Log:
         return found
 
     def write(self, step: int, **values: float) -> None:
-        """A line, on disk when this returns."""
+        """A line."""
         try:
             with self._path.open("a") as file:
                 file.write(json.dumps({"step": step, **values}) + "\n")
@@ -70,6 +75,15 @@ class Log:
                     self._board.add_scalar(f"train/{name}", value, step)
         except OSError as error:
             raise _unwritable(self._path, error) from None
+
+    def flush(self) -> None:
+        """Everything written so far is on disk when this returns: a checkpoint must not outlive its log."""
+        if self._board is None:
+            return
+        self._board.flush()
+        if self._path.exists():
+            with self._path.open("a") as file:
+                os.fsync(file.fileno())
 
     def end(self) -> None:
         if self._board is not None:
@@ -105,6 +119,11 @@ class Checkpoints(Watch):
                 raise NasError(
                     f"{self.path}: is no checkpoint of this version; start anew with another --out"
                 )
+            if (count := int(written.pop("processes", "1"))) != self._processes.count:
+                raise NasError(
+                    f"{self.path}: was written by {count} processes, and here are {self._processes.count}, which would "
+                    "not go on alike; resume with as many"
+                )
             if written.pop("key") != self._key:
                 raise NasError(
                     f"{self.path}: is of another architecture; give the baseline it was begun with"
@@ -132,7 +151,12 @@ class Checkpoints(Watch):
         last = state.history[-1]
         named = {f"epoch_{name}": value for name, value in last.items() if not math.isnan(value)}
         self.log.write(self._steps, epoch=state.epoch, **named)
-        self.save(state)
+        if time.monotonic() - self._saved >= min(self._every, EPOCH_SECONDS):
+            self.save(state)
+
+    def end(self, state: State) -> None:
+        if self._processes.first:
+            self.save(state)
 
     def save(self, state: State) -> None:
         """Writes the state, whole or not at all.
@@ -142,6 +166,8 @@ class Checkpoints(Watch):
         """
         tensors, written = state.content()
         metadata = {**written, "format": FORMAT, "key": self._key, "steps": str(self._steps)}
+        metadata["processes"] = str(self._processes.count)
+        self.log.flush()
         write_tensors(self.path, tensors, metadata)
         self._saved = time.monotonic()
 
@@ -162,10 +188,13 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return found
 
 
-def check_free(folder: Path) -> None:
-    """Raises NasError where a folder holds a training."""
+def check_free(folder: Path, name: str) -> None:
+    """Raises NasError where a folder holds a training, or a file that the training `name` would replace."""
     if (folder / "training.json").exists():
         raise NasError(f"{folder}: holds a training; give --resume to go on with it, or another --out")
+    for file in (f"{name}.safetensors", INITIAL, "checkpoint.safetensors", "log.jsonl"):
+        if (folder / file).exists():
+            raise NasError(f"{folder / file} exists, and the training would replace it; give another --out")
 
 
 def write_settings(folder: Path, settings: dict[str, Any]) -> None:

@@ -73,6 +73,9 @@ class FolderSplit(Split):
             if isinstance(batch, str):
                 raise NasError(batch)
             x, y = batch
+            if not len(y):  # the last batch may have fewer images than there are processes
+                yield torch.zeros(0, 3, self.resolution, self.resolution, device=device), y.to(device)
+                continue
             yield x.to(device, memory_format=layout, non_blocking=True), y.to(device, non_blocking=True)
 
 
@@ -115,4 +118,4 @@ def _collate(items: list[tuple[Tensor, int] | str]) -> tuple[Tensor, Tensor] | s
             return item
         images.append(item[0])
         labels.append(item[1])
-    return torch.stack(images), torch.tensor(labels)
+    return torch.stack(images) if images else torch.zeros(0), torch.tensor(labels, dtype=torch.int64)

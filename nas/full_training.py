@@ -10,7 +10,7 @@ from rich.console import Console
 
 from nas import baseline as baselines
 from nas.baseline import Baseline
-from nas.checkpoints import EVERY_SECONDS, Checkpoints, check_free, read_settings, write_settings
+from nas.checkpoints import EVERY_SECONDS, INITIAL, Checkpoints, check_free, read_settings, write_settings
 from nas.data import Data, describe, load_data
 from nas.devices import device_of
 from nas.documents import BaselineDocument
@@ -22,11 +22,9 @@ from nas.recipes import recipe, words
 from nas.scoring import statistics_of
 from nas.training import Result, TrialFailure, seeded, train
 from nas.watching import Display, Together
-from nas.weights import Facts, fill, read_weights, save_weights
+from nas.weights import Facts, check_key, fill, read_weights, save_weights
 
 HEAD = "classifier."
-INITIAL = "initial.safetensors"
-"""The weights a training began from, where they were given: what it needs to resume before its first checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,10 @@ def _train(console: Console, request: Request, device: str, processes: Processes
         recipe_name, data_name = settings["recipe"], settings["data"]
         facts = Facts(**settings["network"])
         data = _data(baseline, data_name, request, settings["data_dir"], facts)
+        if _fingerprint(data) != settings["images"]:
+            raise NasError(
+                f"{folder}: {data.name} holds other images than when the training was begun; restore them"
+            )
         net = _network(baseline, data, config, facts)
     else:
         source = Facts() if request.weights is None else read_weights(request.weights)[1]
@@ -104,13 +106,14 @@ def _train(console: Console, request: Request, device: str, processes: Processes
         settings = {
             "format": 1, "baseline": baselines.dump(baseline), "data": request.data, "data_dir": request.data_dir,
             "recipe": recipe_name, "config": config.model_dump(mode="json"), "given": request.given,
+            "images": _fingerprint(data),
             "network": {
                 "norm_eps": facts.norm_eps, "padding": facts.padding, "mean": facts.mean, "std": facts.std,
                 "source": facts.source,
             },
         }  # fmt: skip
         if processes.first:
-            check_free(folder)
+            check_free(folder, baseline.name)
             if request.weights is not None:
                 save_weights(net, folder / INITIAL, facts)
             write_settings(folder, settings)
@@ -175,8 +178,14 @@ def _resumed(request: Request, baseline: Baseline, folder: Path) -> tuple[Baseli
             f"{folder}: was begun with the baseline {begun.name}, which {request.baseline} is not; give that, or "
             "another --out"
         )
+    known = {
+        **settings["config"],
+        **settings["given"],
+        "recipe": settings["recipe"],
+        "data": settings["data"],
+    }
     for name, value in request.given.items():
-        before = settings["given"].get(name)
+        before = known.get(name)
         if value != before:
             raise NasError(
                 f"{folder}: {name} is {value} in the command, but the training was begun with {before}; leave it "
@@ -202,6 +211,14 @@ def _check_parts(data: Data, config: TrainingConfig, processes: Processes) -> No
         )
 
 
+def _fingerprint(data: Data) -> str:
+    """sha256 of the classes and of the labels that are trained on, in order."""
+    digest = hashlib.sha256(repr(data.class_names).encode())
+    for name in ("train", "val"):
+        digest.update(data.split(name).labels.numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _network(baseline: Baseline, data: Data, config: TrainingConfig, facts: Facts) -> Network:
     with seeded(config.seed):
         return build(
@@ -216,6 +233,7 @@ def _begun(request: Request, baseline: Baseline, data: Data, config: TrainingCon
             raise NasError("--transfer needs weights to begin from; give --weights FILE")
         return _network(baseline, data, config, Facts()), Facts()
     tensors, facts = read_weights(request.weights)
+    check_key(baseline.architecture, request.weights)
     net = _network(baseline, data, config, facts)
     found = tensors.get(f"{HEAD}weight")
     if not request.transfer and found is not None and len(found) != data.classes:

@@ -6,6 +6,7 @@
 """
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,7 +24,46 @@ def make_optimizer(net: nn.Module, config: TrainingConfig) -> torch.optim.Optimi
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, config.lr, config.momentum, nesterov=config.momentum > 0)
-    return torch.optim.RMSprop(groups, config.lr, alpha=0.9, eps=1e-3, momentum=config.momentum)
+    return RMSpropTF(groups, config.lr, momentum=config.momentum)
+
+
+class RMSpropTF(torch.optim.Optimizer):
+    """RMSProp as TensorFlow's, with which MnasNet and EfficientNet were trained (tf.train.RMSPropOptimizer):
+
+        s <- decay s + (1 - decay) g^2                  s begins at 1, not at 0
+        m <- momentum m + lr g / sqrt(s + eps)          eps inside the root, lr inside the momentum
+        w <- w - m
+
+    torch's own differs in all three, by a factor of 10 and more where gradients are small. Weight decay is L2.
+    """
+
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        lr: float,
+        decay: float = 0.9,
+        eps: float = 1e-3,
+        momentum: float = 0.9,
+    ) -> None:
+        super().__init__(
+            groups, {"lr": lr, "decay": decay, "eps": eps, "momentum": momentum, "weight_decay": 0.0}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step; gradients that are None are passed over."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                if not self.state[p]:
+                    self.state[p] = {"square": torch.ones_like(p), "momentum": torch.zeros_like(p)}
+                square, momentum = self.state[p]["square"], self.state[p]["momentum"]
+                gradient = p.grad.add(p, alpha=group["weight_decay"]) if group["weight_decay"] else p.grad
+                square.mul_(group["decay"]).addcmul_(gradient, gradient, value=1 - group["decay"])
+                root = square.add(group["eps"]).sqrt_()
+                momentum.mul_(group["momentum"]).addcdiv_(gradient, root, value=group["lr"])
+                p.sub_(momentum)
 
 
 def prepare(net: nn.Module, config: TrainingConfig) -> None:

@@ -26,6 +26,8 @@ EIGHT = 8
 """Channels come in multiples of it, as `make_divisible` rounds them."""
 NEAREST = 40
 """Layers in all, and resolutions, that are tried, the nearest to the direction, from 1x up."""
+NEARBY = (0.99, 0.995, 1.005, 1.01)
+"""Budgets, as ratios, whose networks are looked at too where one's own are out of reach."""
 SPREADS = 24
 """Ways to share layers among the stages that are tried, at most."""
 
@@ -49,7 +51,7 @@ class Planner:
     """The search of one plan."""
 
     def __init__(self, arch: Architecture, budget: Budget, logs: dict[str, float]) -> None:
-        self.arch, self.budget = arch, budget
+        self.arch, self.budget, self.logs = arch, budget, logs
         self.layers = [stage.layers for stage in arch.stages]
         self.phi = min(self._phi(name, value, logs) for name, value in budget.limits.items())
         self.aim = {name: self.phi * log for name, log in logs.items()}
@@ -73,6 +75,20 @@ class Planner:
         )
         if least is not None and self.budget.excess(least) > CLOSE:
             raise self._unmet(self._measured(least))
+        best = self._polished(self._nearest())
+        if self.grows and best.furthest > REACH:  # a neighbour's network may be within reach, and near enough
+            for times in NEARBY:
+                limits = {name: value * times for name, value in self.budget.limits.items()}
+                other = Planner(self.arch, Budget(**limits), self.logs)
+                arch = other._polished(other._nearest()).architecture
+                if self._within(arch) and self._rank(found := self._measured(arch)) < self._rank(best):
+                    best = found
+        if abs(best.excess) > math.log(2):
+            raise self._unmet(best)
+        return best
+
+    def _nearest(self) -> Plan:
+        """The best of what the frames give."""
         best: Plan | None = None
         for off, total, pixels in self._frames():
             if best is not None and self._near(best) and off >= best.furthest:
@@ -85,9 +101,6 @@ class Planner:
                     break
         if best is None:
             raise self._unmet()
-        best = self._polished(best)
-        if abs(best.excess) > math.log(2):
-            raise self._unmet(best)
         return best
 
     def _near(self, found: Plan) -> bool:
@@ -112,8 +125,12 @@ class Planner:
             sides = _nearest(sides, aimed)
             totals = _nearest(totals, base * math.exp(self.aim["depth"]))
         else:
-            sides = {*range(min(pixels, LEAST_PIXELS), pixels, PIXELS), pixels}
-            totals = range(len(self.layers), base + 1)
+            sides = (
+                [*range(min(pixels, LEAST_PIXELS), pixels, PIXELS), pixels]
+                if self.aim["resolution"]
+                else [pixels]
+            )
+            totals = [*range(len(self.layers), base + 1)] if self.aim["depth"] else [base]
         frames = []
         for side in sides:
             for total in totals:

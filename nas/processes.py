@@ -97,6 +97,10 @@ def torchrun(device: str) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
+    if "RANK" not in environment:
+        raise NasError(
+            f"WORLD_SIZE is {count} and RANK is not set; start this by torchrun, or unset WORLD_SIZE"
+        )
     found = Processes(int(environment["RANK"]), count, int(environment.get("LOCAL_RANK", "0")))
     cuda = device.startswith("cuda")
     if cuda and found.local >= torch.cuda.device_count():

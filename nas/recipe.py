@@ -26,8 +26,8 @@ class TrainingConfig(Strict):
     Attributes:
         epochs: passes over the split.
         batch_size: images a step; the batches of an epoch are of equal size, to one image.
-        optimizer: 'sgd', with Nesterov's momentum, or 'rmsprop', with decay 0.9 and epsilon 1e-3
-            (which torch adds after the root, and TensorFlow before).
+        optimizer: 'sgd', with Nesterov's momentum, or 'rmsprop', TensorFlow's, with decay 0.9 and epsilon 1e-3
+            (`nas.optimization.RMSpropTF`).
         lr: peak learning rate, for this batch size.
         momentum: of either optimizer.
         weight_decay: L2, of weights of convolutions and linear layers; norms and biases have none.
@@ -108,6 +108,8 @@ def learning_rate(config: TrainingConfig, epoch: float) -> float:
     after = epoch - config.warmup_epochs
     if after < 0:
         return config.lr * epoch / config.warmup_epochs
-    if config.schedule == "exponential":  # in steps, as in the released code
-        return config.lr * 0.97 ** math.floor(after / 2.4)
+    if (
+        config.schedule == "exponential"
+    ):  # in steps that count from the first epoch on, as in the released code
+        return config.lr * 0.97 ** math.floor(epoch / 2.4 + 1e-9)
     return config.lr * 0.5 * (1 + math.cos(math.pi * after / (config.epochs - config.warmup_epochs)))

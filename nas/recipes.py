@@ -19,8 +19,8 @@ EFFICIENTNET: dict[str, Any] = {
 """EfficientNet (arXiv:1905.11946) section 5.2: RMSProp with decay 0.9 and momentum 0.9, batch norm momentum 0.99
 (0.01 in torch's sense), weight decay 1e-5, initial learning rate 0.256 that decays by 0.97 every 2.4 epochs,
 SiLU, AutoAugment, stochastic depth with survival probability 0.8, dropout from 0.2 for B0 to 0.5 for B7. From
-the released code: batches of 4096 (so 0.016 for 256), 350 epochs, 5 of them warm-up, averaged weights with
-0.9999, label smoothing 0.1."""
+the released code: a rate of 0.016 for 256 images (0.256 for 4096), 350 epochs, 5 of them warm-up, averaged
+weights with 0.9999, label smoothing 0.1."""
 
 MNASNET: dict[str, Any] = {**EFFICIENTNET, "drop_path": 0.0, "augment": "basic"}
 """MnasNet (arXiv:1807.11626) section 5: RMSProp with decay 0.9 and momentum 0.9, batch norm momentum 0.99, weight
@@ -36,14 +36,15 @@ CIFAR: dict[str, Any] = {
 mirroring; Zagoruyko & Komodakis 2016, arXiv:1605.07146, with a cosine for their steps)."""
 
 TRANSFER: dict[str, Any] = {
-    "epochs": 100, "batch_size": 256, "optimizer": "sgd", "momentum": 0.9, "lr": 0.01, "weight_decay": 1e-4,
+    "epochs": 100, "batch_size": 256, "optimizer": "sgd", "momentum": 0.9, "lr": 0.0032, "weight_decay": 1e-4,
     "schedule": "cosine", "warmup_epochs": 0, "norm_momentum": 0.1, "label_smoothing": 0.0, "augment": "basic",
     "clip_norm": 0,
 }  # fmt: skip
 """Fine-tuning as Kornblith et al. 2019 (arXiv:1805.08974, appendix A.5), whose settings EfficientNet section 5.3
 takes: SGD with Nesterov's momentum 0.9, batches of 256, a cosine without restarts, crops and mirroring. They
-train 20,000 steps; learning rate (1e-4 to 0.1) and weight decay are tuned for each data set: ours are the middle
-of their grids, so give --lr where it matters."""
+train 20,000 steps with batch norm's momentum max(1 - 10/s, 0.9), s the steps of an epoch; learning rate (1e-4 to
+0.1, logarithmic) and weight decay are tuned for each data set: ours are the middle of their grids, so give --lr
+where it matters. Quoted from memory."""
 TRANSFER_STEPS = 20_000
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -54,6 +55,11 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 BY_BATCH = ("lr",)
 """Proportional to the batch size (Goyal et al. 2017, arXiv:1706.02677), unless given."""
+
+
+def batch_count(images: int, batch_size: int) -> int:
+    """Steps of an epoch, as `nas.batches.batch_count` counts them, which needs torch."""
+    return max(1, min(-(-images // batch_size), images // 2))
 
 
 def recipe(
@@ -88,7 +94,9 @@ def recipe(
     if name in ("efficientnet", "mnasnet"):
         found["dropout"] = dropout
     if name == "transfer" and images is not None:
-        found["epochs"] = max(1, round(TRANSFER_STEPS / max(1, images / size)))
+        steps = batch_count(images, size)
+        found["epochs"] = max(1, round(TRANSFER_STEPS / steps))
+        found["norm_momentum"] = min(10 / steps, 0.1)
     if epochs is not None:
         found["epochs"] = epochs
         found["warmup_epochs"] = min(found["warmup_epochs"], epochs / 10)

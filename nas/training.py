@@ -85,6 +85,10 @@ class Watch(ABC):
     def epoch(self, state: State) -> None:
         """After every epoch, which is the last of `state.history`; `state.epoch` counts it."""
 
+    @abstractmethod
+    def end(self, state: State) -> None:
+        """After the last epoch."""
+
 
 def train(
     net: nn.Module,
@@ -165,8 +169,7 @@ def train(
                 accuracy = evaluate(
                     tested, data, batch_size=size, channels_last=last, amp=amp, processes=processes
                 )
-            hits = processes.total(torch.stack(state.hits).sum())
-            loss = processes.total(torch.stack(state.losses).mean()) / processes.count
+            hits, loss = torch.stack(state.hits).sum(), torch.stack(state.losses).mean()
             state.seconds = before + time.perf_counter() - start
             metrics = {
                 "loss": loss.item(),
@@ -182,6 +185,8 @@ def train(
                 report(state.epoch, metrics)
             if watch:
                 watch.epoch(state)
+        if watch:
+            watch.end(state)
 
     if average:
         net.load_state_dict(average.net.state_dict())
@@ -193,7 +198,7 @@ def _backward(
     model: nn.Module, x: Tensor, y: Tensor, config: TrainingConfig, scaler: torch.amp.GradScaler, amp: bool,
     processes: Processes,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Adds the gradients of a batch, part by part; its mean loss and its correct answers.
+    """Adds the gradients of a batch, part by part; mean loss and correct answers of all processes.
 
     Where the processes have parts of unequal size, each image still weighs the same.
     """
@@ -210,7 +215,9 @@ def _backward(
             scaler.scale(loss).backward()
         losses.append(loss.detach())
         hits.append((logits.detach().argmax(1) == y[part]).sum())
-    return torch.stack(losses).sum(), torch.stack(hits).sum()
+    return processes.total(torch.stack(losses).sum()) / processes.count, processes.total(
+        torch.stack(hits).sum()
+    )
 
 
 CHECK_EVERY = 100

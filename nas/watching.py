@@ -37,6 +37,10 @@ class Together(Watch):
         for watch in self._watches:
             watch.epoch(state)
 
+    def end(self, state: State) -> None:
+        for watch in self._watches:
+            watch.end(state)
+
 
 class Display(Watch):
     """A progress bar with what is left, and a line for every epoch."""
@@ -76,3 +80,6 @@ class Display(Watch):
         found = f"epoch {state.epoch:>3}/{self._epochs}  loss {last['loss']:.4f}  train {last['train_accuracy']:.4f}"
         found += f"{scored}  lr {last['lr']:.3g}  {last['seconds']:.0f} s"
         self._console.print(found, markup=False)
+
+    def end(self, state: State) -> None:
+        """Nothing is left to show."""

@@ -151,8 +151,32 @@ def load_network(arch: Architecture, path: Path, **settings: Any) -> Network:
     stem = next(iter(tensors.values())).shape if tensors else (0, 0)
     in_chans = stem[1] if len(stem) == 4 else None
     net = build(arch, classes, in_chans, **{"norm_eps": facts.norm_eps, "padding": facts.padding, **settings})
+    check_key(arch, path)
     fill(net, tensors, str(path))
     return net.eval()
+
+
+def check_key(arch: Architecture, path: Path) -> None:
+    """Raises NasError where a file says that it is of another architecture: shapes say nothing of activation,
+    skips and strides. Classes and resolution may differ; a file that says nothing passes."""
+    written = read_tensors(path)[1].get("key")
+    if written is None:
+        return
+    there, here = (_shape(key) for key in (written, arch.key))
+    if there != here:
+        differing = next(
+            (a, b) for a, b in zip([*there, "nothing"], [*here, "nothing"], strict=False) if a != b
+        )
+        raise NasError(
+            f"{path}: is of another architecture ({differing[0]} there, {differing[1]} here); give the baseline that "
+            "these weights were trained for"
+        )
+
+
+def _shape(key: str) -> list[str]:
+    """The words of a canonical key without resolution and classes."""
+    words = key.split(" ")
+    return [words[0].partition("px")[2], *words[1:-1]]
 
 
 def fill(

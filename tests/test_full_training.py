@@ -6,22 +6,25 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 from torch import nn
 
 import nas
 from nas import NasError
 from nas.baseline import Baseline, save
+from nas.batches import batch_count, share
 from nas.checkpoints import Checkpoints
 from nas.data import load_data
 from nas.evaluation import top_fractions
 from nas.full_training import Request, run_training
-from nas.processes import ALONE
+from nas.processes import ALONE, Processes
 from nas.recipes import recipe
 from nas.scoring import evaluated
 from nas.state import State
@@ -46,6 +49,7 @@ TINY = {
         {"op": "dsconv", "kernel": 3, "channels": 16, "stride": 2},
     ],
     "head": {"channels": 32, "classes": 10},
+    "activation": "swish",
 }
 EVERYTHING = TrainingConfig(
     epochs=2, batch_size=160, optimizer="rmsprop", lr=0.01, schedule="exponential", ema=0.99, dropout=0.2,
@@ -96,8 +100,10 @@ def test_the_mnasnet_recipe_has_neither_autoaugment_nor_stochastic_depth():
 
 
 def test_transfer_trains_twenty_thousand_steps():
-    config = recipe("transfer", images=2040)
-    assert config.epochs * 2040 / 256 == pytest.approx(20_000, rel=0.01)
+    for images in (300, 2040, 50_000):
+        config = recipe("transfer", images=images)
+        assert config.epochs * batch_count(images, 256) == pytest.approx(20_000, rel=0.01)
+    assert recipe("transfer", images=256 * 200).norm_momentum == 0.05  # 1 - max(1 - 10 / 200, 0.9)
 
 
 def test_a_short_training_warms_up_for_a_tenth_of_it():
@@ -217,6 +223,48 @@ def test_a_training_that_is_killed_goes_on(baseline):
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
 
 
+def _gradients(rank, folder):
+    """One process of two: the gradients of its part of an odd batch, in two parts."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    net, x, y = _linear()
+    processes = Processes(rank, 2, rank)
+    mine = share(len(y), processes.part)
+    config = TrainingConfig(batch_size=11, accumulate=2)
+    model, scaler = processes.wrapped(net, torch.device("cpu")), torch.amp.GradScaler("cpu", enabled=False)
+    loss, hits = _backward(model, x[mine], y[mine], config, scaler, False, processes)
+    torch.save([loss, hits, net.weight.grad], f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def _linear():
+    with seeded(0):
+        return nn.Linear(6, 3), torch.randn(11, 6), torch.arange(11) % 3
+
+
+def test_gradients_of_two_processes_are_those_of_one(tmp_path):
+    """An odd batch, so that their parts are of unequal size, and each in two parts."""
+    torch.multiprocessing.spawn(_gradients, (str(tmp_path),), nprocs=2)
+    net, x, y = _linear()
+    config = TrainingConfig(batch_size=11)
+    loss, hits = _backward(net, x, y, config, torch.amp.GradScaler("cpu", enabled=False), False, ALONE)
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        torch.testing.assert_close(found, [loss, hits, net.weight.grad], rtol=1e-5, atol=1e-6)
+
+
+def test_a_part_of_a_folders_batch_may_be_empty(tmp_path):
+    for number in range(6):
+        path = tmp_path / "val" / "ab"[number % 2] / f"{number}.png"
+        for split in ("train", "val"):
+            target = tmp_path / split / "ab"[number % 2]
+            target.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (12, 12), (40 * number, 0, 0)).save(target / path.name)
+    data = load_data(f"folder:{tmp_path}", resolution=8, workers=0)
+    sizes = [len(y) for x, y in data.batches("test", 5, train=False, channels_last=True, part=(0, 2))]
+    assert sizes == [2, 0]
+
+
 def test_two_processes_train_one_network(baseline):
     """torchrun with Gloo: each sees half of every batch, and the gradients are those of both."""
     torchrun = Path(sys.executable).with_name("torchrun")
@@ -295,6 +343,9 @@ def test_transfer_keeps_everything_but_the_classifier(baseline, tmp_path):
         def epoch(self, state):
             pass
 
+        def end(self, state):
+            pass
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nas.full_training.Display", lambda *_: _Entered(First()))
         request = Request(baseline, "npz:other.npz", weights=Path("source/tiny.safetensors"), transfer=True, threads=1,
@@ -319,7 +370,7 @@ class _Entered(Watch):
     def __exit__(self, *_):
         pass
 
-    begin = step = epoch = lambda *_: None
+    begin = step = epoch = end = lambda *_: None
 
 
 @pytest.fixture
@@ -337,12 +388,18 @@ def test_every_mistake_is_one_sentence_and_nothing_is_overwritten(begun):
     np.savez("four.npz", x_train=np.zeros((40, 8, 8), np.uint8), y_train=np.arange(40) % 4,
              x_test=np.zeros((8, 8, 8), np.uint8), y_test=np.arange(8) % 4)  # fmt: skip
     Path("cut.safetensors").write_bytes(content[:1000])
+    save(Baseline("relu", replace(tiny(), activation="relu")), Path("relu.yml"))
+    Path("taken").mkdir()
+    Path("taken/tiny.safetensors").write_bytes(content)
     mistakes = [
         (lambda: run(begun), "^trained/tiny: holds a training; give --resume to go on with it, or another --out$"),
         (lambda: run(begun, resume=True, fields={"epochs": 3}), "epochs is 3 in the command, but .* begun with 1"),
         (lambda: run("./other.yml", resume=True, out=Path("trained/tiny")), "was begun with the baseline tiny, which"),
         (lambda: run(begun, resume=True, out=Path("nowhere")), "^nowhere: holds no training to resume"),
-        (lambda: run("./other.yml", weights=weights), r"of another architecture \(.* is \(32,.* and \(40,"),
+        (lambda: run("./other.yml", weights=weights), r"of another architecture \(32 there, 40 here\)"),
+        (lambda: run("./relu.yml", weights=weights, out=Path("x")), r"another architecture \(swish there, relu here\)"),
+        (lambda: evaluated("./relu.yml", weights, "digits", None, "test", 8, "cpu", 1, None), "swish there, relu here"),
+        (lambda: run(begun, out=Path("taken")), "^taken/tiny.safetensors exists, and the training would replace it"),
         (lambda: run(begun, weights=Path("no.safetensors"), out=Path("x")), "^no.safetensors: "),
         (lambda: run(begun, weights=Path("cut.safetensors"), out=Path("x")), "is no readable safetensors file"),
         (lambda: run(begun, transfer=True, out=Path("x")), "--transfer needs weights to begin from"),

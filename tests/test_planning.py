@@ -74,6 +74,22 @@ def test_near_the_baseline_every_number_is_within_reach_or_a_rounding_away(name,
     assert rounded or abs(found.deviation["width"]) <= 0.15
 
 
+@pytest.mark.parametrize("name", ["efficientnet-b0", "mnasnet-b1-0.5", "mobilenet-v2"])
+def test_from_2x_on_no_target_between_is_out_of_reach(name):
+    base = nas.load(name).architecture
+    for step in range(41):
+        found = plan(base, Budget(macs=(2 + step / 20) * base.macs))
+        assert found.furthest <= 0.15
+        assert abs(found.excess) <= 0.02
+
+
+@pytest.mark.parametrize("times", [0.3, 0.6])
+def test_below_the_baseline_too_what_the_direction_leaves_alone_stays(times):
+    found = plan(B0.architecture, Budget(macs=times * B0.architecture.macs), 1.0, 1.2, 1.0)
+    assert (found.depth, found.resolution) == (1, 1)
+    assert found.architecture.macs / (times * B0.architecture.macs) == pytest.approx(1, abs=0.02)
+
+
 def test_the_formula_costs_more_than_it_says():
     (member,) = planned(B0, macs="2x")
     assert member.formula is not None

@@ -11,7 +11,7 @@ import nas
 from nas.data import load_data
 from nas.errors import NasError
 from nas.network import DropPath
-from nas.optimization import Average, make_optimizer, prepare
+from nas.optimization import Average, RMSpropTF, make_optimizer, prepare
 from nas.recipe import learning_rate
 from nas.training import (
     Diverged,
@@ -118,11 +118,13 @@ def test_cosine_by_hand(epoch, expected):
     [
         (0, 0.0),
         (2.5, 0.128),
-        (5, 0.256),  # MnasNet's warm-up ends
-        (7.3, 0.256),
-        (7.5, 0.256 * 0.97),
-        (9.9, 0.256 * 0.9409),  # 0.97 squared
-        (350, 0.256 * 0.97**143),  # 345 / 2.4 = 143.75
+        (
+            5,
+            0.256 * 0.9409,
+        ),  # the warm-up ends, and 5 / 2.4 = 2.08: 0.97 squared, as the released code counts
+        (7.1, 0.256 * 0.9409),
+        (7.2, 0.256 * 0.912673),  # 0.97 cubed
+        (350, 0.256 * 0.97**145),  # 350 / 2.4 = 145.83
     ],
 )
 def test_exponential_by_hand(epoch, expected):
@@ -172,9 +174,9 @@ def test_rmsprop_by_hand():
     net = nn.Linear(1, 1, bias=False)
     nn.init.ones_(net.weight)
     optimizer = make_optimizer(net, TrainingConfig(optimizer="rmsprop", lr=0.1, momentum=0.9, weight_decay=0))
-    # mean square 0.1 x 4 = 0.4; 2 / (0.632456 + 0.001) = 3.157287; w = 1 - 0.3157287
-    # mean square 0.9 x 0.4 + 0.4 = 0.76; 2 / (0.871780 + 0.001) = 2.291529; momentum 0.9 x 3.157287 more
-    assert steps(optimizer, net.weight, [2, 2]) == pytest.approx([0.6842713, 0.1709626], abs=1e-6)
+    # mean square 0.9 x 1 + 0.1 x 4 = 1.3; 0.1 x 2 / sqrt(1.301) = 0.1753442; w = 1 - 0.1753442
+    # mean square 0.9 x 1.3 + 0.4 = 1.57; 0.2 / sqrt(1.571) = 0.1595665, and 0.9 x 0.1753442 more
+    assert steps(optimizer, net.weight, [2, 2]) == pytest.approx([0.8246558, 0.5072795], abs=1e-6)
 
 
 class Recorded(nn.Linear):
@@ -412,3 +414,28 @@ def test_out_of_memory(two, error):
 def test_other_errors_are_not_hidden(two):
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         train(Raises(RuntimeError("mat1 and mat2 shapes cannot be multiplied")), two, TrainingConfig())
+
+
+def test_rmsprop_is_tensorflows_by_hand():
+    """s from 1, epsilon inside the root, the rate inside the momentum: two steps of one weight at 2 with g = 0.1."""
+    weight = nn.Parameter(torch.tensor([[2.0]]))
+    optimizer = RMSpropTF(
+        [{"params": [weight], "weight_decay": 0.0}], lr=0.5, decay=0.9, eps=1e-3, momentum=0.9
+    )
+    square, momentum, expected = 1.0, 0.0, 2.0
+    for _ in range(2):
+        weight.grad = torch.tensor([[0.1]])
+        optimizer.step()
+        square = 0.9 * square + 0.1 * 0.01
+        momentum = 0.9 * momentum + 0.5 * 0.1 / math.sqrt(square + 1e-3)
+        expected -= momentum
+        assert weight.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_rmsprop_decays_weights_as_l2():
+    weight = nn.Parameter(torch.tensor([[2.0]]))
+    other = nn.Parameter(torch.tensor([[2.0]]))
+    for parameter, gradient, decay in ((weight, 0.1, 0.05), (other, 0.2, 0.0)):  # 0.1 + 0.05 * 2
+        parameter.grad = torch.tensor([[gradient]])
+        RMSpropTF([{"params": [parameter], "weight_decay": decay}], lr=0.5).step()
+    assert weight.item() == pytest.approx(other.item(), rel=1e-6)
