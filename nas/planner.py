@@ -26,7 +26,7 @@ EIGHT = 8
 """Channels come in multiples of it, as `make_divisible` rounds them."""
 NEAREST = 40
 """Layers in all, and resolutions, that are tried, the nearest to the direction, from 1x up."""
-NEARBY = (0.99, 0.995, 1.005, 1.01)
+NEARBY = (0.995, 1.005, 0.99, 1.01, 0.985, 1.015)
 """Budgets, as ratios, whose networks are looked at too where one's own are out of reach."""
 SPREADS = 24
 """Ways to share layers among the stages that are tried, at most."""
@@ -81,7 +81,8 @@ class Planner:
                 limits = {name: value * times for name, value in self.budget.limits.items()}
                 other = Planner(self.arch, Budget(**limits), self.logs)
                 arch = other._polished(other._nearest()).architecture
-                if self._within(arch) and self._rank(found := self._measured(arch)) < self._rank(best):
+                found = self._measured(arch)
+                if found.furthest <= REACH and self._within(arch) and self._rank(found) < self._rank(best):
                     best = found
         if abs(best.excess) > math.log(2):
             raise self._unmet(best)

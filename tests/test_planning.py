@@ -74,12 +74,15 @@ def test_near_the_baseline_every_number_is_within_reach_or_a_rounding_away(name,
     assert rounded or abs(found.deviation["width"]) <= 0.15
 
 
-@pytest.mark.parametrize("name", ["efficientnet-b0", "mnasnet-b1-0.5", "mobilenet-v2"])
-def test_from_2x_on_no_target_between_is_out_of_reach(name):
+@pytest.mark.parametrize(
+    ("name", "reach"), [("efficientnet-b0", 0.15), ("mobilenet-v2", 0.15), ("mnasnet-b1-0.5", 0.25)]
+)
+def test_from_2x_on_no_target_between_is_out_of_reach(name, reach):
+    """But for MnasNet-B1 at half its width, whose eights are a half of its smallest stages."""
     base = nas.load(name).architecture
     for step in range(41):
         found = plan(base, Budget(macs=(2 + step / 20) * base.macs))
-        assert found.furthest <= 0.15
+        assert found.furthest <= reach
         assert abs(found.excess) <= 0.02
 
 
