@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from nas.errors import NasError
+from nas.terminal import Json, console
+from nas.training_commands import evaluate, train
 
 app = typer.Typer(
     help="Finds an EfficientNet-B0-like baseline for your data and compute, freezes it, and scales it.",
@@ -21,8 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -49,14 +49,6 @@ def main() -> None:
     sys.exit(code)
 
 
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
-    console.width = max(console.width, 120)  # tables are cut for nobody; a narrow terminal wraps them
-    return console
-
-
 @app.command()
 def search(
     config: Annotated[Path, typer.Argument(help="NNI's experiment configuration, such as search.yml.")],
@@ -78,7 +70,7 @@ def search(
     """Runs the search of CONFIG through nnictl in the foreground, and freezes the winner."""
     from nas.main_job import run_search
 
-    run_search(_console(), config, trials, port, resume, name, full_epochs)
+    run_search(console(), config, trials, port, resume, name, full_epochs)
 
 
 @app.command()
@@ -96,7 +88,7 @@ def space(
     if as_json:
         print(json.dumps(space_json(found, sample, seed)))
     else:
-        space_report(_console(), found, sample, seed)
+        space_report(console(), found, sample, seed)
 
 
 @app.command()
@@ -113,7 +105,7 @@ def show(
     if as_json:
         print(json.dumps(stage_json(found.name, found.architecture)))
     else:
-        baseline_report(_console(), found)
+        baseline_report(console(), found)
 
 
 @app.command()
@@ -134,9 +126,9 @@ def freeze(
     from nas.search.winner import freeze as write
 
     baseline, path = write(open_journal(find_run(run)), trial, name, output, force)
-    console = _console()
-    console.print(f"frozen: {path}")
-    baseline_report(console, baseline)
+    screen = console()
+    screen.print(f"frozen: {path}")
+    baseline_report(screen, baseline)
 
 
 @app.command()
@@ -191,10 +183,10 @@ def scale(
     if as_json:
         print(json.dumps([member.as_json() for member in members]))
         return
-    console = _console()
-    family_report(console, found, members)
+    screen = console()
+    family_report(screen, found, members)
     for path in paths:
-        console.print(f"saved: {path}")
+        screen.print(f"saved: {path}")
 
 
 def _grid_search(
@@ -208,92 +200,14 @@ def _grid_search(
 
     from nas.scale_job import grid_json, grid_search
 
-    console = Console(highlight=False, soft_wrap=True, stderr=True) if as_json else _console()
-    scaled = grid_search(console, baseline, config, trials, port, resume, force)
+    screen = Console(highlight=False, soft_wrap=True, stderr=True) if as_json else console()
+    scaled = grid_search(screen, baseline, config, trials, port, resume, force)
     if as_json:
         print(json.dumps(grid_json(scaled)))
 
 
-@app.command()
-def train(
-    baseline: Annotated[str, typer.Argument(help="A baseline: a catalogue name, or a path.")],
-    data: Annotated[str, typer.Option(help="digits, cifar10, folder:PATH, npz:PATH ...")],
-    recipe: Annotated[
-        str | None, typer.Option(help="efficientnet (default), mnasnet, cifar; with --transfer: transfer.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images a step; the learning rate goes with it.")
-    ] = None,
-    accumulate: Annotated[int | None, typer.Option(help="Parts of a step that memory holds at once.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate, instead of the recipe's.")] = None,
-    dropout: Annotated[float | None, typer.Option(help="Before the classifier.")] = None,
-    drop_path: Annotated[float | None, typer.Option(help="Stochastic depth of the last block.")] = None,
-    ema: Annotated[float | None, typer.Option(help="Decay of the averaged weights; 0 for none.")] = None,
-    augment: Annotated[str | None, typer.Option(help="none, basic or autoaugment.")] = None,
-    trainval: Annotated[bool, typer.Option("--trainval", help="Train on the held-out part, too.")] = False,
-    weights: Annotated[Path | None, typer.Option(help="Begin from these, a .safetensors file.")] = None,
-    transfer: Annotated[
-        bool, typer.Option("--transfer", help="With a new classifier; see --weights.")
-    ] = False,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the training (by default trained/NAME).")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
-    checkpoint_seconds: Annotated[
-        float, typer.Option(help="Between two checkpoints within an epoch.", min=0)
-    ] = 60.0,
-    data_dir: Annotated[str | None, typer.Option(help="Where torchvision's data sets are kept.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1)
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that decode a folder's images.", min=0)
-    ] = None,
-) -> None:
-    """Trains a baseline in full by a published recipe; goes on where it was interrupted with --resume."""
-    from nas.full_training import Request, run_training
-
-    fields = {
-        "epochs": epochs, "batch_size": batch_size, "accumulate": accumulate, "lr": lr, "dropout": dropout,
-        "drop_path": drop_path, "ema": ema, "augment": augment, "split": "trainval" if trainval else None, "seed": seed,
-    }  # fmt: skip
-    given = {name: value for name, value in fields.items() if value is not None}
-    request = Request(
-        baseline, data, data_dir, recipe, weights, transfer, given, out, resume, device, threads, workers,
-        ("nas", *sys.argv[1:]), checkpoint_seconds,
-    )  # fmt: skip
-    run_training(_console(), request)
-
-
-@app.command()
-def evaluate(
-    baseline: Annotated[str, typer.Argument(help="A baseline: a catalogue name, or a path.")],
-    weights: Annotated[Path, typer.Option(help="A .safetensors file of nas train or nas import.")],
-    data: Annotated[str, typer.Option(help="digits, cifar10, folder:PATH, npz:PATH ...")],
-    split: Annotated[str, typer.Option(help="test, val, train or trainval.")] = "test",
-    batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 128,
-    data_dir: Annotated[str | None, typer.Option(help="Where torchvision's data sets are kept.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1)
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that decode a folder's images.", min=0)
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Top-1 and top-5 accuracy of weights on a split."""
-    from nas.scoring import evaluated
-
-    found = evaluated(baseline, weights, data, data_dir, split, batch_size, device, threads, workers)
-    if as_json:
-        print(json.dumps(found))
-        return
-    print(f"{found['baseline']} on {found['data']}, {found['split']}, {found['images']:,} images: "
-          f"top-1 {found['top1']:.4f}, top-5 {found['top5']:.4f}")  # fmt: skip
+app.command()(train)
+app.command()(evaluate)
 
 
 @app.command()
@@ -322,7 +236,7 @@ def report(
     from nas.report_job import Request, run_report
 
     words = ("nas", *sys.argv[1:])
-    run_report(_console(), Request(target, output, force, latency, images, weights, threads, words))
+    run_report(console(), Request(target, output, force, latency, images, weights, threads, words))
 
 
 @app.command()

@@ -30,6 +30,7 @@ LAYERS = {
     "search": ["search"],
     "what people call": [
         "report", "export", "grid_report", "main_job", "scale_job", "full_training", "scoring", "watching",
+        "terminal", "training_commands",
         "family_pictures", "family_report", "run_report", "report_job", "cli",
     ],
 }  # fmt: skip
