@@ -16,14 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-AUGMENTS = ("none", "basic", "autoaugment")
+from nas.recipe import batch_count
+from nas.sources import Statistics
+
 Batches = Iterator[tuple[Tensor, Tensor]]
 Device = str | torch.device
-
-
-def batch_count(images: int, batch_size: int) -> int:
-    """Training steps of an epoch: ceil(images / batch_size), but one image is never a batch of its own."""
-    return max(1, min(-(-images // batch_size), images // 2))
 
 
 def batch_indices(
@@ -52,7 +49,7 @@ class Split(ABC):
 
     @property
     @abstractmethod
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def statistics(self) -> Statistics:
         """Mean and standard deviation, by channel, that images in [0, 1] are normalized with."""
 
     def __len__(self) -> int:
@@ -76,7 +73,7 @@ class Split(ABC):
         start: int = 0,
         part: tuple[int, int] = (0, 1),
     ) -> Batches:
-        """See `nas.data.Data.batches`; `augment` is one of AUGMENTS."""
+        """See `nas.data.Data.batches`; `augment` is 'none', 'basic' or 'autoaugment'."""
 
 
 class Normalization(NamedTuple):
@@ -197,7 +194,7 @@ class TensorSplit(Split):
         self._moved: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     @property
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def statistics(self) -> Statistics:
         return self.normalization.mean, self.normalization.std
 
     def batches(

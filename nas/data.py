@@ -21,7 +21,7 @@ from nas.downloads import KNOWN, downloaded
 from nas.errors import NasError, listed, near
 from nas.folders import layout
 from nas.npz import npz
-from nas.sources import Source, check_counts, digits, hold_out
+from nas.sources import Source, Statistics, check_counts, digits, hold_out
 
 if TYPE_CHECKING:  # torch is imported when images are, so that `describe` is quick
     import torch
@@ -29,7 +29,6 @@ if TYPE_CHECKING:  # torch is imported when images are, so that `describe` is qu
     from nas.batches import Split
 
 NAMES = ("digits", *KNOWN, "folder:PATH", "npz:PATH")
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 SPLITS = ("train", "val", "trainval", "test")
 
 

@@ -16,9 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from nas.batches import Batches, Split, batch_indices, mixed, share
 from nas.errors import NasError
 from nas.folders import Files
-from nas.sources import first_line
+from nas.sources import Statistics, first_line
 
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's images in [0, 1], by channel."""
 
@@ -50,7 +49,7 @@ class FolderSplit(Split):
         self.workers = default_workers() if workers is None else workers
 
     @property
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def statistics(self) -> Statistics:
         return self._statistics
 
     def batches(

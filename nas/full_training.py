@@ -233,7 +233,7 @@ def _begun(request: Request, baseline: Baseline, data: Data, config: TrainingCon
             raise NasError("--transfer needs weights to begin from; give --weights FILE")
         return _network(baseline, data, config, Facts()), Facts()
     tensors, facts = read_weights(request.weights)
-    check_key(baseline.architecture, request.weights)
+    check_key(baseline.architecture, facts, str(request.weights))
     net = _network(baseline, data, config, facts)
     found = tensors.get(f"{HEAD}weight")
     if not request.transfer and found is not None and len(found) != data.classes:

@@ -204,7 +204,7 @@ def _full(
     epochs: int,
     threads: int = 1,
 ) -> Baseline:
-    from nas.search.measuring import device_of
+    from nas.devices import device_of
     from nas.training import TrialFailure
 
     data, data_dir = data_of(journal)

@@ -15,7 +15,7 @@ from nas.baseline import Baseline, load
 from nas.errors import NasError
 from nas.scaling import OFFICIAL, is_b0, resize
 from nas.strict_yaml import read_text
-from nas.weights import Facts, facts_of, read_tensors
+from nas.weights import Facts, read_weights
 
 BASE = "base"
 KINDS = ("compound", "width", "depth", "resolution")
@@ -138,18 +138,18 @@ def weights_facts(baseline: Baseline, path: Path) -> Facts:
     Raises:
         NasError: for a file that cannot be read, or weights of another architecture or resolution.
     """
-    tensors, metadata = read_tensors(path)
+    tensors, facts = read_weights(path)
     shapes = [tuple(tensor.shape) for tensor in tensors.values()]
     classifier = tensors.get("classifier.weight")
     arch = baseline.architecture
     if classifier is not None and len(shapes[0]) == 4:
         arch = arch.with_data(len(classifier), shapes[0][1])
-    if metadata.get("key", arch.key) != arch.key:
+    if facts.key not in ("", arch.key):
         raise NasError(
             f"{path}: is of another architecture than the baseline {baseline.name}; give weights that were trained for "
             "it, or train it again"
         )
-    return facts_of(metadata)
+    return facts
 
 
 def common(members: Sequence[Member]) -> str | None:

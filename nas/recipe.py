@@ -113,3 +113,8 @@ def learning_rate(config: TrainingConfig, epoch: float) -> float:
     ):  # in steps that count from the first epoch on, as in the released code
         return config.lr * 0.97 ** math.floor(epoch / 2.4 + 1e-9)
     return config.lr * 0.5 * (1 + math.cos(math.pi * after / (config.epochs - config.warmup_epochs)))
+
+
+def batch_count(images: int, batch_size: int) -> int:
+    """Training steps of an epoch: ceil(images / batch_size), but one image is never a batch of its own."""
+    return max(1, min(-(-images // batch_size), images // 2))

@@ -9,7 +9,7 @@
 from typing import Any
 
 from nas.errors import NasError, listed, near
-from nas.recipe import TrainingConfig
+from nas.recipe import TrainingConfig, batch_count
 
 EFFICIENTNET: dict[str, Any] = {
     "epochs": 350, "batch_size": 256, "optimizer": "rmsprop", "momentum": 0.9, "lr": 0.016, "weight_decay": 1e-5,
@@ -53,13 +53,6 @@ RECIPES: dict[str, dict[str, Any]] = {
     "cifar": CIFAR,
     "transfer": TRANSFER,
 }
-BY_BATCH = ("lr",)
-"""Proportional to the batch size (Goyal et al. 2017, arXiv:1706.02677), unless given."""
-
-
-def batch_count(images: int, batch_size: int) -> int:
-    """Steps of an epoch, as `nas.batches.batch_count` counts them, which needs torch."""
-    return max(1, min(-(-images // batch_size), images // 2))
 
 
 def recipe(

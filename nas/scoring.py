@@ -12,10 +12,11 @@ from nas.data import describe, load_data
 from nas.devices import device_of
 from nas.errors import NasError
 from nas.evaluation import top_fractions
+from nas.sources import Statistics
 from nas.weights import Facts, load_network, read_weights
 
 
-def statistics_of(facts: Facts, in_chans: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def statistics_of(facts: Facts, in_chans: int) -> Statistics | None:
     """What images were normalized with when the weights were trained; None where the file does not say, or
     the data have other channels, which a check of the classifier or the stem tells better."""
     return (tuple(facts.mean), tuple(facts.std)) if len(facts.mean) == in_chans == len(facts.std) else None

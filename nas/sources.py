@@ -16,6 +16,8 @@ import numpy as np
 
 from nas.errors import NasError, listed
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation, by channel, that images in [0, 1] are normalized with."""
 Arrays = tuple[np.ndarray, np.ndarray]
 """Images, uint8 (N, H, W, C), and labels, int64 (N,)."""
 

@@ -29,7 +29,7 @@ class State:
     Attributes:
         net, optimizer, average, scaler: what the steps change.
         epoch, step: of the next step, both from 0.
-        losses, hits: of the steps of this epoch: sums over images, float (), and correct answers.
+        losses, hits: of each step of this epoch the mean loss, float (), and the correct answers, int64 ().
         history: what was reported after each epoch.
         seconds: wall-clock time before this process began.
     """

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from nas.batches import mixed, share
 from nas.data import Data
-from nas.evaluation import evaluate as evaluate
+from nas.evaluation import evaluate
 from nas.optimization import Average, make_optimizer, prepare
 from nas.processes import ALONE, Processes
 from nas.recipe import TrainingConfig, learning_rate

@@ -9,6 +9,11 @@ import typer
 
 from nas.terminal import Json, console
 
+DataDir = Annotated[str | None, typer.Option(help="Where torchvision's data sets are kept.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1)]
+Workers = Annotated[int | None, typer.Option(help="Processes that decode a folder's images.", min=0)]
+
 
 def train(
     baseline: Annotated[str, typer.Argument(help="A baseline: a catalogue name, or a path.")],
@@ -39,14 +44,10 @@ def train(
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Between two checkpoints within an epoch.", min=0)
     ] = 60.0,
-    data_dir: Annotated[str | None, typer.Option(help="Where torchvision's data sets are kept.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1)
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that decode a folder's images.", min=0)
-    ] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    workers: Workers = None,
 ) -> None:
     """Trains a baseline in full by a published recipe; goes on where it was interrupted with --resume."""
     from nas.full_training import Request, run_training
@@ -69,14 +70,10 @@ def evaluate(
     data: Annotated[str, typer.Option(help="digits, cifar10, folder:PATH, npz:PATH ...")],
     split: Annotated[str, typer.Option(help="test, val, train or trainval.")] = "test",
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 128,
-    data_dir: Annotated[str | None, typer.Option(help="Where torchvision's data sets are kept.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1)
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that decode a folder's images.", min=0)
-    ] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Top-1 and top-5 accuracy of weights on a split."""

@@ -11,7 +11,8 @@
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass, fields
+import os
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class Facts:
         norm_eps, padding: what the network has to be built with (`nas.build`).
         mean, std: what images, scaled to [0, 1], are normalized with, by channel.
         source: where imported weights come from.
+        key: canonical key of the architecture, written when the file is.
     """
 
     baseline: str = ""
@@ -55,6 +57,7 @@ class Facts:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     source: str = ""
+    key: str = ""
 
 
 def save_weights(net: Network, path: Path, facts: Facts, force: bool = True) -> Path:
@@ -65,8 +68,8 @@ def save_weights(net: Network, path: Path, facts: Facts, force: bool = True) -> 
     """
     if path.exists() and not force:
         raise NasError(f"{path} exists; choose another --output, or give --force to replace it")
-    written = {name: json.dumps(value) for name, value in asdict(facts).items()}
-    metadata = {"format": FORMAT, "key": net.architecture.key, **written}
+    written = asdict(replace(facts, key=net.architecture.key))
+    metadata = {"format": FORMAT} | {name: json.dumps(value) for name, value in written.items()}
     write_tensors(path, dict(net.state_dict()), metadata)
     return path
 
@@ -77,8 +80,6 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     Raises:
         NasError: where it cannot be written, with the system's reason.
     """
-    import os
-
     from safetensors.torch import save
 
     partial = path.with_name(f".{path.name}.partial")
@@ -151,24 +152,23 @@ def load_network(arch: Architecture, path: Path, **settings: Any) -> Network:
     stem = next(iter(tensors.values())).shape if tensors else (0, 0)
     in_chans = stem[1] if len(stem) == 4 else None
     net = build(arch, classes, in_chans, **{"norm_eps": facts.norm_eps, "padding": facts.padding, **settings})
-    check_key(arch, path)
+    check_key(arch, facts, str(path))
     fill(net, tensors, str(path))
     return net.eval()
 
 
-def check_key(arch: Architecture, path: Path) -> None:
+def check_key(arch: Architecture, facts: Facts, where: str) -> None:
     """Raises NasError where a file says that it is of another architecture: shapes say nothing of activation,
     skips and strides. Classes and resolution may differ; a file that says nothing passes."""
-    written = read_tensors(path)[1].get("key")
-    if written is None:
+    if not facts.key:
         return
-    there, here = (_shape(key) for key in (written, arch.key))
+    there, here = (_shape(key) for key in (facts.key, arch.key))
     if there != here:
         differing = next(
             (a, b) for a, b in zip([*there, "nothing"], [*here, "nothing"], strict=False) if a != b
         )
         raise NasError(
-            f"{path}: is of another architecture ({differing[0]} there, {differing[1]} here); give the baseline that "
+            f"{where}: is of another architecture ({differing[0]} there, {differing[1]} here); give the baseline that "
             "these weights were trained for"
         )
 

@@ -418,6 +418,27 @@ def test_every_mistake_is_one_sentence_and_nothing_is_overwritten(begun):
     assert not Path("x/checkpoint.safetensors").exists()
 
 
+def test_other_images_or_processes_than_it_was_begun_with_are_refused(baseline):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+
+    def saved(classes):
+        labels = np.arange(40) % classes
+        np.savez("own.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+
+    saved(4)
+    request = Request(
+        baseline, "npz:own.npz", recipe="cifar", threads=1, fields={"epochs": 1, "batch_size": 8}
+    )
+    run_training(Console(quiet=True), request)
+    net = nas.build(tiny(), num_classes=4)
+    state = State(net, torch.optim.SGD(net.parameters(), 0.1))
+    with pytest.raises(NasError, match="was written by 1 processes, and here are 2"):
+        Checkpoints(Path("trained/tiny"), net.architecture.key, processes=Processes(0, 2)).begin(state)
+    saved(5)
+    with pytest.raises(NasError, match=r"npz:own.npz holds other images than when the training was begun"):
+        run_training(Console(quiet=True), replace(request, resume=True))
+
+
 def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(begun, monkeypatch):
     path = Path("trained/tiny/checkpoint.safetensors")
     content = path.read_bytes()

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-from nas.devices import device_of as device_of
+from nas.devices import device_of
 from nas.evaluators import Metrics
 from nas.evaluators.table import RUNS, Table, TableEvaluator
 from nas.search.options import training_of
