@@ -21,7 +21,7 @@ from nas.search.settings import RewardSettings
 
 log = logging.getLogger(__name__)
 
-STUDY, TRIALS = "study", "trials"
+STUDY = "study"
 PICTURES = 40
 """Pictures drawn over a search of known length: one a result in a short one."""
 
@@ -39,11 +39,6 @@ def _writer(path: Path) -> Any:
     from nas.search.events import EventWriter
 
     return EventWriter(path)
-
-
-def trial_directory(run: Path, number: int) -> Path:
-    """The TensorBoard run of a trial."""
-    return run / TRIALS / f"{number:03d}"
 
 
 class StudyBoard:

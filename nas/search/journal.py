@@ -2,11 +2,14 @@
 
     {"event": "run", ...}                       what is searched: space, strategy, reward, seed
     {"event": "asked", "number": 0, "sample": {...}, "key": "...", "seen": 0, ...}
+    {"event": "began", "number": 0, "job": "Xy1z0", ...}
     {"event": "told", "number": 0, "state": "complete", "accuracy": 0.97, "reward": 0.96, ...}
+    {"event": "again", "number": 1, "job": "aB2c3", "reason": "its process was killed", ...}
 
 `seen` is how many told lines the strategy had learnt from when it proposed: replaying the events
 in that order gives the strategy its state back. Many processes append; a lock keeps lines whole,
-and a line cut short by a crash is passed over.
+and each ends with a checksum (`nas.search.lines`): what a crash cut short or a disk changed is moved
+to journal.damaged.jsonl, and happens again.
 
 >>> import tempfile
 >>> journal = Journal(Path(tempfile.mkdtemp()) / "journal.jsonl")
@@ -20,7 +23,6 @@ False
 0.5
 """
 
-import json
 import math
 import os
 from dataclasses import dataclass, replace
@@ -31,8 +33,10 @@ from typing import Any
 from filelock import FileLock
 
 from nas.errors import NasError
+from nas.search.lines import FILLER, Line, dump, filler, read
 
 FILE = "journal.jsonl"
+DAMAGED = "journal.damaged.jsonl"
 STATES = ("running", "complete", "stopped", "failed", "rejected", "duplicate")
 
 
@@ -73,6 +77,10 @@ class Trial:
 class Journal:
     """The events of one run, read incrementally and appended atomically.
 
+    Attributes:
+        jobs: number -> the NNI trial job whose process began it last.
+        repeats: number -> the NNI trial jobs that ended without its result, and are repeated.
+
     Raises:
         NasError: where the file cannot be read or written, with what to do.
     """
@@ -82,7 +90,11 @@ class Journal:
         self.run: dict[str, Any] = {}
         self.trials: dict[int, Trial] = {}
         self.events: list[dict[str, Any]] = []
+        self.jobs: dict[int, str] = {}
+        self.repeats: dict[int, list[str]] = {}
         self.unreadable = 0
+        self._damaged: list[Line] = []
+        self._checked = False
         self._offset = 0
         self._lock = FileLock(str(path.with_name(f".{path.name}.lock")))
 
@@ -102,19 +114,21 @@ class Journal:
             return []
         except OSError as error:
             raise NasError(f"{self.path}: cannot be read ({error.strerror})") from None
-        whole = raw[: raw.rfind(b"\n") + 1]
-        self._offset += len(whole)
         fresh = []
-        for line in whole.splitlines():
-            if not line.strip():
+        for line in read(raw, self._offset):
+            self._checked |= line.checked
+            if line.event == FILLER:
                 continue
             try:
-                event = json.loads(line)
-                self._apply(event)
-            except (ValueError, KeyError, TypeError):
+                if line.event is None or (self._checked and not line.checked):
+                    raise ValueError
+                self._apply(line.event)
+            except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
                 self.unreadable += 1
+                self._damaged.append(line)
                 continue
-            fresh.append(event)
+            fresh.append(line.event)
+        self._offset += raw.rfind(b"\n") + 1
         self.events += fresh
         return fresh
 
@@ -132,6 +146,10 @@ class Journal:
                 raise ValueError(event["state"])
             known = {k: v for k, v in event.items() if k in names and k not in ("number", "sample", "key")}
             self.trials[number] = replace(self.trials[number], **known)
+        elif kind == "began":
+            self.jobs[int(event["number"])] = str(event["job"])
+        elif kind == "again":
+            self.repeats.setdefault(int(event["number"]), []).append(str(event["job"]))
 
     def best(self) -> Trial | None:
         """The complete trial of highest reward, the earliest of equals; None before the first."""
@@ -159,6 +177,25 @@ class Journal:
             self._append({"event": "asked", "number": number, "sample": sample, "key": key, **facts})
             return number
 
+    def began(self, number: int, job: str, pid: int) -> None:
+        """Records whose process evaluates a proposal: NNI may give two trials each other's samples."""
+        with self._locked():
+            if self.jobs.get(number) != job:
+                self._append({"event": "began", "number": number, "job": job, "pid": pid})
+
+    def again(self, number: int, job: str, reason: str, trials: int | None) -> bool:
+        """Records that a trial ended without a result and is repeated; False where that was known.
+
+        Args:
+            job: the NNI trial job that ended.
+            trials: NNI's maxTrialNumber from now on, the repeated one counted.
+        """
+        with self._locked():
+            if job in self.repeats.get(number, []) or self.trials[number].state != "running":
+                return False
+            self._append({"event": "again", "number": number, "job": job, "reason": reason, "trials": trials})
+            return True
+
     def told(self, number: int, state: str, **facts: Any) -> bool:
         """Records a result; False where the trial has one (a complete one replaces a stopped one)."""
         with self._locked():
@@ -176,12 +213,12 @@ class Journal:
 
     def _append(self, event: dict[str, Any]) -> None:
         event = {**event, "time": datetime.now(UTC).isoformat(timespec="seconds")}
-        self._write(json.dumps(event, allow_nan=False) + "\n")
+        self._write(dump(event))
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: bytes) -> None:
         try:
             with self.path.open("ab") as file:
-                file.write(text.encode())
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -192,9 +229,27 @@ class Journal:
         self.refresh()
 
     def _mend(self) -> None:
-        """Ends a line that a crash cut short; where only its end is missing, it counts."""
+        """Ends a line that a crash cut short (where only its end is missing, it counts), and moves what
+        is damaged out of the way, over as many bytes, so that nobody's offset changes."""
         if self.path.exists() and self.path.stat().st_size > self._offset:
-            self._write("\n")
+            self._write(b"\n")
+        if not self._damaged:
+            return
+        try:
+            with self.path.open("r+b") as file, self.path.with_name(DAMAGED).open("ab") as kept:
+                for line in self._damaged:
+                    file.seek(line.offset)
+                    if file.read(len(line.raw)) != line.raw:  # another process has mended it
+                        continue
+                    kept.write(line.raw + b"\n")
+                    kept.flush()
+                    file.seek(line.offset)
+                    file.write(filler(len(line.raw)))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise NasError(f"{self.path}: cannot be mended ({error.strerror})") from None
+        self._damaged.clear()
 
 
 class _Locked:

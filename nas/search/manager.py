@@ -13,11 +13,24 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Job:
-    """One of NNI's trial jobs."""
+    """One of NNI's trial jobs.
+
+    Attributes:
+        parameters: what NNI holds for its proposal; another trial that began at the same moment may have got it.
+        final: (parameter id, value) of the final result, of a job that SUCCEEDED with one.
+        seconds: from its start to its end, None before.
+    """
 
     id: str
     status: str
     parameters: list[dict[str, Any]]
+    final: tuple[Any, Any] | None = None
+    seconds: float | None = None
+
+    @property
+    def lives(self) -> bool:
+        """Whether it runs or will."""
+        return self.status in ("WAITING", "RUNNING", "UNKNOWN")
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,10 @@ class Manager:
         found = []
         for job in self.get("/trial-jobs") or []:
             raw = job.get("hyperParameters") or []
-            found.append(Job(job["trialJobId"], job["status"], [json.loads(p) for p in raw]))
+            begin, end = job.get("startTime"), job.get("endTime")
+            seconds = (end - begin) / 1000 if begin and end else None
+            parameters = [json.loads(p) for p in raw]
+            found.append(Job(job["trialJobId"], job["status"], parameters, _final(job), seconds))
         return found
 
     def last_intermediate(self, job: str) -> float | None:
@@ -80,8 +96,7 @@ class Manager:
         metrics = [m for m in self.get(f"/metric-data/{job}") or [] if m["type"] == "PERIODICAL"]
         if not metrics:
             return None
-        value = json.loads(max(metrics, key=lambda m: m["sequence"])["data"])
-        value = json.loads(value) if isinstance(value, str) else value
+        value = _unpacked(max(metrics, key=lambda m: m["sequence"])["data"])
         return float(value["default"] if isinstance(value, dict) else value)
 
     def set_trials(self, trials: int) -> None:
@@ -89,3 +104,20 @@ class Manager:
         profile = self.profile()
         profile["params"]["maxTrialNumber"] = trials
         self.put("/experiment?update_type=MAX_TRIAL_NUM", profile)
+
+    def set_concurrency(self, trials: int) -> None:
+        """Changes trialConcurrency; each one more is one more proposal that NNI asks for."""
+        profile = self.profile()
+        profile["params"]["trialConcurrency"] = trials
+        self.put("/experiment?update_type=TRIAL_CONCURRENCY", profile)
+
+
+def _final(job: dict[str, Any]) -> tuple[Any, Any] | None:
+    metrics = job.get("finalMetricData") or []
+    return (metrics[-1].get("parameterId"), _unpacked(metrics[-1]["data"])) if metrics else None
+
+
+def _unpacked(data: str) -> Any:
+    """A trial's number: NNI packs it as JSON, once or twice."""
+    value = json.loads(data)
+    return json.loads(value) if isinstance(value, str) else value

@@ -8,7 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from nas.errors import NasError
 from nas.search.journal import FILE, Journal, Trial
+from nas.search.runs import INTERRUPTED, LOCK, trial_directory, trial_file
 from nas.search.subject import Subject
 from nas.search.task import Task
 
@@ -50,9 +54,49 @@ class Reporter:
                 return None
             assert task.run is not None
             self.number = int(task.run["number"])
-            trial = self.journal.trials.get(self.number)
-            return trial if trial is not None and trial.scored else None
+            return self._begin_ours()
         return self._begin_under_nni(task, subject)
+
+    def file(self, what: str) -> Path:
+        """The trial's `INTERRUPTED` or `LOCK`."""
+        assert self.run_dir is not None
+        assert self.number is not None
+        return trial_file(self.run_dir, self.number, what)
+
+    def _begin_ours(self) -> Trial | None:
+        """Takes the trial's lock: of a search resumed while a process of before still evaluates this number,
+        the new process waits for that one's result."""
+        assert self.journal is not None
+        assert self.number is not None
+        path = self.file(LOCK)
+        path.parent.mkdir(exist_ok=True)
+        self._lock = FileLock(str(path))
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            print(
+                f"trial {self.number} is still evaluated by another process; waiting for it", file=sys.stderr
+            )
+            self._lock.acquire()
+        self.file(INTERRUPTED).unlink(missing_ok=True)
+        trial = self._proposed()
+        if trial.state in ("failed", "rejected"):
+            raise NasError(f"this trial has ended before: {trial.reason}")
+        if trial.scored:
+            return trial
+        self.journal.began(self.number, os.environ["NNI_TRIAL_JOB_ID"], os.getpid())
+        return None
+
+    def _proposed(self) -> Trial:
+        """This trial's line, which a resumed tuner may be about to write again (a damaged one is lost)."""
+        assert self.journal is not None
+        assert self.number is not None
+        for _ in range(120):
+            self.journal.refresh()
+            if (trial := self.journal.trials.get(self.number)) is not None:
+                return trial
+            time.sleep(0.5)
+        raise NasError(f"{self.journal.path}: no proposal has number {self.number}")
 
     def _begin_under_nni(self, task: Task, subject: Subject) -> Trial | None:
         """Under NNI's own tuners the trials keep the journal themselves."""
@@ -101,16 +145,29 @@ class Reporter:
         """One epoch's metrics: to NNI for its assessors, and to TensorBoard."""
         self.last = metrics["accuracy"]
         if self.nni is not None:
-            self.nni.report_intermediate_result(metrics["accuracy"])
+            self._to_nni(self.nni.report_intermediate_result, metrics["accuracy"])
         else:
             print(f"epoch {epoch}: " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()), file=sys.stderr)
         if (board := self._own_board()) is not None:
             board.epoch(epoch, metrics)
 
+    def final(self, metrics: dict[str, float]) -> None:
+        """The result, to NNI."""
+        self._to_nni(self.nni.report_final_result, metrics)
+
+    def _to_nni(self, report: Callable[[Any], None], value: Any) -> None:
+        """What the journal has, NNI may miss: its manager may be gone, and this trial still count."""
+        try:
+            report(value)
+        except Exception as error:  # of NNI's channel, whichever it is
+            if not self.ours or self.journal is None:
+                raise
+            print(f"NNI was not told ({error})", file=sys.stderr)
+
     def _own_board(self) -> Any:
         """This trial's run of TensorBoard, None where there is no run directory."""
         if self.board is None and self.run_dir is not None and self.number is not None:
-            from nas.search.board import TrialBoard, trial_directory
+            from nas.search.board import TrialBoard
 
             self.board = TrialBoard(trial_directory(self.run_dir, self.number))
         return self.board
@@ -136,8 +193,6 @@ class Reporter:
 
     def _study(self) -> None:
         """Under NNI's own tuners there is no tuner of ours to write the study's board."""
-        from filelock import FileLock
-
         from nas.search.board import STUDY, StudyBoard
 
         assert self.run_dir is not None

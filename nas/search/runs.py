@@ -15,6 +15,10 @@ from nas.search.journal import FILE, Journal
 
 POINTER = "b0nas-run.txt"
 """The file in NNI's folder of an experiment that names our run directory."""
+TRIALS = "trials"
+INTERRUPTED, LOCK = "interrupted", "lock"
+"""Of a trial: the file that says it was told to end (a process that was killed leaves none), and the one that its
+process holds locked."""
 
 
 def nni_home() -> Path:
@@ -70,6 +74,16 @@ def open_journal(run: Path) -> Journal:
     if not journal.run:
         raise NasError(f"{journal.path}: no run is described in it; the search ended before it began")
     return journal
+
+
+def trial_directory(run: Path, number: int) -> Path:
+    """A trial's folder: its TensorBoard run, its lock."""
+    return run / TRIALS / f"{number:03d}"
+
+
+def trial_file(run: Path, number: int, what: str) -> Path:
+    """The `INTERRUPTED` or `LOCK` of a trial; not among TensorBoard's files, without which it can do."""
+    return run / ".trials" / f"{number:03d}.{what}"
 
 
 def processes_of(experiment: str) -> list[int]:

@@ -17,6 +17,7 @@ from nas.errors import NasError
 from nas.search.asktell import AskTell
 from nas.search.finding import check_unchanged
 from nas.search.journal import FILE, Journal
+from nas.search.proposals import RUN
 from nas.search.runs import POINTER
 from nas.search.settings import TunerSettings, fitted
 from nas.search.strategies import make
@@ -143,6 +144,21 @@ class Study:
             return None
         key, cost = self.subject.key(sample), self.subject.cost(sample)
         return self.journal.asked(sample, key, **cost, seen=self._told)
+
+    def restore(self, number: int, parameters: dict[str, Any]) -> None:
+        """Writes a proposal again that the journal lost and NNI still has.
+
+        What was lost with it may change what comes next, but nothing is evaluated twice.
+        """
+        sample = {name: value for name, value in parameters.items() if name != RUN}
+        if number != max(self.journal.trials, default=-1) + 1:
+            log.warning("the proposal of trial %s is lost, and others before it", number)
+            return
+        sample = self.subject.validate(sample)
+        if not self._talk.ask_again(sample):
+            log.warning("from trial %s on the strategy proposes otherwise than recorded", number)
+            self._talk.exclude(sample)
+        self.journal.asked(sample, self.subject.key(sample), **self.subject.cost(sample), seen=self._told)
 
     def learn(self) -> None:
         """Tells the strategy every result that the journal has and it has not heard."""

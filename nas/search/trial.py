@@ -27,6 +27,7 @@ from nas.errors import NasError
 from nas.search.measuring import measuring
 from nas.search.options import parser
 from nas.search.reporter import Reporter
+from nas.search.runs import INTERRUPTED
 from nas.search.task import task_of
 
 
@@ -112,9 +113,8 @@ def main(argv: list[str] | None = None) -> int:
         number = (parameters.get("run") or {}).get("number")
         if number is not None and reporter.journal is not None and reporter.journal.exists:
             reporter.ours, reporter.number = True, int(number)  # whatever goes wrong now is recorded
-        _on_signals(signal.SIG_DFL if reporter.ours else _interrupt)
-        final = run(options, parameters, reporter)
-        nni.report_final_result(final)
+        _watched(options, reporter)
+        reporter.final(run(options, parameters, reporter))
         return 0
     except Interrupted as interruption:
         reporter.interrupted()
@@ -129,6 +129,22 @@ def main(argv: list[str] | None = None) -> int:
         if not ours:
             traceback.print_exc()
         return _fail(reporter, sentence if ours else f"{type(error).__name__}: {sentence}", 1)
+
+
+def _watched(options: argparse.Namespace, reporter: Reporter) -> None:
+    """Signals and memory are looked after: of a search of ours by a thread, else in the main one, which has a
+    lower bound to record."""
+    if not reporter.ours:
+        _on_signals(_interrupt)
+    if not reporter.ours and options.memory_limit is None:
+        return
+    from nas.search.watch import Watch
+
+    def over(used: int) -> None:
+        limit = f"--memory-limit {options.memory_limit / 1e9:.3g}G"
+        _fail(reporter, f"out of memory: {used / 1e9:.3g} GB in use, over {limit}", 1)
+
+    Watch(reporter.file(INTERRUPTED) if reporter.ours else None, options.memory_limit, over)
 
 
 class Interrupted(BaseException):

@@ -9,6 +9,9 @@ NNI gives a tuner ten seconds from start to connection, so nothing heavy is impo
 `update_search_space`. Generating and receiving come on one thread, `trial_end` on another: one lock
 guards everything. Trials on this machine write their results into the journal themselves; what
 NNI passes on is written only where they could not (other machines, killed processes).
+
+Never are more proposals without a result than trials at a time: after a resume NNI asks for the next one while
+the trials of before still run, and a search that answered would go another way than an undisturbed one.
 """
 
 import contextlib
@@ -16,6 +19,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +29,14 @@ from nni.tuner import Tuner
 
 from nas.errors import NasError
 from nas.search.manager import Manager
+from nas.search.proposals import RUN, number_of
 from nas.search.scaling_grid import default_strategy
 from nas.search.settings import TunerSettings
 
 log = logging.getLogger(__name__)
 
-RUN = "run"
-"""The entry of a proposal that is not a choice: what a trial needs on any machine."""
+PAUSE = 0.2
+"""Seconds between two looks at the trials that are waited for."""
 
 
 def _is_recovered(self: Recoverable, param_id: int | None) -> bool:
@@ -55,9 +60,9 @@ class StrategyTuner(Tuner):
     def __init__(self, **class_args: Any) -> None:
         self._args = class_args  # read later: of what is raised here NNI says "did not connect"
         self._lock = threading.RLock()
-        self._numbers: dict[int, int] = {}
-        self._resumed = False
         self._study: Any = None
+        self._flights: Any = None
+        self._restored = False
         channel = os.environ.get("NNI_TUNER_COMMAND_CHANNEL")
         self._manager = Manager.of_channel(channel) if channel else None
 
@@ -65,6 +70,8 @@ class StrategyTuner(Tuner):
 
     def update_search_space(self, search_space: Any) -> None:
         """Builds the strategy; on a resumed experiment, replays its journal."""
+        from nas.search.flights import Flights
+        from nas.search.guard import guard_tuner
         from nas.search.study import Study
 
         with self._lock:
@@ -72,11 +79,12 @@ class StrategyTuner(Tuner):
                 raise NasError("the search space of a running search cannot change; start another search")
             settings = TunerSettings.read(self._args, default=default_strategy(search_space))
             profile = self._profile()
-            self._assessed = bool(profile.get("assessor"))
+            guard_tuner()
             self._study = Study(
                 run_directory(profile), settings, _subject(search_space, profile, settings), profile
             )
-            self._resumed = self._study.resumed
+            self._flights = Flights(self._study, self._manager, profile)
+            self._flights.raise_trials()
 
     def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
         """The next sample, with its `run` entry.
@@ -84,22 +92,46 @@ class StrategyTuner(Tuner):
         Raises:
             nni.NoMoreTrialError: where every network of the space (within limits) was asked.
         """
+        callback = kwargs.get("st_callback")
+        try:
+            number = self._next(getattr(callback, "__self__", None))
+        except NasError as error:
+            _report(error, callback)
+            raise
         with self._lock:
             study = self._study
-            try:
-                study.learn()
-                number = self._unheard()
-                if number is None:
-                    number = study.propose()
-            except NasError as error:
-                _report(error, kwargs.get("st_callback"))
-                raise
             if number is None:
-                self._end_at(len(study.journal.trials))
+                self._end_at(len(study.journal.trials) + sum(map(len, study.journal.repeats.values())))
                 raise nni.NoMoreTrialError("every network of the space was proposed")
-            self._numbers[parameter_id] = number
             trial = study.journal.trials[number]
             return {**trial.sample, RUN: {**study.journal.run["trial"], "number": number}}
+
+    def _next(self, dispatcher: Any) -> int | None:
+        """The number of the proposal to hand out, once there is room for it."""
+        while True:
+            with self._lock:
+                self._restore()
+                waiting, flying = self._in_flight(unknown=0 if dispatcher is None else sys.maxsize)
+                self._study.learn()
+                if waiting or dispatcher is None or flying < self._concurrency():
+                    number = waiting[0] if waiting else self._study.propose()
+                    if number is not None:
+                        self._flights.hand(number)
+                    return number
+            if dispatcher.stopping:
+                raise nni.NoMoreTrialError("the search is being stopped")
+            time.sleep(PAUSE)
+
+    def _in_flight(self, unknown: int = 0) -> tuple[list[int], int]:
+        """(numbers to hand out, how many fly); none and `unknown` while NNI's manager does not answer."""
+        try:
+            return self._flights.waiting()
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("NNI's manager did not list its trials (%s)", error)
+            return [], unknown
+
+    def _concurrency(self) -> int:
+        return int(self._profile().get("trialConcurrency") or 1)
 
     def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
         """Records a result that the trial could not write itself, and learns."""
@@ -108,21 +140,35 @@ class StrategyTuner(Tuner):
             self._study.learn()
 
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
-        """Records why a trial ended without a result."""
+        """Records why trials ended without a result."""
         with self._lock:
-            self._study.learn()
-            number = self._numbers.get(parameter_id)
-            if success or number is None or self._study.journal.trials[number].state != "running":
-                return
-            self._record_end(number)
-            self._study.learn()
+            try:
+                self._in_flight()
+                self._study.learn()
+            except NasError as error:  # nobody hears it here; whoever wants the next proposal will
+                log.error("%s", error)
 
     def import_data(self, data: list[Any]) -> None:
         """Results that NNI had of an earlier start of this experiment; most are in the journal."""
         with self._lock:
             for entry in data:
+                self._restore(number_of(entry.get("parameter")) or 0)
                 self._record(entry.get("parameter"), entry.get("value"))
-            self._study.learn()
+                self._study.learn()
+
+    def _restore(self, last: int | None = None) -> None:
+        """Writes again what a damaged end of the journal proposed, as NNI knows it, up to a number."""
+        if self._restored:
+            return
+        try:
+            lost = self._flights.lost()
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("NNI's manager did not list its trials (%s)", error)
+            return
+        for number, parameters in lost:
+            if last is None or number <= last:
+                self._study.restore(number, parameters)
+        self._restored = last is None
 
     def load_checkpoint(self) -> None:
         """The journal is the checkpoint; it is read in `update_search_space`."""
@@ -145,51 +191,12 @@ class StrategyTuner(Tuner):
             log.warning("NNI's manager did not tell the experiment's settings (%s)", error)
             return {}
 
-    def _unheard(self) -> int | None:
-        """A proposal of before a resume that NNI never received, to be handed out again."""
-        if not self._resumed:
-            return None
-        open_numbers = [t.number for t in self._study.journal.trials.values() if t.state == "running"]
-        known = set(self._numbers.values())
-        if self._manager is not None:
-            try:
-                for job in self._manager.jobs():
-                    known |= {_number(p["parameters"]) for p in job.parameters}
-            except (OSError, ValueError, KeyError) as error:
-                log.warning("NNI's manager did not list its trials (%s)", error)
-                return None
-        waiting = [number for number in sorted(open_numbers) if number not in known]
-        self._resumed = bool(waiting)
-        return waiting[0] if waiting else None
-
     def _record(self, parameters: Any, value: Any, job: str | None = None) -> None:
-        number = _number(parameters)
+        number = number_of(parameters)
         if number not in self._study.journal.trials:
             log.warning("a result without a proposal of this run is passed over: %s", parameters)
             return
         self._study.record(number, value, job)
-
-    def _record_end(self, number: int) -> None:
-        """A trial ended without success: early stop, cancel or crash?"""
-        reason, job = "the trial's process ended without a result", None
-        if self._manager is not None:
-            try:
-                job = next(
-                    job
-                    for job in self._manager.jobs()
-                    if number in {_number(p["parameters"]) for p in job.parameters}
-                )
-                # NNI calls an assessor's stop either; a cancelled trial of a search without is a failure
-                stopped = ("EARLY_STOPPED", "USER_CANCELED") if self._assessed else ("EARLY_STOPPED",)
-                if job.status in stopped:
-                    accuracy = self._manager.last_intermediate(job.id)
-                    if accuracy is not None:
-                        self._study.record_stop(number, accuracy, job.id)
-                        return
-                reason += f" (NNI: {job.status}){_last_words(job.id)}"
-            except (OSError, ValueError, KeyError, StopIteration) as error:
-                log.warning("NNI's manager did not tell how trial %s ended (%s)", number, error)
-        self._study.journal.told(number, "failed", reason=reason, job=job.id if job else None)
 
     def _end_at(self, trials: int) -> None:
         """NNI would wait for ever for more trials of an exhausted space."""
@@ -210,12 +217,6 @@ def _report(error: NasError, callback: Any) -> None:
     dispatcher = getattr(callback, "__self__", None)
     if dispatcher is not None:
         dispatcher.report_error(f"nas.errors.NasError: {error}")
-
-
-def _number(parameters: Any) -> Any:
-    """The trial's number in the `run` entry of a proposal; None in a sample of the user's."""
-    run = parameters.get(RUN) if isinstance(parameters, dict) else None
-    return run.get("number") if isinstance(run, dict) else None
 
 
 def _subject(search_space: Any, profile: dict[str, Any], settings: TunerSettings) -> Any:
@@ -248,18 +249,6 @@ def _subject(search_space: Any, profile: dict[str, Any], settings: TunerSettings
     except (NasError, OSError, SystemExit) as error:
         log.warning("costs are counted with the document's classes: %s", error)
         return subject
-
-
-def _last_words(job: str) -> str:
-    """What a trial of this machine wrote to stderr last: why it could not even begin."""
-    logs = Path(os.environ.get("NNI_LOG_DIRECTORY", ""))
-    path = logs.parent / "environments" / "local-env" / "trials" / job / "trial.stderr"
-    try:
-        lines = path.read_text(errors="replace").split("\n")
-    except OSError:
-        return ""
-    written = [line.strip() for line in lines if line.strip()]
-    return f": {written[-1][:500]}; all of it is in {path}" if written else ""
 
 
 def run_directory(profile: dict[str, Any]) -> Path:

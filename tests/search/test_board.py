@@ -11,10 +11,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
 import nas.search.board as board
-from nas.search.board import StudyBoard, TrialBoard, trial_directory
+from nas.search.board import StudyBoard, TrialBoard
 from nas.search.finding import subject_of
 from nas.search.journal import Trial
 from nas.search.pictures import choices_figure, pareto_figure, pareto_front
+from nas.search.runs import trial_directory
 from nas.search.settings import RewardSettings
 
 RESULTS = [

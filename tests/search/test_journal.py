@@ -7,13 +7,16 @@ import math
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nas import NasError
-from nas.search.journal import STATES, Journal
+from nas.search.journal import DAMAGED, STATES, Journal
+from nas.search.lines import dump
 
 WRITERS, TRIALS = 4, 25
 
@@ -155,11 +158,11 @@ def test_nan_is_never_written(journal: Journal, value: float):
 # Crashes
 
 
-@pytest.mark.parametrize("kept", [1, 20, -1], ids=["first byte", "half", "all but the last brace"])
+@pytest.mark.parametrize("kept", [1, 20, -2], ids=["first byte", "half", "all but the last brace"])
 def test_a_line_cut_short_is_passed_over_and_mended(journal: Journal, kept: int):
     journal.asked({"a": 1}, key="one")
     with journal.path.open("ab") as file:
-        file.write(b'{"event": "asked", "number": 1, "sample": {"a": 2}, "key": "two"}'[:kept])
+        file.write(dump({"event": "asked", "number": 1, "sample": {"a": 2}, "key": "two"})[:kept])
 
     after = reread(journal)
     assert list(after.trials) == [0]
@@ -169,7 +172,8 @@ def test_a_line_cut_short_is_passed_over_and_mended(journal: Journal, kept: int)
     assert after.unreadable == 1
 
     last = reread(journal)
-    assert last.unreadable == 1
+    assert last.unreadable == 0  # it was moved out of the way
+    assert journal.path.with_name(DAMAGED).stat().st_size > 0
     assert {n: t.key for n, t in last.trials.items()} == {0: "one", 1: "three"}
     assert last.trials[0].scored
 
@@ -177,47 +181,89 @@ def test_a_line_cut_short_is_passed_over_and_mended(journal: Journal, kept: int)
 def test_a_line_that_lacks_its_end_alone_counts(journal: Journal):
     journal.asked({"a": 1}, key="one")
     with journal.path.open("ab") as file:
-        file.write(b'{"event": "asked", "number": 1, "sample": {"a": 2}, "key": "two"}')
+        file.write(dump({"event": "asked", "number": 1, "sample": {"a": 2}, "key": "two"})[:-1])
     assert reread(journal).asked({"a": 3}, key="three") == 2
     assert [trial.key for trial in reread(journal).trials.values()] == ["one", "two", "three"]
 
 
 def test_a_line_is_read_once_it_is_whole(journal: Journal):
     journal.asked({"a": 1}, key="one")
-    line = json.dumps({"event": "told", "number": 0, "state": "complete", "accuracy": 0.5, "reward": 0.5})
-    with journal.path.open("a") as file:
+    line = dump({"event": "told", "number": 0, "state": "complete", "accuracy": 0.5, "reward": 0.5})
+    with journal.path.open("ab") as file:
         file.write(line[:30])
         file.flush()
         assert journal.refresh() == []
-        file.write(line[30:] + "\n")
+        file.write(line[30:])
     assert [event["accuracy"] for event in journal.refresh()] == [0.5]
     assert journal.trials[0].scored
 
 
+BROKEN: list[Any] = [
+    [1, 2],
+    5,
+    {},
+    {"event": "asked", "number": "x", "sample": {}, "key": "k"},
+    {"event": "asked", "number": 9, "key": "k"},
+    {"event": "asked", "number": 9, "sample": "abc", "key": "k"},
+    {"event": "told", "number": 9, "state": "complete"},
+    {"event": "told", "number": 0, "state": "finished"},
+    {"event": "began", "number": 0},
+]
+
+
 @pytest.mark.parametrize(
-    "line",
-    [
-        b"garbage",
-        b"\xff\xfe",
-        b"[1, 2]",
-        b"5",
-        b"{}",
-        b'{"event": "asked", "number": "x", "sample": {}, "key": "k"}',
-        b'{"event": "asked", "number": 9, "key": "k"}',
-        b'{"event": "asked", "number": 9, "sample": "abc", "key": "k"}',
-        b'{"event": "told", "number": 9, "state": "complete"}',
-        b'{"event": "told", "number": 0, "state": "finished"}',
-    ],
+    "line", [b"garbage", b"\xff\xfe", b"[" * 100_000, *(json.dumps(one).encode() for one in BROKEN)]
 )
-def test_unreadable_lines_are_counted(journal: Journal, line: bytes):
+@pytest.mark.parametrize("checked", [True, False])
+def test_what_is_damaged_is_counted_and_moved_out_of_the_way(journal: Journal, line: bytes, checked: bool):
     journal.asked({"a": 1}, key="one")
+    body = line[:-1]
+    line = body + b', "crc": "%08x"}' % zlib.crc32(body) if checked else line
     with journal.path.open("ab") as file:
         file.write(line + b"\n\n")
-    journal.told(0, "complete", accuracy=0.5, reward=0.5)
+    before = reread(journal)
+    assert before.unreadable == 1
+    assert before.told(0, "complete", accuracy=0.5, reward=0.5)
     after = reread(journal)
-    assert after.unreadable == 1
+    assert after.unreadable == 0
     assert list(after.trials) == [0]
     assert after.trials[0].scored
+    assert journal.path.with_name(DAMAGED).read_bytes() == line + b"\n"
+
+
+def test_every_flipped_bit_is_noticed(journal: Journal):
+    journal.asked({"a": 1}, key="one")
+    journal.told(0, "complete", accuracy=0.5, reward=0.5)
+    whole = journal.path.read_bytes()
+    begin = whole.index(b"\n") + 1
+    for bit in range(8 * begin, 8 * (len(whole) - 1)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        journal.path.write_bytes(flipped)
+        assert reread(journal).trials[0].state == "running", (bit, bytes(flipped))
+
+
+def test_a_journal_without_checksums_is_read(journal: Journal):
+    """As versions before 0.2 wrote them; what is added has its checksum."""
+    journal.path.parent.mkdir(parents=True, exist_ok=True)
+    journal.path.write_text('{"event": "asked", "number": 0, "sample": {"a": 1}, "key": "one"}\n')
+    old = reread(journal)
+    assert old.told(0, "complete", accuracy=0.5, reward=0.5)
+    assert reread(journal).trials[0].scored
+    assert old.unreadable == 0
+
+
+def test_a_trial_is_repeated_once_for_each_job_that_ended(journal: Journal):
+    journal.asked({"a": 1}, key="one")
+    journal.began(0, "job0", pid=1)
+    assert journal.again(0, "job0", "killed", trials=41)
+    assert not journal.again(0, "job0", "killed", trials=42)
+    journal.began(0, "job1", pid=2)
+    after = reread(journal)
+    assert after.jobs == {0: "job1"}
+    assert after.repeats == {0: ["job0"]}
+    assert after.told(0, "complete", accuracy=0.5, reward=0.5)
+    assert not after.again(0, "job1", "killed", trials=42)
 
 
 def test_a_full_disk_is_one_sentence(journal: Journal, monkeypatch: pytest.MonkeyPatch):

@@ -6,6 +6,8 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,14 +15,17 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 import nas.evaluators.proxy
 import nas.network
 import nas.npz
+import nas.search.watch
 from nas import NasError, SearchSpace, reward
 from nas.search import board, measuring, trial
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.reporter import Reporter
+from nas.search.runs import INTERRUPTED, LOCK, trial_file
 
 EPOCHS = 2
 
@@ -58,6 +63,10 @@ class Bench:
         monkeypatch.setitem(sys.modules, "nni", self.nni)
         monkeypatch.setenv("NNI_EXP_ID", self.run.name)
         monkeypatch.setenv("NNI_CODE_DIR", str(folder))
+        self.watches: list[tuple[Path | None, int | None]] = []
+        monkeypatch.setattr(
+            nas.search.watch, "Watch", lambda mark, memory, _: self.watches.append((mark, memory))
+        )
 
     def ask(self, sample: dict[str, Any]) -> int:
         """Proposes as our tuner does."""
@@ -367,14 +376,70 @@ def test_a_stopped_number_is_evaluated_in_full(bench):
     assert bench.trial(number).state == "complete"
 
 
-def test_our_trials_die_of_nnis_signal(bench):
-    """NNI calls a trial that handles it and exits FAILED, not stopped; the tuner asks NNI why."""
+def test_our_trials_are_watched(bench):
+    """Their signals are heard by a thread, and leave a mark for the tuner."""
+    number = bench.ask(SAMPLE)
+    assert bench.start("--memory-limit", "4G") == 0
+    assert bench.watches == [(trial_file(bench.run, number, INTERRUPTED), 4_000_000_000)]
+
+
+def test_a_trial_over_its_memory_limit_says_so(bench, monkeypatch, capsys):
+    def watch(mark: Path, memory: int, over: Callable[[int], None]) -> None:
+        over(memory + 500_000_000)
+
+    monkeypatch.setattr(nas.search.watch, "Watch", watch)
+    number = bench.ask(SAMPLE)
+    bench.start("--memory-limit", "2G")
+    assert bench.trial(number).reason == "out of memory: 2.5 GB in use, over --memory-limit 2G"
+    assert "nas trial: out of memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "much", "1.5"])
+def test_a_memory_limit_is_bytes(bench, capsys, limit):
     bench.ask(SAMPLE)
-    found = []
-    bench.nni.at_intermediate = lambda: found.append(signal.getsignal(signal.SIGTERM))
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    assert bench.start() == 0
-    assert found == [signal.SIG_DFL] * EPOCHS
+    assert bench.start("--memory-limit", limit) == 2
+    assert f"argument --memory-limit: {limit!r}; give bytes, such as 4G" in capsys.readouterr().err
+
+
+def test_a_trial_waits_for_a_process_that_evaluates_its_number_already(bench, capsys):
+    """An orphan of a killed manager finishes; the trial that the resumed search runs answers from its result."""
+    number = bench.ask(SAMPLE)
+    bench.forbid_training()
+    path = trial_file(bench.run, number, LOCK)
+    path.parent.mkdir()
+    taken = threading.Event()
+
+    def orphan() -> None:
+        with FileLock(str(path)):
+            taken.set()
+            time.sleep(0.5)
+            bench.journal.told(number, "complete", accuracy=0.75, reward=0.8)
+
+    thread = threading.Thread(target=orphan)
+    thread.start()
+    taken.wait()
+    assert bench.start(job="job1") == 0
+    thread.join()
+    assert bench.nni.final[0]["accuracy"] == 0.75
+    assert "is still evaluated by another process" in capsys.readouterr().err
+    bench.journal.refresh()
+    assert bench.journal.jobs == {}
+
+
+def test_a_trial_that_failed_before_is_not_evaluated_again(bench, capsys):
+    number = bench.ask(SAMPLE)
+    bench.journal.told(number, "failed", reason="diverged")
+    bench.forbid_training()
+    assert bench.start(job="job1") == 2
+    assert "this trial has ended before: diverged" in capsys.readouterr().err
+
+
+def test_a_trial_says_in_the_journal_which_job_it_is(bench):
+    """NNI may give two trials that begin at once each other's samples."""
+    number = bench.ask(SAMPLE)
+    assert bench.start(job="job7") == 0
+    bench.journal.refresh()
+    assert bench.journal.jobs == {number: "job7"}
 
 
 def test_on_another_machine_the_tuner_writes_the_result(bench, tmp_path, document, monkeypatch):
@@ -480,15 +545,16 @@ def test_missing_data_is_one_sentence(bench, capsys):
     assert capsys.readouterr().err == f"nas trial: {sentence}\n"
 
 
-def test_a_failure_does_not_replace_a_result(bench):
+def test_a_manager_that_is_gone_costs_no_result(bench, capsys):
     number = bench.ask(SAMPLE)
 
     def lost() -> None:
         raise ConnectionResetError(104, "Connection reset by peer")
 
-    bench.nni.at_final = lost
-    assert bench.start() == 1
+    bench.nni.at_final = bench.nni.at_intermediate = lost
+    assert bench.start() == 0
     assert bench.trial(number).state == "complete"
+    assert "NNI was not told ([Errno 104] Connection reset by peer)" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_told_beside_the_failure(bench, monkeypatch, capsys):

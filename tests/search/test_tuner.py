@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 
 from nas import NasError, SearchSpace, reward
-from nas.search import board, choice_space
+from nas.search import board, choice_space, flights, guard
 from nas.search.asktell import AskTell
 from nas.search.journal import FILE, Journal, Trial
+from nas.search.lines import dump
 from nas.search.manager import Job
-from nas.search.runs import POINTER
+from nas.search.runs import INTERRUPTED, POINTER, trial_file
 from nas.search.settings import BY_NAME, fitted
 from nas.search.strategies import STRATEGIES, make
 from nas.search.tuner import StrategyTuner
@@ -57,6 +58,7 @@ class TrialJob:
     status: str = "RUNNING"
     intermediate: float | None = None
     value: Any = None
+    seconds: float = 1.0
 
     @property
     def number(self) -> int:
@@ -75,6 +77,7 @@ class FakeNNI:
         }  # fmt: skip
         self.jobs_: list[TrialJob] = []
         self.silent = False
+        self.wanted = 0
         self.ended_at: list[int] = []
         self.lowered = threading.Event()
         self.ids = iter(range(1000))
@@ -99,7 +102,13 @@ class FakeNNI:
     def jobs(self) -> list[Job]:
         self._answer()
         return [
-            Job(job.id, job.status, [{"parameter_id": job.parameter_id, "parameters": job.parameters}])
+            Job(
+                job.id,
+                job.status,
+                [{"parameter_id": job.parameter_id, "parameters": job.parameters}],
+                None if job.value is None else (job.parameter_id, job.value),
+                job.seconds,
+            )
             for job in self.jobs_
         ]
 
@@ -109,8 +118,14 @@ class FakeNNI:
 
     def set_trials(self, trials: int) -> None:
         self._answer()
+        self.params["maxTrialNumber"] = trials
         self.ended_at.append(trials)
         self.lowered.set()
+
+    def set_concurrency(self, trials: int) -> None:
+        self._answer()
+        self.wanted += max(0, trials - self.params["trialConcurrency"])
+        self.params["trialConcurrency"] = trials
 
     # What the dispatcher does
 
@@ -180,6 +195,7 @@ def start(
     monkeypatch.setenv("NNI_LOG_DIRECTORY", str(logs))
     monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:8080/tuner")
     monkeypatch.setattr(board, "StudyBoard", SilentBoard)
+    monkeypatch.setattr(guard, "guard_tuner", lambda: None)  # locks and umask of a whole process
     talks: list[AskTell] = []
     monkeypatch.setattr(AskTell, "__init__", _noting(AskTell.__init__, talks))
 
@@ -392,15 +408,197 @@ def test_what_is_no_number_is_a_failure_with_its_reason(start, value, told):
     assert (trial.state, trial.reason, trial.reward) == ("failed", f"the trial reported {told}", None)
 
 
-def test_a_killed_trial_is_a_failure_with_nnis_word(start):
+def test_a_killed_trial_is_handed_out_again_and_costs_nothing(start, tiny):
+    fake = start()
+    job = fake.launch()
+    fake.end(job, "USER_CANCELED")
+    assert fake.trial(job).state == "running"
+    assert fake.params["maxTrialNumber"] == 13  # NNI counts it as another one
+    again = fake.launch()
+    assert again.parameters == job.parameters
+    fake.report(again, result_of(again, tiny))
+    fake.end(again, "SUCCEEDED")
+    assert fake.launch().number == 1
+    assert fake.journal().repeats == {0: [job.id]}
+    assert fake.ended_at == [13]
+    assert fake.wanted == 0
+
+
+def test_a_trial_that_is_always_killed_is_a_failure_in_the_end(start):
+    fake = start()
+    for _ in range(3):
+        job = fake.launch()
+        assert job.number == 0
+        fake.end(job, "USER_CANCELED")
+    assert fake.trial(job).state == "failed"
+    assert fake.trial(job).reason == (
+        "the trial's process ended without a result (NNI: USER_CANCELED); it was killed 3 times, as by a crash or "
+        "for want of memory"
+    )
+    assert fake.launch().number == 1
+    assert fake.params["maxTrialNumber"] == 14
+
+
+def test_when_the_last_trial_is_killed_nni_is_made_to_ask_once_more(start, tiny):
+    """It asks for a proposal when a trial ends, but not where maxTrialNumber is reached."""
+    fake = start({"maxTrialNumber": 2})
+    first, last = fake.launch(), fake.launch()
+    fake.report(first, result_of(first, tiny))
+    fake.end(first, "SUCCEEDED")
+    fake.end(last, "USER_CANCELED")
+    assert fake.wanted == 1
+    assert fake.params == fake.params | {"maxTrialNumber": 3, "trialConcurrency": 2}
+    assert fake.launch().parameters == last.parameters
+
+
+def test_a_trial_that_its_user_cancelled_is_a_failure(start):
     fake = start()
     job = fake.launch()
     job.intermediate = 0.4  # of a search without an assessor it is no result
+    Journal(fake.run / FILE).began(job.number, job.id, pid=1)
+    mark(fake, job)
     fake.end(job, "USER_CANCELED")
-    trial = fake.trial(job)
-    assert trial.state == "failed"
-    assert trial.reason == "the trial's process ended without a result (NNI: USER_CANCELED)"
-    assert trial.job == job.id
+    assert fake.trial(job).reason == "the trial's process ended without a result: it was cancelled"
+    assert fake.trial(job).job == job.id
+
+
+def mark(fake: FakeNNI, job: TrialJob) -> None:
+    """What a trial on this machine leaves when a signal ends it."""
+    path = trial_file(fake.run, job.number, INTERRUPTED)
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+
+
+def test_a_trial_over_its_time_is_stopped_with_its_last_accuracy(start):
+    fake = start({"maxTrialDuration": "2m"})
+    stopped, hung = fake.launch(), fake.launch()
+    stopped.intermediate, stopped.seconds, hung.seconds = 0.4, 120.5, 121.0
+    fake.end(stopped, "EARLY_STOPPED")
+    assert (fake.trial(stopped).state, fake.trial(stopped).accuracy) == ("stopped", 0.4)
+    fake.end(hung, "USER_CANCELED")
+    assert fake.trial(hung).reason == (
+        "the trial's process ended without a result: it took longer than maxTrialDuration (120 s)"
+    )
+    assert fake.journal().repeats == {}
+
+
+def test_a_trial_that_reports_nothing_is_a_failure(start, monkeypatch):
+    fake = start()
+    job = fake.launch()
+    fake.end(job, "SUCCEEDED")
+    assert fake.trial(job).state == "running"  # its result may be on its way
+    monkeypatch.setattr(flights, "GRACE", 0.0)
+    fake.end(job, "SUCCEEDED")
+    assert fake.trial(job).reason == (
+        "the trial's process ended without a result, though it ended with exit code 0"
+    )
+
+
+def test_two_trials_that_got_each_others_samples_are_told_apart(start, tiny):
+    """NNI hands samples out in order, whichever process asks first; the journal says who has which."""
+    fake = start()
+    first, second = fake.launch(), fake.launch()
+    journal = Journal(fake.run / FILE)
+    journal.began(first.number, second.id, pid=1)
+    journal.began(second.number, first.id, pid=2)
+    fake.end(first, "USER_CANCELED")  # whose process evaluated the second sample
+    assert fake.launch().parameters == second.parameters
+    assert fake.journal().repeats == {second.number: [first.id]}
+    write_result(fake, first, result_of(first, tiny))
+    fake.end(second, "SUCCEEDED")
+    assert fake.trial(first).state == "complete"
+
+
+class Dispatcher:
+    """NNI's, of which a tuner sees whether it is stopping, and tells it errors."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self.errors: list[str] = []
+
+    def report_error(self, error: str) -> None:
+        self.errors.append(error)
+
+    def send(self, *_: object) -> None:
+        raise AssertionError
+
+
+def test_no_proposal_before_there_is_room_for_it(start, tiny, document):
+    """After a resume NNI asks at once, while the trials of before still run."""
+    fake = start({"trialConcurrency": 1})
+    job = fake.launch()
+    fake.resume(document)
+    dispatcher, found = Dispatcher(), []
+    ask = threading.Thread(
+        target=lambda: found.append(fake.tuner.generate_parameters(0, st_callback=dispatcher.send))
+    )
+    ask.start()
+    ask.join(1)
+    assert ask.is_alive()
+    write_result(fake, job, result_of(job, tiny))
+    job.status = "SUCCEEDED"
+    ask.join(10)
+    assert found[0]["run"]["number"] == 1
+    assert fake.journal().events[-1]["seen"] == 1
+
+
+def test_a_proposal_that_is_waited_for_ends_with_the_search(start):
+    fake = start({"trialConcurrency": 1})
+    fake.launch()
+    dispatcher = Dispatcher()
+    dispatcher.stopping = True
+    with pytest.raises(nni.NoMoreTrialError, match="being stopped"):
+        fake.tuner.generate_parameters(1, st_callback=dispatcher.send)
+
+
+def test_a_result_of_another_machine_is_heard_while_a_proposal_waits(start, tiny):
+    """NNI's dispatcher hands results on only once the proposal is made."""
+    fake = start({"trialConcurrency": 1})
+    job = fake.launch()
+    job.status, job.value = "SUCCEEDED", result_of(job, tiny)
+    found = fake.tuner.generate_parameters(1, st_callback=Dispatcher().send)
+    assert found["run"]["number"] == 1
+    assert fake.trial(job).accuracy == accuracy_of(job)
+
+
+@pytest.mark.parametrize("lines", range(1, 9))
+def test_a_journal_that_lost_its_end_goes_on_alike(start, tiny, document, tmp_path, lines):
+    """NNI knows the proposals and results that it was told of."""
+    args = {
+        "params": {"trialConcurrency": 1},
+        "strategy": {"name": "evolution", **FEW["evolution"]},
+        "seed": 4,
+    }
+    undisturbed = start(**args)
+    in_turn(undisturbed, tiny, 12)
+    (tmp_path / "runs").rename(tmp_path / "runs0")
+    fake = start(**args)
+    in_turn(fake, tiny, 7)
+    live = fake.launch()
+    path = fake.run / FILE
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(whole[:-lines]) + whole[-lines][: len(whole[-lines]) // 2])
+    fake.resume(document)
+    fake.report(live, result_of(live, tiny))
+    fake.end(live, "SUCCEEDED")
+    in_turn(fake, tiny, 12)
+    wanted = [(t.sample, t.state, t.reward) for t in undisturbed_trials(tmp_path / "runs0" / "exp1")]
+    assert [(t.sample, t.state, t.reward) for t in fake.journal().ended()] == wanted
+
+
+def undisturbed_trials(run: Path) -> list[Trial]:
+    journal = Journal(run / FILE)
+    journal.refresh()
+    return journal.ended()
+
+
+def in_turn(fake: FakeNNI, tiny: SearchSpace, trials: int) -> None:
+    """One trial after the other, each on this machine."""
+    while len(fake.journal().ended()) < trials:
+        job = fake.launch()
+        write_result(fake, job, result_of(job, tiny))
+        fake.report(job, result_of(job, tiny))
+        fake.end(job, "SUCCEEDED")
 
 
 def test_a_trial_that_could_not_begin_is_recorded_with_its_last_words(start):
@@ -671,8 +869,9 @@ def test_a_journal_with_other_proposals_is_not_repeated(start, tiny, document, c
     search(fake, tiny, 10)
     for _ in range(10):  # still running
         fake.launch()
-    first, *rest = (fake.run / FILE).read_text().splitlines()
-    (fake.run / FILE).write_text("\n".join([json.dumps(json.loads(first) | {"seed": 1}), *rest, ""]))
+    first, *rest = (fake.run / FILE).read_bytes().splitlines(keepends=True)
+    run = {key: value for key, value in json.loads(first).items() if key != "crc"}
+    (fake.run / FILE).write_bytes(b"".join([dump(run | {"seed": 1}), *rest]))
     fake.resume(document)
     assert "proposes otherwise than recorded" in caplog.text
     for _ in range(50):

@@ -1,0 +1,201 @@
+"""What became of the proposals that NNI was given: which fly, which are to be handed out (again).
+
+The journal says which proposals have no result, NNI's list of jobs what became of their processes. A process
+that was killed, by whatever hand, costs no proposal: the same one is handed out again, so that a search with one
+trial at a time goes on as if nothing had happened. One that was killed REPEATS times is a failure.
+
+NNI counts a repeated trial as another one, so its maxTrialNumber rises by one with each.
+"""
+
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nas.search.journal import Trial
+from nas.search.manager import Job, Manager
+from nas.search.proposals import number_of
+from nas.search.runs import INTERRUPTED, trial_file
+from nas.search.study import Study
+
+REPEATS = 3
+"""So often is a proposal tried whose process is killed each time."""
+GRACE = 5.0
+"""Seconds in which the result of a job that succeeded is waited for."""
+UNIT = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass
+class Flights:
+    """The proposals without a result.
+
+    Args:
+        study: the search.
+        manager: NNI's, None outside of NNI: then nothing is known of processes.
+        profile: NNI's configuration.
+    """
+
+    study: Study
+    manager: Manager | None
+    profile: dict[str, Any]
+    _seen: list[Job] = field(default_factory=list)
+    _handed: dict[int, int] = field(default_factory=dict)  # number -> its jobs before it was handed out
+    _quiet: dict[str, float] = field(
+        default_factory=dict
+    )  # job that succeeded -> since when without a result
+
+    def hand(self, number: int) -> None:
+        """Takes note that a proposal is handed out now."""
+        self._handed[number] = sum(number in _numbers(job) for job in self._seen)
+
+    def waiting(self) -> tuple[list[int], int]:
+        """Records what ended without a result; (numbers to hand out, how many fly or wait to).
+
+        Raises:
+            NasError: where the journal cannot be written.
+            OSError: where NNI's manager does not answer; ValueError or KeyError where it says what it should not.
+        """
+        journal = self.study.journal
+        if self.manager is None or not any(trial.state == "running" for trial in journal.trials.values()):
+            return [], 0
+        jobs = self._seen = self._jobs()
+        journal.refresh()  # what a process wrote before it ended
+        waiting, flying = [], 0
+        owners = {job: number for number, job in journal.jobs.items()}
+        for trial in [t for _, t in sorted(journal.trials.items()) if t.state == "running"]:
+            number, repeated = trial.number, journal.repeats.get(trial.number, [])
+            theirs = [job for job in jobs if number in _numbers(job)]
+            now = [job for job in theirs if job.id not in repeated and owners.get(job.id, number) == number]
+            now = [job for job in jobs if owners.get(job.id) == number and job.id not in repeated] or now
+            if any(job.lives for job in now):
+                flying += 1
+            elif not now and len(theirs) <= self._handed.get(number, -1):
+                flying += 1  # NNI has not made a job of it yet
+            elif not now or self._ended(trial, now[-1], jobs):
+                waiting.append(number)
+            elif journal.trials[number].state == "running":
+                flying += 1  # its result is on its way
+        return waiting, flying
+
+    def _ended(self, trial: Trial, job: Job, jobs: list[Job]) -> bool:
+        """Whether a trial whose process ended is to be repeated; else what came of it is recorded, or will be."""
+        number, journal = trial.number, self.study.journal
+        if job.status == "SUCCEEDED":
+            self._succeeded(number, job, jobs)
+            return False
+        if job.status == "FAILED" and number not in journal.jobs:  # not even begun
+            self._fail(number, job, f" (NNI: FAILED){last_words(job.id)}")
+            return False
+        limit = seconds(self.profile.get("maxTrialDuration"))
+        late = limit is not None and (job.seconds or 0) >= limit
+        told_to_end = trial_file(self.study.run_dir, number, INTERRUPTED).exists()
+        assessed = self.profile.get("assessor") and (told_to_end or number not in journal.jobs)
+        if job.status == "EARLY_STOPPED" or late or assessed:  # NNI may call an assessor's stop USER_CANCELED
+            assert self.manager is not None
+            accuracy = self.manager.last_intermediate(job.id)
+            if accuracy is not None:
+                self.study.record_stop(number, accuracy, job.id)
+            elif late:
+                self._fail(number, job, f": it took longer than maxTrialDuration ({limit:g} s)")
+            else:
+                self._fail(number, job, f" (NNI: {job.status})")
+            return False
+        if told_to_end:
+            self._fail(number, job, ": it was cancelled")
+            return False
+        return self._killed(number, job, jobs)
+
+    def _killed(self, number: int, job: Job, jobs: list[Job]) -> bool:
+        journal = self.study.journal
+        before = journal.repeats.get(number, [])
+        words = last_words(job.id)
+        if len(before) + 1 >= REPEATS:
+            often = f"; it was killed {REPEATS} times, as by a crash or for want of memory"
+            self._fail(number, job, f" (NNI: {job.status}){often}{words}")
+            return False
+        assert self.manager is not None
+        trials = self.manager.profile()["params"].get("maxTrialNumber")
+        more = None if trials is None else int(trials) + 1
+        reason = f"its process ended without a result (NNI: {job.status}){words}"
+        if journal.again(number, job.id, reason, more) and more is not None:
+            self.manager.set_trials(more)
+            if len(jobs) >= more - 1:  # NNI asks for no more proposals by itself
+                self._ask_for_one()
+        return True
+
+    def _ask_for_one(self) -> None:
+        assert self.manager is not None
+        concurrency = int(self.manager.profile()["params"]["trialConcurrency"])
+        self.manager.set_concurrency(concurrency + 1)
+        self.manager.set_concurrency(concurrency)
+
+    def _succeeded(self, number: int, job: Job, jobs: list[Job]) -> None:
+        """Its result is on its way, unless there is none."""
+        if job.final is not None:
+            parameter_id, value = job.final
+            known = [n for one in [job, *jobs] for n in _numbers(one, parameter_id)] or [number]
+            self.study.record(known[0], value, job.id)
+            if known[0] == number or any(one.lives for one in jobs):
+                return  # of another number: its own is evaluated by another job
+        since = self._quiet.setdefault(job.id, time.monotonic())
+        if time.monotonic() - since >= GRACE:
+            self._fail(number, job, ", though it ended with exit code 0")
+
+    def _fail(self, number: int, job: Job, why: str) -> None:
+        reason = f"the trial's process ended without a result{why}"
+        self.study.journal.told(number, "failed", reason=reason, job=job.id)
+
+    def raise_trials(self) -> None:
+        """Raises NNI's maxTrialNumber where a crash came between the journal's word and NNI's."""
+        again = [e["trials"] for e in self.study.journal.events if e["event"] == "again" and e.get("trials")]
+        trials = self.profile.get("maxTrialNumber")
+        if self.manager is not None and again and trials is not None and int(trials) < again[-1]:
+            self.manager.set_trials(again[-1])
+
+    def lost(self) -> list[tuple[int, dict[str, Any]]]:
+        """(number, parameters) of jobs whose proposal is not in the journal, whose tail was damaged."""
+        known = self.study.journal.trials
+        found = {
+            number: packed["parameters"]
+            for job in self._jobs()
+            for packed in job.parameters
+            if (number := number_of(packed.get("parameters"))) is not None and number not in known
+        }
+        return sorted(found.items())
+
+    def _jobs(self) -> list[Job]:
+        return [] if self.manager is None else self.manager.jobs()
+
+
+def _numbers(job: Job, parameter_id: Any = None) -> list[int]:
+    """The numbers of the proposals that NNI holds for a job (those of one parameter id)."""
+    return [
+        number
+        for packed in job.parameters
+        if parameter_id is None or str(packed.get("parameter_id")) == str(parameter_id)
+        if (number := number_of(packed.get("parameters"))) is not None
+    ]
+
+
+def seconds(duration: Any) -> float | None:
+    """NNI's durations: seconds, or a number with s, m, h or d.
+
+    >>> seconds("90m"), seconds(30), seconds(None)
+    (5400.0, 30.0, None)
+    """
+    found = re.fullmatch(r"([0-9.]+)([smhd]?)", str(duration).strip())
+    return float(found[1]) * UNIT[found[2]] if found else None
+
+
+def last_words(job: str) -> str:
+    """What a trial of this machine wrote to stderr last: why it could not even begin."""
+    logs = Path(os.environ.get("NNI_LOG_DIRECTORY", ""))
+    path = logs.parent / "environments" / "local-env" / "trials" / job / "trial.stderr"
+    try:
+        lines = path.read_text(errors="replace").split("\n")
+    except OSError:
+        return ""
+    written = [line.strip() for line in lines if line.strip()]
+    return f": {written[-1][:500]}; all of it is in {path}" if written else ""
