@@ -7,6 +7,7 @@
 from pathlib import Path
 
 from nas.errors import NasError, listed, near, short
+from nas.files import is_file
 
 KINDS = {"search_spaces": "search space", "baselines": "baseline"}
 
@@ -25,7 +26,7 @@ def folders(kind: str) -> list[Path]:
 
 def names(kind: str) -> list[str]:
     """Every name that `find` knows, sorted."""
-    return sorted({path.stem for folder in folders(kind) for path in folder.glob("*.yml") if _is_file(path)})
+    return sorted({path.stem for folder in folders(kind) for path in folder.glob("*.yml") if is_file(path)})
 
 
 def is_path(name: str) -> bool:
@@ -41,25 +42,17 @@ def find(kind: str, name: str) -> Path:
     """
     if is_path(name):
         path = Path(name)
-        if not _is_file(path):
+        if not is_file(path):
             raise NasError(f"{name}: there is no such file; give the path of a {KINDS[kind]}'s YAML")
         return path
     for folder in folders(kind):
         path = folder / f"{name}.yml"
-        if _is_file(path):
+        if is_file(path):
             return path
     known = names(kind)
-    if _is_file(Path(f"{name}.yml")):
+    if is_file(Path(f"{name}.yml")):
         raise NasError(f"there is no {KINDS[kind]} {short(name)} in {kind}/; give the path: ./{name}.yml")
     raise NasError(
         f"there is no {KINDS[kind]} {short(name)}{near(name, known)}; known: {listed(known) or 'none'}; "
         "or give the path of a .yml file"
     )
-
-
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; False for a path that no system call takes or lets us see."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False

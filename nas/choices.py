@@ -26,6 +26,9 @@ FIELDS = ("op", "kernel", "expand", "se", "skip", "channels", "layers")
 
 MAX_COMBINATIONS = 200_000
 """Combinations of one stage; more could not be tabulated."""
+MAX_TABULATED = 250_000
+"""Combinations of all stages, each times the widths before it, of which sizes and costs
+are counted (in some ten seconds); the largest shipped space has 12,168."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,16 @@ def stage_choices(document: SpaceDocument) -> tuple[StageChoices, ...]:
     Raises:
         NasError: for a value twice in a list, an impossible value, or too many combinations.
     """
-    return tuple(_checked(document, number, line) for number, line in enumerate(document.stages, 1))
+    found = tuple(_checked(document, number, line) for number, line in enumerate(document.stages, 1))
+    counts = [math.prod(map(len, stage.options.values())) for stage in found]
+    widths = [1, *(len(stage.options["channels"]) for stage in found)]
+    total = sum(map(math.prod, zip(counts, widths, strict=False)))
+    if total > MAX_TABULATED:
+        raise document.mistake(
+            f"stages have {total:,} combinations, each counted for every width before it; shorten their lists to "
+            f"{MAX_TABULATED:,} or fewer"
+        )
+    return found
 
 
 def _checked(document: SpaceDocument, number: int, line: StageLine) -> StageChoices:

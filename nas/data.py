@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from nas.downloads import KNOWN, downloaded
 from nas.errors import NasError, listed, near
+from nas.files import at_home, is_dir, is_file
 from nas.folders import layout
 from nas.npz import npz
 from nas.sources import Source, Statistics, check_counts, digits, hold_out
@@ -184,12 +185,12 @@ def describe(name: str, data_dir: str | Path | None = None) -> tuple[int, int]:
 def _parse(name: str) -> tuple[str, str]:
     kind, colon, path = name.partition(":")
     if kind in ("folder", "npz") and path:
-        return kind, str(Path(path).expanduser())  # no shell does it after a colon
+        return kind, str(at_home(path))  # no shell does it after a colon
     if not colon and kind in ("digits", *KNOWN):
         return kind, ""
-    if Path(name).is_dir():
+    if is_dir(Path(name)):
         hint = f" (did you mean 'folder:{name}'?)"
-    elif Path(name).is_file():
+    elif is_file(Path(name)):
         hint = f" (did you mean 'npz:{name}'?)"
     else:
         hint = near(name, NAMES)

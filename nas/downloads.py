@@ -17,6 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from nas.errors import NasError
+from nas.files import at_home
 from nas.npz import npz
 from nas.sources import Source, first_line
 
@@ -50,7 +51,7 @@ def downloaded(name: str, data_dir: str | Path | None) -> Source:
         NasError: where the download fails.
     """
     known = KNOWN[name]
-    folder = Path(data_dir).expanduser() if data_dir else default_folder()
+    folder = at_home(data_dir) if data_dir else default_folder()
     path = folder / f"{name}.npz"
     try:
         if not path.exists():

@@ -7,19 +7,25 @@ nas.errors.NasError: search.yml: trialConcurrency is 0; give 1 or more
 """
 
 import difflib
+import itertools
 from collections.abc import Iterable
 
 
 class NasError(ValueError):
     """A mistake of the user: what, where, the value found, what is allowed, how to mend it.
 
-    The command line prints it without a traceback and exits with 2.
+    The command line prints it without a traceback and exits with 2. What a terminal would not show as it is, such
+    as a line's end in the name of a file, is written as an escape.
     """
+
+    def __init__(self, sentence: object = "") -> None:
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(sentence)))
 
 
 def near(name: object, known: Iterable[str]) -> str:
     """`" (did you mean 'kernel'?)"`, or nothing where no known name is near."""
-    close = difflib.get_close_matches(str(name)[:80], list(known), n=3, cutoff=0.6)
+    some = itertools.islice(known, 1000)  # each is compared letter by letter
+    close = difflib.get_close_matches(str(name)[:80], list(some), n=3, cutoff=0.6)
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
 
 

@@ -6,7 +6,6 @@
 Nothing is downloaded: a package's own cache and what is installed are all that is looked at.
 """
 
-import json
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from importlib import import_module
@@ -16,9 +15,13 @@ from typing import Any, ClassVar, NamedTuple, NoReturn
 from torch import nn
 
 from nas.errors import NasError, listed, near, short
+from nas.files import is_file, text_of
+from nas.strict_json import load_json
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation by channel, of images in [0, 1]."""
+MAX_CONFIG = 1 << 20
+"""Bytes of a config.json: a few hundred, and perhaps the names of thousands of labels."""
 
 
 class Weights(NamedTuple):
@@ -70,7 +73,7 @@ class Origin(ABC):
             NasError: for a file that is not there, an unknown name, or a name without local weights.
         """
         path = Path(file_or_name)
-        if path.is_file():
+        if is_file(path):
             return self.named(path)
         if len(path.parts) != 1 or path.suffix in (".pth", ".pt", ".safetensors", ".tar"):
             raise NasError(
@@ -122,7 +125,9 @@ def check_tag(name: str, model: str, tag: str, tags: list[str]) -> None:
 
 
 def config_beside(path: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        found = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
+    """timm's config.json; empty where there is none that can be read."""
+    beside = path.parent / "config.json"
+    with suppress(NasError):
+        found = load_json(text_of(beside, MAX_CONFIG), str(beside))
         return found if isinstance(found, dict) else {}
     return {}

@@ -21,6 +21,9 @@ _NUMBER = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*([kKMGB
 _UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
 
+LARGEST = 10**40
+"""Beyond every number of a document; a float would overflow at 10**308."""
+
 _RANK = {"too_short": 0, "list_type": 2}
 """Where a value or a list may stand: an empty list is no wrong value, a wrong value no wrong list."""
 
@@ -37,6 +40,8 @@ def number(value: object) -> int | float:
             raise ValueError("a number, such as 6 or 400M")
         value = float(match.group(1)) * _UNITS[match.group(2)]
     if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("a number, such as 6 or 400M")
+    if isinstance(value, int) and abs(value) > LARGEST:
         raise ValueError("a number, such as 6 or 400M")
     return int(value) if isinstance(value, float) and value.is_integer() else value
 

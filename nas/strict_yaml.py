@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from nas.errors import NasError, short
+from nas.files import text_of
 
 MAX_BYTES = 64 * 1024
 """A document of 64 stages is a third of this."""
@@ -42,17 +43,7 @@ def read_text(path: Path) -> str:
     Raises:
         NasError: where the file is missing, unreadable, too large or not UTF-8.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise NasError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    if len(raw) > MAX_BYTES:
-        raise NasError(f"{path}: larger than {MAX_BYTES // 1024} KiB, which no document is")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise NasError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    return text_of(path, MAX_BYTES)
 
 
 def load_yaml(text: str, where: str) -> tuple[dict[str, Any], Lines]:

@@ -13,17 +13,17 @@ import nas
 PACKAGE = Path(nas.__file__).parent
 
 LAYERS = {
-    "words of errors, and the blocks": ["errors", "ops"],
+    "words of errors, the blocks, and files": ["errors", "ops", "files"],
     "cost": ["cost"],
     "architecture": ["architecture"],
     "documents, spaces, baselines; no torch": [
         "baseline", "catalog", "choices", "cost_table", "documents", "key_table", "planner", "planning", "plans",
-        "reading", "reward", "scaling", "space", "strict_yaml", "tables",
+        "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
     ],
     "network, and the public names": ["network", ""],
     "measuring, data, training": [
         "devices", "profile", "weights", "data", "processes", "evaluation", "state", "sources", "npz", "downloads",
-        "folders", "decoding", "batches", "recipe", "recipes", "checkpoints",
+        "folders", "images", "decoding", "batches", "recipe", "recipes", "checkpoints",
         "optimization", "training", "state_dicts", "origins", "packages", "importing", "latency", "cam", "members",
     ],
     "evaluators": ["evaluators"],

@@ -63,9 +63,11 @@ def read_csv(text: str, path: Path, space: SearchSpace | None = None) -> Sheet:
 
 def _header(where: str, columns: list[str], space: SearchSpace | None) -> list[str]:
     """The columns that are choices."""
-    for number, column in enumerate(columns):
-        if column in columns[:number]:
+    seen: set[str] = set()
+    for column in columns:
+        if column in seen:
             raise NasError(f"{where}: column {short(column)} stands twice; keep one")
+        seen.add(column)
     labels = [column for column in columns if column not in FACTS]
     needed = ("accuracy", "macs") if space is None else ("accuracy", *space.choices)
     for column in needed:

@@ -12,6 +12,7 @@ from nas.errors import NasError
 from nas.evaluators.table_csv import read_csv
 from nas.evaluators.table_entries import Sheet
 from nas.evaluators.table_json import read_json
+from nas.files import text_of
 from nas.space import SearchSpace
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -28,25 +29,10 @@ def read_sheet(path: Path, space: SearchSpace | None) -> Sheet:
     if kind not in (".json", ".csv"):
         raise NasError(f"{path}: a table is a file that ends in .json or .csv")
     try:
-        text = _text(path)
+        text = text_of(path, MAX_BYTES, "which is too much; keep fewer records", "utf-8-sig")
         sheet = read_json(text, path) if kind == ".json" else read_csv(text, path, space)
     except RecursionError:
         raise NasError(f"{path}: nested deeper than any table") from None
     if not sheet.entries:
         raise NasError(f"{path}: the table is empty; give at least one record")
     return sheet
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise NasError(f"{path}: cannot be read ({reason}); check the path") from None
-    if len(raw) > MAX_BYTES:
-        raise NasError(f"{path}: larger than {MAX_BYTES >> 20} MiB; keep fewer records")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise NasError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None

@@ -14,6 +14,7 @@ from nas import catalog
 from nas.documents import BaselineDocument
 from nas.errors import NasError, short
 from nas.evaluators.table import Table
+from nas.reading import validate
 from nas.search.journal import Journal
 from nas.search.scaling_grid import SCALE, GridSettings, is_scaling
 from nas.search.scaling_subject import ScalingSubject
@@ -25,12 +26,30 @@ TABLE = "table:"
 
 
 def subject_of(run: Mapping[str, Any], where: str = "journal") -> Subject:
-    """The subject that a journal's `run` event describes."""
+    """The subject that a journal's `run` event describes.
+
+    Raises:
+        NasError: for an event that describes none.
+    """
+    try:
+        return _described(run, where)
+    except NasError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise NasError(
+            f"{where}: its run event describes no search ({short(reason)}); restore the file, or search anew"
+        ) from None
+
+
+def _described(run: Mapping[str, Any], where: str) -> Subject:
     if "baseline" in run:
         baseline = BaselineDocument.check(run["baseline"], f"{where}: baseline")
         path = None if run.get("path") is None else Path(run["path"])
         data = int(run["classes"]), int(run["in_chans"])
-        return ScalingSubject(baseline, GridSettings(**run["scaling"]), path, data)
+        return ScalingSubject(
+            baseline, validate(GridSettings, run["scaling"], f"{where}: scaling"), path, data
+        )
     if "document" in run:
         written = SearchSpace.from_data(run["document"], f"{where}: space")
         fitted = written.with_data(int(run["classes"]), int(run["in_chans"]))

@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nas.errors import NasError, short
+from nas.files import text_of
 from nas.search.view import Sample, View
 from nas.space import SearchSpace
+from nas.strict_json import load_json
 
 FORMAT = 1
+MAX_BYTES = 256 << 20
+"""Some millions of events."""
+MEND = "give a file that Search.save wrote"
+KINDS = {"ask": 0, "tell": 3}
+"""Of an event, and what follows its sample."""
 PLAIN = (str, int, float, bool, type(None))
 
 
@@ -74,7 +83,7 @@ def read_saved(
         NasError: for a file that is no saved search, or for a function that is missing.
     """
     try:
-        document = json.loads(path.read_text())
+        document = load_json(text_of(path, MAX_BYTES, "which no saved search is"), str(path), MEND)
         if document["b0nas search"] != FORMAT:
             raise ValueError(f"its format is {document['b0nas search']}, and this version reads {FORMAT}")
         space = SearchSpace.from_data(document["space"], str(path)) if "space" in document else None
@@ -87,22 +96,30 @@ def read_saved(
         cost = cost or _recorded(view, document.get("macs"))
         canonical = canonical or _recorded(view, document.get("networks"))
         given = document["given"]
-        events = [[kind, view.sample(row), *rest] for kind, row, *rest in document["events"]]
+        lacking = [
+            name
+            for name, function in (("cost", cost), ("canonical", canonical))
+            if given[name] and function is None
+        ]
+        events = [_event(view, *written) for written in document["events"]]
         saved = Saved(_arguments(document["settings"]), space or choices, cost, canonical, events)
-    except OSError as error:
-        raise NasError(f"{path}: cannot be read ({error.strerror})") from None
     except NasError:
         raise
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise NasError(f"{path}: is no saved search ({short(str(error))}); {MEND}") from None
+    for name in lacking:
         raise NasError(
-            f"{path}: is no saved search ({short(str(error))}); give a file that Search.save wrote"
-        ) from None
-    for name, function in (("cost", cost), ("canonical", canonical)):
-        if given[name] and function is None:
-            raise NasError(
-                f"{path}: was saved with a function {name}; give it again: Search.load(path, {name}=...)"
-            )
+            f"{path}: was saved with a function {name}; give it again: Search.load(path, {name}=...)"
+        )
     return saved
+
+
+def _event(view: View, kind: str, row: list[int], *rest: Any) -> list[Any]:
+    """An event with its sample."""
+    sample = view.sample(np.array(row))
+    if len(rest) != KINDS[kind] or view.row(sample).tolist() != row:  # such as position -1
+        raise ValueError(f"event {[kind, row, *rest]}")
+    return [kind, sample, *rest]
 
 
 def _arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,6 +136,8 @@ def _recorded(view: View, values: list[Any] | None) -> Callable[[Sample], Any] |
     """What was written of a function, as one."""
     if values is None:
         return None
+    if not view.enumerable:
+        raise ValueError(f"it has values of {view.size_raw:.3g} samples")
     found = dict(zip((row.tobytes() for row in view.all_rows()), values, strict=True))
     return lambda sample: found[view.row(sample).tobytes()]
 

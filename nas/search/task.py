@@ -1,7 +1,6 @@
 """What one trial was asked: the sample, how it is scored, and what it is a sample of."""
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from nas.documents import BaselineDocument
 from nas.errors import NasError
 from nas.evaluators.table import Table
+from nas.files import text_of
 from nas.reading import validate
 from nas.search.finding import baseline_file, subject_of_table
 from nas.search.recorded import check_params
@@ -17,6 +17,10 @@ from nas.search.scaling_subject import ScalingSubject
 from nas.search.settings import Limits, RewardSettings
 from nas.search.subject import SpaceSubject, Subject
 from nas.space import SearchSpace
+from nas.strict_json import load_json
+
+MAX_SAVED = 4 << 20
+"""Bytes of a run's space.json: a document, indented."""
 
 
 @dataclass
@@ -97,7 +101,7 @@ def load_trained(task: Task, run_dir: Path | None) -> Subject:
     if options.space or saved is None or not saved.is_file():
         document = BaselineDocument.read(baseline_file(options.space or (run or {})["space"], Path()))
     else:
-        document = BaselineDocument.check(json.loads(saved.read_text()), str(saved))
+        document = BaselineDocument.check(load_json(text_of(saved, MAX_SAVED), str(saved)), str(saved))
     subject = ScalingSubject(document, GridSettings(**(run or {}).get("scaling", {})))
     if run is not None and subject.sha256 != run["sha256"]:
         raise NasError(
@@ -119,7 +123,7 @@ def load_space(task: Task, run_dir: Path | None) -> SearchSpace:
     if task.options.space:
         space = SearchSpace.load(task.options.space)
     elif saved is not None and saved.is_file():
-        space = SearchSpace.from_data(json.loads(saved.read_text()), str(saved))
+        space = SearchSpace.from_data(load_json(text_of(saved, MAX_SAVED), str(saved)), str(saved))
     elif task.run is not None:
         space = SearchSpace.load(task.run["space"])
     else:

@@ -377,7 +377,7 @@ def test_a_mistake_against_the_search_space_is_one_sentence(write, tmp_path, spa
         ("folder.csv", "folder.csv: cannot be read (Is a directory); check the path"),
         ("latin.csv", "latin.csv: not UTF-8 text (byte 0); save it as UTF-8"),
         ("r.xlsx", "r.xlsx: a table is a file that ends in .json or .csv"),
-        ("a\0b.json", "a\0b.json: cannot be read (embedded null byte); check the path"),
+        ("a\0b.json", "a\\x00b.json: cannot be read (embedded null byte); check the path"),
     ],
 )
 def test_an_unreadable_file_is_one_sentence(tmp_path, name, sentence):

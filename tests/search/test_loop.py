@@ -327,6 +327,59 @@ def test_a_mistake_is_one_sentence(make, sentence, in_folder):
 def test_a_file_that_is_no_search_is_one_sentence(text, in_folder):
     (in_folder / "s.json").write_text(text)
     with pytest.raises(
+        NasError,
+        match=r"^s.json(: is no saved search|, line 1: not JSON) \(.*\); give a file that Search.save wrote$",
+    ):
+        Search.load("s.json")
+
+
+SAVED = {
+    "b0nas search": 1,
+    "settings": {
+        "strategy": "random", "reward": {"form": "soft", "w": -0.07, "target": 10.0}, "seed": 0, "limits": {},
+    },
+    "given": {"cost": True, "canonical": False},
+    "choices": {"a": [1, 2], "b": [3, "x"]},
+    "macs": [1.0, 2.0, 3.0, 4.0],
+    "events": [["ask", [0, 1]], ["tell", [0, 1], 0.5, None, None]],
+}  # fmt: skip
+
+
+def test_the_saved_search_that_the_mistakes_are_made_in_is_good(in_folder):
+    (in_folder / "s.json").write_text(json.dumps(SAVED))
+    with Search.load("s.json") as search:
+        assert [trial.accuracy for trial in search.trials] == [0.5]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"events": [["tell", [0, 1], 0.5]]},  # too short for tell(...)
+        {"events": [["tell", [0, 1], 0.5, None, None, None]]},
+        {"events": [["asked", [0, 1]]]},
+        {"events": [["ask", [0, -1]]]},  # counted from the end, it would be another sample
+        {"events": [["ask", [0, 10**30]]]},
+        {"events": [["ask", [0.5, 1]]]},
+        {"events": [["ask"]]},
+        {"events": 3},
+        {"given": {}},
+        {"macs": [1.0]},
+        {
+            "choices": {f"c{number}": list(range(9)) for number in range(99)}
+        },  # macs of 9^99 samples would be listed
+        {"settings": {}},
+    ],
+)
+def test_a_saved_search_that_was_changed_is_one_sentence(changes, in_folder):
+    (in_folder / "s.json").write_text(json.dumps(SAVED | changes))
+    with pytest.raises(
         NasError, match=r"^s.json: is no saved search \(.*\); give a file that Search.save wrote$"
     ):
+        Search.load("s.json")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"b0nas search": ' + "9" * 5000 + "}", "[NaN]"])
+def test_a_saved_search_of_endless_depth_or_numbers(text, in_folder):
+    (in_folder / "s.json").write_text(text)
+    with pytest.raises(NasError, match=r"^s.json: .*; give a file that Search.save wrote$"):
         Search.load("s.json")

@@ -1,0 +1,100 @@
+"""Files of users, opened with care: regular ones alone, of bounded size; a pipe or a device would wait for ever.
+
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = Path(folder, "x.yml")
+...     _ = path.write_text("name: x")
+...     text_of(path, 100)
+'name: x'
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from nas.errors import NasError
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a regular file; False for a path that no system call takes or lets us see."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_dir(path: Path) -> bool:
+    """Whether there is such a folder; False for a path that no system call takes or lets us see."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def at_home(path: str | Path) -> Path:
+    """A path with `~` or `~USER` at its beginning replaced.
+
+    Raises:
+        NasError: for a user that there is not.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise NasError(f"{path}: there is no such user's folder; write the path without ~") from None
+
+
+def check_file(path: Path, where: str | None = None, mend: str = "check the path") -> None:
+    """For libraries that open a file by themselves.
+
+    Raises:
+        NasError: naming `where`, for what is missing, no regular file, or no path at all.
+    """
+    where = str(path) if where is None else where
+    try:
+        _check_regular(path.stat().st_mode)
+    except FileNotFoundError:
+        raise NasError(f"{where}: there is no such file; {mend}") from None
+    except (OSError, ValueError) as error:
+        raise NasError(f"{where}: cannot be read ({_reason(error)}); {mend}") from None
+
+
+def bytes_of(path: Path, most: int, what: str = "which no document is") -> bytes:
+    """The content of a regular file of up to `most` bytes.
+
+    Raises:
+        NasError: for what is missing, unreadable, no regular file, or larger, with `what`.
+    """
+    try:  # O_NONBLOCK, so that a pipe is opened, and found to be one
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb") as file:
+            _check_regular(os.fstat(descriptor).st_mode)
+            raw = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        raise NasError(f"{path}: cannot be read ({_reason(error)}); check the path") from None
+    if len(raw) > most:
+        size = f"{most >> 20} MiB" if most >= 1 << 20 else f"{most >> 10} KiB"
+        raise NasError(f"{path}: larger than {size}, {what}")
+    return raw
+
+
+def text_of(path: Path, most: int, what: str = "which no document is", encoding: str = "utf-8") -> str:
+    """The text of a regular file of up to `most` bytes.
+
+    Raises:
+        NasError: as `bytes_of`, or for what is not UTF-8.
+    """
+    try:
+        return bytes_of(path, most, what).decode(encoding)
+    except UnicodeDecodeError as error:
+        raise NasError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def _check_regular(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise ValueError("Is a directory")
+    if not stat.S_ISREG(mode):
+        raise ValueError("a pipe, a socket or a device, and no regular file")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
