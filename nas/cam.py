@@ -22,6 +22,8 @@ from torch.nn import functional as F
 
 from nas.decoding import IMAGENET
 from nas.errors import NasError
+from nas.files import check_file
+from nas.images import decoded
 from nas.network import Network
 from nas.sources import first_line
 from nas.weights import Facts
@@ -72,12 +74,9 @@ def read_image(path: Path) -> Image.Image:
     Raises:
         NasError: for a file that is missing or no image.
     """
+    check_file(path, f"--images: {path}", "give paths such as a.jpg,b.png")
     try:
-        with Image.open(path) as file:
-            file.load()
-            return file.convert("RGB")
-    except FileNotFoundError:
-        raise NasError(f"--images: {path}: there is no such file; give paths such as a.jpg,b.png") from None
+        return decoded(path)
     except Exception as error:  # PIL raises a dozen kinds
         raise NasError(
             f"--images: {path}: not a readable image ({first_line(error)}); give JPEG or PNG files"

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from nas.batches import Batches, Split, batch_indices, mixed, share
 from nas.errors import NasError
 from nas.folders import Files
+from nas.images import decoded
 from nas.sources import Statistics, first_line
 
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -95,12 +96,9 @@ class _Decoder(Dataset):
         self.transform = T.Compose([*shape, T.ToTensor(), T.Normalize(*split.statistics)])
 
     def __getitem__(self, index: int) -> tuple[Tensor, int] | str:
-        from PIL import Image
-
         path = self.paths[index]
         try:
-            with Image.open(path) as file:
-                image = file.convert("RGB")
+            image = decoded(path)
         except Exception as error:  # PIL raises a dozen kinds
             return f"{path}: not a readable image ({first_line(error)}); mend or remove the file"
         with torch.random.fork_rng(devices=[]):  # the same crop in whichever worker

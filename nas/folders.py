@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nas.errors import NasError, listed
+from nas.files import is_dir, is_file
 from nas.sources import check_counts, hold_out
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -79,9 +80,9 @@ def layout(path: str | Path) -> Layout:
         NasError: for a missing folder, fewer than 2 classes, or splits with different classes.
     """
     root, where = Path(path), f"folder:{path}"
-    if not root.is_dir():
+    if not is_dir(root):
         raise NasError(f"{where}: there is no such folder; give the path of one with a folder for each class")
-    train, val, test = (root / name if (root / name).is_dir() else None for name in ("train", "val", "test"))
+    train, val, test = (root / name if is_dir(root / name) else None for name in ("train", "val", "test"))
     # A data set of vehicles may well have a class called train.
     if train is None or not (_subfolders(train) or val or test):
         return Layout(where, _classes(root, where), root, None, None)
@@ -109,7 +110,7 @@ def images(folder: Path, class_names: tuple[str, ...], where: str) -> Files:
     labels: list[int] = []
     for label, name in enumerate(class_names):
         files = (path for path in (folder / name).rglob("*") if path.suffix.lower() in EXTENSIONS)
-        found = sorted(str(path) for path in files if path.is_file() and not path.name.startswith("."))
+        found = sorted(str(path) for path in files if is_file(path) and not path.name.startswith("."))
         if not found:
             raise NasError(f"{where}: no image in {folder / name}; {_READ}")
         paths += found
@@ -127,4 +128,7 @@ def _classes(folder: Path, where: str) -> tuple[str, ...]:
 
 
 def _subfolders(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    try:
+        return tuple(sorted(p.name for p in folder.iterdir() if is_dir(p) and not p.name.startswith(".")))
+    except OSError as error:
+        raise NasError(f"{folder}: cannot be listed ({error.strerror}); mend its permissions") from None

@@ -142,7 +142,7 @@ def weights_facts(baseline: Baseline, path: Path) -> Facts:
     shapes = [tuple(tensor.shape) for tensor in tensors.values()]
     classifier = tensors.get("classifier.weight")
     arch = baseline.architecture
-    if classifier is not None and len(shapes[0]) == 4:
+    if classifier is not None and shapes and len(shapes[0]) == 4 and min(shapes[0]):
         arch = arch.with_data(len(classifier), shapes[0][1])
     if facts.key not in ("", arch.key):
         raise NasError(

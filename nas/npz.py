@@ -9,17 +9,21 @@
 (2, 1)
 """
 
+import math
+import warnings
 import zipfile
-import zlib
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from nas.errors import NasError, listed
+from nas.files import is_file
 from nas.sources import Arrays, Source, first_line
 
 NEEDED = ("x_train", "y_train", "x_test", "y_test")
+MAX_ARRAYS = 100
 
 
 def npz(path: str | Path) -> Source:
@@ -42,6 +46,7 @@ def npz(path: str | Path) -> Source:
         )
     for part in ("train", "test"):
         _check_headers(headers, part, where)
+    _check_memory(headers, where)
     shapes = {part: headers[f"x_{part}"][0] for part in ("train", "test")}
     if shapes["train"][1:] != shapes["test"][1:]:
         raise NasError(
@@ -74,7 +79,7 @@ def _count_classes(labels: np.ndarray, where: str) -> int:
     if len(found) < 2:
         raise NasError(f"{where}: y_train has the one label {found[0]}; a classifier needs 2 classes or more")
     if found[-1] != len(found) - 1:
-        absent = next(label for label in range(len(found)) if label not in found)
+        absent = int(np.flatnonzero(found != np.arange(len(found)))[0])
         raise NasError(
             f"{where}: y_train has labels up to {found[-1]}, and none is {absent}; "
             f"number its {len(found)} classes from 0 to {len(found) - 1}"
@@ -86,23 +91,54 @@ Headers = dict[str, tuple[tuple[int, ...], np.dtype]]
 
 
 def _headers(path: Path, where: str) -> Headers:
-    """Shape and type of every array, with no array read."""
-    if not path.is_file():
+    """Shape and type of every array, with no array read: of what is declared, nothing is allocated."""
+    if not is_file(path):
         raise NasError(f"{where}: there is no such file; give the path of an npz file")
     headers: Headers = {}
     try:
-        with zipfile.ZipFile(path) as file:
-            for name in file.namelist():
-                with file.open(name) as member:
-                    version = np.lib.format.read_magic(member)
-                    if version == (1, 0):
-                        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-                    else:
-                        shape, _, dtype = np.lib.format.read_array_header_2_0(member)
-                    headers[name.removesuffix(".npy")] = (shape, dtype)
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError) as error:
+        with warnings.catch_warnings(), zipfile.ZipFile(path) as file:
+            warnings.simplefilter("ignore")  # of a header by Python 2
+            members = file.infolist()
+            if len(members) > MAX_ARRAYS:
+                raise ValueError(f"{len(members)} arrays")
+            for info in members:
+                with file.open(info) as member:
+                    shape, dtype = _header(member)
+                    size = math.prod(shape) * dtype.itemsize
+                    if min(shape, default=0) < 0 or (
+                        member.tell() + size != info.file_size and not dtype.hasobject
+                    ):
+                        raise ValueError(
+                            f"{info.filename} has {info.file_size} bytes for an array of shape {shape}"
+                        )
+                headers[info.filename.removesuffix(".npy")] = (shape, dtype)
+    except NasError:
+        raise
+    except Exception as error:  # a damaged file can raise anything, of zip, numpy or Python's parser
         raise NasError(f"{where}: is no npz file ({first_line(error)}); write one with numpy.savez") from None
     return headers
+
+
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(member)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+    return shape, dtype
+
+
+def _check_memory(headers: Headers, where: str) -> None:
+    """Raises NasError where the arrays, which a small file may declare large, do not fit into memory."""
+    import psutil
+
+    size = sum(math.prod(shape) * dtype.itemsize for shape, dtype in headers.values())
+    free = psutil.virtual_memory().available
+    if size > free:
+        raise NasError(
+            f"{where}: holds {size / 1e9:,.1f} GB of arrays, and {free / 1e9:,.1f} GB of memory are free; give fewer "
+            "or smaller images, or a folder of images"
+        )
 
 
 def _check_headers(headers: Headers, part: str, where: str) -> None:
@@ -127,6 +163,6 @@ def _array(path: Path, name: str, where: str) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as file:
             return file[name]
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError) as error:
+    except Exception as error:  # a damaged file can raise anything
         reason = first_line(error)
         raise NasError(f"{where}: {name} cannot be read ({reason}); save the file again") from None

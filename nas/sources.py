@@ -44,8 +44,9 @@ class Source:
 
 
 def first_line(error: BaseException) -> str:
-    """An error's message, or its name, for one sentence of ours."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """An error's message up to 200 characters, or its name, for one sentence of ours."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 200 else f"{line[:197]}..."
 
 
 def hold_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,13 +9,15 @@
 """
 
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nas.errors import NasError
+from nas.errors import NasError, short
+from nas.files import check_file
 from nas.sources import first_line
 
 COUNTER = "num_batches_tracked"
@@ -31,12 +33,14 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         NasError: for a file that cannot be read so, or holds something else.
     """
     found: Any
+    check_file(path, mend="give the path of a .pth, .pt or .safetensors file")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             found = load_file(path)
         else:
+            _check_zip(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a pickle's protocol; what cannot be read is told below
                 found = torch.load(path, map_location="cpu", weights_only=True)
@@ -54,7 +58,27 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise NasError(
             f"{path}: holds no state dict but a {type(found).__name__}; save net.state_dict() and give that file"
         )
+    for name, tensor in found.items():
+        if _larger_than_stored(tensor):
+            raise NasError(
+                f"{path}: {short(str(name))} is no plain tensor of shape {tuple(tensor.shape)}, but one that repeats "
+                "its values or has none; save net.state_dict() and give that file"
+            )
     return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+
+
+def _check_zip(path: Path) -> None:
+    """Raises ValueError for a zip with what torch.save does not write: compressed parts, which may be of any size."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in file.infolist()):
+                raise ValueError("its parts are compressed")
+
+
+def _larger_than_stored(tensor: Tensor) -> bool:
+    """Whether a tensor is more than what was read of it, as an expanded one, a sparse one or one without values."""
+    plain = tensor.layout == torch.strided and not tensor.is_quantized and tensor.device.type == "cpu"
+    return not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
 
 
 def classes_of(tensors: dict[str, Tensor]) -> int:

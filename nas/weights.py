@@ -14,15 +14,18 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import torch
+from pydantic import Field, TypeAdapter
 from torch import Tensor, nn
 
 from nas.architecture import Architecture
-from nas.errors import NasError, listed
+from nas.errors import NasError, listed, short
+from nas.files import check_file
 from nas.network import Network, build
 from nas.sources import first_line
+from nas.strict_json import load_json
 
 FORMAT = "b0nas weights 1"
 
@@ -48,16 +51,19 @@ class Facts:
     baseline: str = ""
     data: str = ""
     recipe: str = ""
-    epochs: float = 0
-    accuracy: float | None = None
+    epochs: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
     scored: str = ""
     class_names: tuple[str, ...] = ()
-    norm_eps: float = 1e-3
-    padding: str = "symmetric"
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
+    norm_eps: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    padding: Annotated[str, Field(pattern="^(symmetric|same)$")] = "symmetric"
+    mean: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = ()
+    std: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
     source: str = ""
-    key: str = ""
+    key: Annotated[str, Field(pattern=r"^(\d+px\d+( \S+){5,})?$")] = ""
+
+
+_FIELDS = {name: TypeAdapter(hint) for name, hint in get_type_hints(Facts, include_extras=True).items()}
 
 
 def save_weights(net: Network, path: Path, facts: Facts, force: bool = True) -> Path:
@@ -105,14 +111,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         NasError: for a file that is missing, cut short or none of safetensors.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
+    check_file(path, mend="give the path of a .safetensors file")
     try:
         with safe_open(str(path), "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except FileNotFoundError:
-        raise NasError(f"{path}: there is no such file; give the path of a .safetensors file") from None
-    except (OSError, SafetensorError) as error:
+    except Exception as error:  # a damaged file can raise anything, of a type that torch has not, for one
         raise NasError(
             f"{path}: is no readable safetensors file ({first_line(error)}); give one of nas train or nas import"
         ) from None
@@ -122,19 +127,38 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Facts]:
     """The weights of a file and what it says of itself; a file of somebody else's says nothing.
 
     Raises:
-        NasError: as `read_tensors`.
+        NasError: as `read_tensors`, or for a file of ours that says what cannot be.
     """
     tensors, metadata = read_tensors(path)
-    return tensors, facts_of(metadata)
+    for name in ("classifier.weight", "classifier.bias"):
+        if name in tensors and not (
+            tensors[name].ndim == 1 + name.endswith("weight") and tensors[name].numel()
+        ):
+            raise NasError(
+                f"{path}: {name} has shape {tuple(tensors[name].shape)}, as no classifier's has; give one of nas train "
+                "or nas import"
+            )
+    return tensors, facts_of(metadata, str(path))
 
 
-def facts_of(metadata: dict[str, str]) -> Facts:
-    """What metadata say; what cannot be read is left at its default."""
+def facts_of(metadata: dict[str, str], where: str = "weights") -> Facts:
+    """What metadata say; of a file of ours, a value of another type is a mistake, of others' it says nothing.
+
+    Raises:
+        NasError: naming `where`, the field and the value.
+    """
     found: dict[str, Any] = {}
     for field in fields(Facts):
-        with contextlib.suppress(KeyError, ValueError):
-            value = json.loads(metadata[field.name])
-            found[field.name] = tuple(value) if isinstance(value, list) else value
+        if field.name not in metadata:
+            continue
+        try:
+            found[field.name] = _FIELDS[field.name].validate_python(load_json(metadata[field.name], where))
+        except ValueError:  # NasError and pydantic's
+            if metadata.get("format") == FORMAT:
+                raise NasError(
+                    f"{where}: says that {field.name} is {short(metadata[field.name])}, which it cannot be; restore "
+                    "the file, or give one of nas train or nas import"
+                ) from None
     return Facts(**found)
 
 
@@ -148,11 +172,11 @@ def load_network(arch: Architecture, path: Path, **settings: Any) -> Network:
         NasError: for a file that cannot be read, or of another architecture.
     """
     tensors, facts = read_weights(path)
-    classes = tensors["classifier.weight"].shape[0] if "classifier.weight" in tensors else None
-    stem = next(iter(tensors.values())).shape if tensors else (0, 0)
-    in_chans = stem[1] if len(stem) == 4 else None
-    net = build(arch, classes, in_chans, **{"norm_eps": facts.norm_eps, "padding": facts.padding, **settings})
     check_key(arch, facts, str(path))
+    classes = tensors["classifier.weight"].shape[0] if "classifier.weight" in tensors else None
+    stem = next(iter(tensors.values()), torch.zeros(0))
+    in_chans = stem.shape[1] if stem.ndim == 4 and stem.numel() else None
+    net = build(arch, classes, in_chans, **{"norm_eps": facts.norm_eps, "padding": facts.padding, **settings})
     fill(net, tensors, str(path))
     return net.eval()
 
@@ -199,7 +223,7 @@ def fill(
     )
     given = {name: t for name, t in tensors.items() if not (leave and name.startswith(leave))}
     absent, excess = [n for n in own if n not in given], [n for n in given if n not in own]
-    wrong = [n for n in own if n in given and own[n].shape != given[n].shape]
+    wrong = [n for n in own if n in given and (own[n].shape != given[n].shape or given[n].dtype.is_complex)]
     if absent or excess or wrong:
         raise NasError(f"{where}: is of another architecture ({_difference(own, given, absent, excess, wrong)}); "
                        f"{mend}")  # fmt: skip
@@ -213,6 +237,8 @@ def _difference(
 ) -> str:
     if wrong:
         name = wrong[0]
+        if own[name].shape == given[name].shape:
+            return f"{name} is of {given[name].dtype} there and {own[name].dtype} here"
         return f"{name} is {tuple(given[name].shape)} there and {tuple(own[name].shape)} here"
     words = [f"{len(absent)} tensors are missing, such as {absent[0]}"] if absent else []
     words += [f"{len(excess)} are not of this network, such as {excess[0]}"] if excess else []

@@ -1,9 +1,14 @@
 """Folders of images: layouts, splits, decoding, and every mistake in one sentence."""
 
+import os
+import struct
+import zlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from nas.data import describe, load_data
 from nas.errors import NasError
@@ -264,3 +269,74 @@ def test_too_few_images(tmp_path, place, count, sentence):
     with pytest.raises(NasError) as caught:
         load_data(f"folder:{tmp_path}")
     assert str(caught.value) == f"folder:{tmp_path}: class 'cats' {sentence}"
+
+
+# Files made to harm
+
+HARM = "not a readable image"
+
+
+def broken(tmp_path, write):
+    """The sentence about one image that `write` wrote over, from batches decoded in this process."""
+    fill(tmp_path, 10)
+    data = load_data(f"folder:{tmp_path}", resolution=16, workers=0)
+    path = data.train.paths[0]
+    write(path)
+    with pytest.raises(NasError) as caught:
+        list(data.batches("train", 100, train=False))
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value)
+
+
+def test_a_postscript_file_called_png_starts_no_ghostscript(tmp_path, monkeypatch):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_: pytest.fail("Ghostscript was started"))
+    text = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
+    said = broken(tmp_path, lambda path: Path(path).write_bytes(text))
+    assert HARM in said
+    assert "cannot identify image file" in said
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        ((9500, 9500), "(9500 x 9500 are over 89,478,485 pixels); mend or remove the file"),
+        ((30_000, 30_000), "exceeds limit of 178956970 pixels"),
+        ((1, 50_000), "(1 x 50000 pixels, and a side is at most 128 times the other); mend or remove"),
+    ],
+)
+def test_an_image_that_would_fill_the_memory(tmp_path, size, reason):
+    """A PNG's size stands in its first bytes; a strip would be resized to 224 x 11,200,000."""
+    header = struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    png += struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    said = broken(tmp_path, lambda path: Path(path).write_bytes(png))
+    assert HARM in said
+    assert reason in said
+
+
+def test_a_strip_of_128_to_1_is_read(tmp_path):
+    fill(tmp_path, 10)
+    image(tmp_path / "cats" / "0.png", size=(1, 128))
+    data = load_data(f"folder:{tmp_path}", resolution=16, workers=0)
+    for part in ("train", "val", "test"):
+        list(data.batches(part, 100, train=False))
+
+
+def test_an_image_that_became_a_pipe_is_not_waited_for(tmp_path):
+    def pipe(path):
+        Path(path).unlink()
+        os.mkfifo(path)
+
+    assert "a pipe, a socket or a device, and no regular file" in broken(tmp_path, pipe)
+
+
+def test_links_in_a_circle_pipes_and_odd_names(tmp_path):
+    fill(tmp_path, 10)
+    (tmp_path / "cats" / "up").symlink_to("..")
+    (tmp_path / "cats" / "self.png").symlink_to("self.png")
+    (tmp_path / "round").symlink_to("round")
+    os.mkfifo(tmp_path / "cats" / "pipe.png")
+    assert describe(f"folder:{tmp_path}") == (2, 3)
+    data = load_data(f"folder:{tmp_path}", resolution=16)
+    assert sum(len(data.split(part)) for part in ("train", "val", "test")) == 20

@@ -6,8 +6,10 @@ epsilon, padding or order shows in their outputs.
 
 import hashlib
 import json
+import os
 import pickle
 import sys
+import zipfile
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +26,7 @@ from torchvision.transforms import v2
 import nas
 from nas import NasError, importing
 from nas.importing import TOLERANCE, compare, fill_in_order, import_weights
+from nas.origins import config_beside
 from nas.packages import ORIGINS
 from nas.state_dicts import classes_of, parameters_of, read_state_dict
 from nas.weights import load_network, read_weights
@@ -309,6 +312,35 @@ def test_files_that_cannot_be_read(in_folder, mobilenet):
     for number, content in enumerate((torch.zeros(3), {}, {"epoch": 3}, [torch.zeros(3)])):
         torch.save(content, f"{number}.pth")
         refused("torchvision", f"{number}.pth", "holds no state dict but a", "save net.state_dict()")
+
+
+def test_files_that_declare_more_than_they_hold(in_folder):
+    """Parts that unpack to any size, and tensors that are a billion times one value, or of no values at all."""
+    torch.save({"features.0.0.weight": torch.zeros(10_000)}, "plain.pth")
+    with (
+        zipfile.ZipFile("plain.pth") as plain,
+        zipfile.ZipFile("packed.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    refused(
+        "torchvision",
+        "packed.pth",
+        "packed.pth: cannot be read as a state dict (its parts are compressed); give",
+    )
+    for tensor in (torch.zeros(1).expand(10**9), torch.zeros(10**9, device="meta"), torch.eye(3).to_sparse()):
+        torch.save({"features.0.0.weight": tensor}, "odd.pth")
+        refused("torchvision", "odd.pth", "odd.pth: 'features.0.0.weight' is no plain tensor of shape (")
+    os.mkfifo("pipe.pth")
+    refused("torchvision", "pipe.pth", "pipe.pth: there is no such file; give the path of a .pth")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"architecture": ' + "9" * 5000 + "}", "{" + " " * (1 << 20) + "}"]
+)
+def test_a_config_beside_that_harms_says_nothing(in_folder, text):
+    Path("config.json").write_text(text)
+    assert config_beside(Path("model.safetensors")) == {}
 
 
 def test_nothing_is_overwritten(in_folder, mobilenet):

@@ -1,6 +1,13 @@
 """npz files: round trips, what is not read, and every mistake in one sentence."""
 
+import io
+import os
+import struct
+import zipfile
+from types import SimpleNamespace
+
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -165,3 +172,78 @@ def test_a_broken_npz(saved, tmp_path):
     path.write_bytes(content)
     with pytest.raises(NasError, match=r"^npz:.*: x_train cannot be read \(.*CRC.*\); save the file again$"):
         load_data(name)
+
+
+# Files made to harm
+
+
+def forged(tmp_path, shape=None, dtype="|u1", size=None, kind=zipfile.ZIP_STORED, header=None):
+    """The good file, in which x_train's header declares `shape` and its bytes are `size` zeros."""
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w", kind) as file:
+        for name, array in GOOD.items():
+            content = io.BytesIO()
+            np.save(content, array)
+            data = content.getvalue()
+            if name == "x_train":
+                text = header or f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}}}".encode()
+                data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(size or 0)
+            file.writestr(f"{name}.npy", data)
+    return f"npz:{path}"
+
+
+@pytest.mark.parametrize(
+    ("forgery", "said"),
+    [
+        (
+            {"shape": (10**12, 8, 8, 3)},
+            r"x_train.npy has \d+ bytes for an array of shape \(1000000000000, 8, 8, 3\)",
+        ),
+        ({"shape": (2**31, 2**31, 2**31)}, "bytes for an array of shape"),
+        ({"shape": (-40, 8, 8, 3), "size": 7680}, r"bytes for an array of shape \(-40, 8, 8, 3\)"),
+        ({"shape": (40, 8, 8, 3), "size": 7681}, "bytes for an array of shape"),
+        ({"shape": (40, 8, 8, 3), "size": 7680, "dtype": "<U536870911"}, "bytes for an array of shape"),
+        ({"header": b"[" * 9000}, ".*"),
+        ({"header": b"(" * 9000 + b")" * 9000}, ".*"),
+        ({"header": b"{'descr': '|u1', 'fortran_order': False, 'shape': (1L,"}, ".*"),
+        ({"header": b"__import__('os').system('touch run')"}, ".*"),
+    ],
+)
+def test_a_header_that_lies_allocates_nothing(tmp_path, forgery, said):
+    name = forged(tmp_path, **forgery)
+    with pytest.raises(NasError, match=rf"^npz:.*: is no npz file \(.*{said}.*\); write one with numpy.savez$"):
+        describe(name)
+
+
+def test_a_small_file_that_unpacks_beyond_the_memory(tmp_path, monkeypatch):
+    """40,000 grey images of 80 x 80 zeros are 256 MB, and 1/1000 of that as a file."""
+    name = forged(tmp_path, (40_000, 80, 80), size=40_000 * 6400, kind=zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "x.npz").stat().st_size < 1e6
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=200e6))
+    monkeypatch.setattr(module, "_check_headers", lambda *_: None)  # of the other arrays' shapes
+    with pytest.raises(
+        NasError, match=r"^npz:.*: holds 0\.3 GB of arrays, and 0\.2 GB of memory are free; give fewer"
+    ):
+        describe(name)
+
+
+def test_a_compression_that_python_has_not_and_too_many_arrays(saved, tmp_path):
+    name = saved()
+    path = tmp_path / "x.npz"
+    content = path.read_bytes()
+    changed = bytearray(content)
+    for mark, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        at = content.index(mark) + offset
+        changed[at : at + 2] = struct.pack("<H", 99)
+    path.write_bytes(changed)
+    with pytest.raises(NasError, match=r"is no npz file \(That compression method is not supported\)"):
+        describe(name)
+    np.savez(path, **{f"x{number}": np.zeros(1) for number in range(101)})
+    with pytest.raises(NasError, match=r"is no npz file \(101 arrays\)"):
+        describe(name)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.npz")
+    with pytest.raises(NasError, match="there is no such file"):
+        describe(f"npz:{tmp_path}/x.npz")
