@@ -66,11 +66,14 @@ def search(
         int | None,
         typer.Option(help="Train the winner in full for so many epochs, and test it once.", min=1),
     ] = None,
+    allow_import: Annotated[
+        bool, typer.Option("--allow-import", help="Let NNI import a tuner or assessor class of CONFIG's own.")
+    ] = False,
 ) -> None:
     """Runs the search of CONFIG through nnictl in the foreground, and freezes the winner."""
     from nas.main_job import run_search
 
-    run_search(console(), config, trials, port, resume, name, full_epochs)
+    run_search(console(), config, trials, port, resume, name, full_epochs, allow_import)
 
 
 @app.command()

@@ -37,14 +37,14 @@ NO_DATA = "--full-epochs needs trials of nas.search.trial, which say what the da
 
 def run_search(
     console: Console, path: Path, trials: int | None, port: int | None, resume: str | None,
-    name: str | None, full_epochs: int | None,
+    name: str | None, full_epochs: int | None, allow_import: bool = False,
 ) -> None:  # fmt: skip
     """`nas search`, from search.yml to a verified baseline."""
     if name is not None:  # now, not when the search is over
         validate(Named, {"name": name}, "--name")
         if resume is None and (taken := default_folder() / f"{name}.yml").exists():
             raise NasError(f"{taken} exists; choose another --name")
-    config = SearchConfig.read(path)
+    config = SearchConfig.read(path, allow_import=allow_import)
     if isinstance(config.subject, ScalingSubject):
         if full_epochs is not None:
             raise NasError(NO_WINNER_TO_TRAIN)
@@ -58,6 +58,7 @@ def run_search(
     experiment = Experiment(config, partial(console.print, markup=False), port, trials)
     experiment.options = f" --name {name}" * (name is not None)
     experiment.options += f" --full-epochs {full_epochs}" * (full_epochs is not None)
+    experiment.options += " --allow-import" * allow_import
     journal = conducted(console, experiment, resume)
     if subject_of(journal.run, str(journal.path)).freezes:
         _baseline(console, journal, config, name, resume is not None, full_epochs)
@@ -137,7 +138,7 @@ def _interrupted_by_signals() -> None:
 def _opening(console: Console, config: SearchConfig, trials: int) -> None:
     subject, tuner = config.subject, config.tuner
     if subject is None or tuner is None:
-        console.print(f"{trials} trials, proposed by NNI's {config.data['tuner']['name']}")
+        console.print(f"{trials} trials, proposed by {config.proposer}", markup=False)
         return
     target = tuner.reward.target or subject.target
     console.print(

@@ -12,10 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nas.errors import NasError, listed, near, short
+from nas.errors import NasError, short
+from nas.files import is_dir
 from nas.search.finding import TABLE, baseline_file, find_subject
 from nas.search.measuring import measuring
-from nas.search.nni_schema import ASSESSORS, check_keys, check_nni, check_services
+from nas.search.nni_schema import (
+    ASSESSORS,
+    BUILTIN_TUNERS,
+    TUNER,
+    check_algorithms,
+    check_keys,
+    check_nni,
+    check_plain_space,
+    check_services,
+)
 from nas.search.options import options_of
 from nas.search.scaling_grid import SCALE, default_strategy, is_scaling
 from nas.search.scaling_subject import ScalingSubject
@@ -26,10 +36,6 @@ from nas.strict_yaml import load_yaml, read_text
 
 __all__ = ["ASSESSORS", "BUILTIN_TUNERS", "TUNER", "SearchConfig"]
 
-TUNER = "nas.search.tuner.StrategyTuner"
-BUILTIN_TUNERS = ("Random", "TPE", "GridSearch", "Evolution", "PBT")
-"""NNI's own tuners that still run (Hyperband, GP, Metis, SMAC, PPO, Anneal and BOHB do not)."""
-
 
 @dataclass(frozen=True)
 class SearchConfig:
@@ -39,7 +45,7 @@ class SearchConfig:
         path: the file, absolute.
         data: NNI's configuration as plain data, paths absolute.
         subject: what is searched, None where NNI's own tuner draws from an exported space.
-        tuner: our tuner's settings, None where it is one of NNI's own.
+        tuner: our tuner's settings, None where it is one of NNI's own, or the user's.
         trial: the options of our trial in trialCommand, None for another command.
     """
 
@@ -56,14 +62,23 @@ class SearchConfig:
         return Path(self.data.get("trialCodeDirectory") or tuner.get("codeDirectory") or self.path.parent)
 
     @property
+    def proposer(self) -> str:
+        """Who proposes, where our tuner does not."""
+        tuner = self.data["tuner"]
+        return f"NNI's {tuner['name']}" if tuner.get("name") else tuner["className"]
+
+    @property
     def trials(self) -> int:
         return int(self.data["maxTrialNumber"])
 
     @classmethod
-    def read(cls, path: Path, data: bool = True, searched: str | None = None) -> "SearchConfig":
+    def read(
+        cls, path: Path, data: bool = True, searched: str | None = None, allow_import: bool = False
+    ) -> "SearchConfig":
         """Reads and checks a search.yml; with `data`, also that the trials' data is there.
 
-        A file that names no search space gets `searched` for one.
+        A file that names no search space gets `searched` for one. With `allow_import`, tuner and assessor may be
+        classes of the user's, which NNI imports.
 
         Raises:
             NasError: for the first mistake, with its line where there is one.
@@ -87,6 +102,7 @@ class SearchConfig:
             value = content.get(key, 1)
             if type(value) is not int or value < 1:
                 raise NasError(f"{at(key)}: {key} is {value!r}; give a whole number of 1 or more")
+        check_algorithms(content, at, allow_import)
         content = _absolute(content, path.resolve().parent, at)
         check_services(content, at)
         tuner = _tuner(content, at)
@@ -125,9 +141,10 @@ def _absolute(data: dict[str, Any], folder: Path, at: Any) -> dict[str, Any]:
     """Paths against the file's folder, as NNI reads them."""
 
     def resolved(path: Any, *keys: str) -> str:
-        if not isinstance(path, str):
-            raise NasError(f"{at(*keys)}: {'.'.join(keys)} is {short(path)}; give a path")
-        return str((folder / path).resolve())
+        try:
+            return str((folder / path).resolve())
+        except (TypeError, ValueError, RuntimeError):  # no text, a NUL, links in a circle
+            raise NasError(f"{at(*keys)}: {'.'.join(keys)} is {short(path)}; give a path") from None
 
     data = {"trialCodeDirectory": ".", **data}
     for key in ("searchSpaceFile", "trialCodeDirectory"):
@@ -145,32 +162,17 @@ def _absolute(data: dict[str, Any], folder: Path, at: Any) -> dict[str, Any]:
     if isinstance(tuner, dict) and "codeDirectory" in tuner:
         code = resolved(tuner["codeDirectory"], "tuner", "codeDirectory")
         data["tuner"] = {**tuner, "codeDirectory": code}
+    if not is_dir(Path(data["trialCodeDirectory"])):
+        raise NasError(
+            f"{at('trialCodeDirectory')}: there is no folder {data['trialCodeDirectory']}; check the path"
+        )
     return data
 
 
 def _tuner(data: dict[str, Any], at: Any) -> TunerSettings | None:
     tuner = data["tuner"]
-    if not isinstance(tuner, dict):
-        raise NasError(f"{at('tuner')}: tuner is {short(tuner)}; give a mapping with className: {TUNER}")
-    known = ("name", "className", "codeDirectory", "classArgs")
-    for key in tuner:
-        if key not in known:
-            raise NasError(
-                f"{at('tuner', key)}: unknown key {key!r} in tuner{near(key, known)}; allowed: {listed(known)}"
-            )
-    if tuner.get("name") and tuner.get("className"):
-        raise NasError(f"{at('tuner')}: both tuner.name and tuner.className are given; keep one")
-    if tuner.get("name"):
-        if tuner["name"] not in BUILTIN_TUNERS:
-            raise NasError(
-                f"{at('tuner')}: tuner.name is {tuner['name']!r}{near(tuner['name'], BUILTIN_TUNERS)}; of "
-                f"NNI's own tuners {listed(BUILTIN_TUNERS)} run; or give className: {TUNER}"
-            )
-        return None
     if tuner.get("className") != TUNER:
-        raise NasError(f"{at('tuner')}: tuner.className is {tuner.get('className')!r}; give {TUNER}")
-    if "codeDirectory" not in tuner:
-        raise NasError(f"{at('tuner')}: tuner.codeDirectory is missing; NNI wants it, and . will do")
+        return None
     default = default_strategy(data.get("searchSpace"))
     return TunerSettings.read(tuner.get("classArgs"), f"{at('tuner', 'classArgs')}: classArgs", default)
 
@@ -178,6 +180,8 @@ def _tuner(data: dict[str, Any], at: Any) -> TunerSettings | None:
 def _options(data: dict[str, Any], where: str) -> Any:
     """The options of our trial, None of another command, and of what NNI will refuse."""
     command = data["trialCommand"]
+    if isinstance(command, str) and not command.strip():
+        raise NasError(f"{where}: trialCommand is {short(command)}; give the command of a trial")
     try:
         return options_of(command, strict=True) if isinstance(command, str) else None
     except NasError as error:
@@ -193,6 +197,7 @@ def _subject(data: dict[str, Any], tuner: TunerSettings | None, options: Any, at
             f"{at('tuner')}: {SCALE} is a search space of our tuner alone; give className: {TUNER}"
         )
     if tuner is None:
+        check_plain_space(data, at)
         return None
     if not written and not inline:
         raise NasError(

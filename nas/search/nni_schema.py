@@ -6,13 +6,24 @@ Traceback (most recent call last):
 nas.errors.NasError: search.yml, line 9: trainingService.platform is 'locl' (did you mean 'local'?); give ...
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError, listed, near, short
+from nas.files import text_of
+from nas.strict_json import load_json
+from nas.strict_yaml import load_yaml
 
+TUNER = "nas.search.tuner.StrategyTuner"
+BUILTIN_TUNERS = ("Random", "TPE", "GridSearch", "Evolution", "PBT")
+"""NNI's own tuners that still run (Hyperband, GP, Metis, SMAC, PPO, Anneal and BOHB do not)."""
 ASSESSORS = ("Medianstop", "Curvefitting")
+MAX_SPACE = 1 << 20
+"""Bytes of a search space of NNI's own tuners, some hundred times what `nas export --to nni` writes."""
+ALLOW = "--allow-import"
+_KEYS = ("name", "className", "codeDirectory", "classArgs")
 PLATFORMS = ("local", "remote", "openpai", "aml", "dlc", "frameworkcontroller", "kubeflow", "adl")
 
 
@@ -40,12 +51,81 @@ def check_services(data: dict[str, Any], at: Any) -> None:
             raise NasError(
                 f"{at('trainingService')}: trainingService.platform is {short(name)}{near(name, PLATFORMS)}; {give}"
             )
-    assessor = data.get("assessor")
-    name = assessor.get("name") if isinstance(assessor, dict) else None
-    if name is not None and name not in ASSESSORS:
+
+
+def check_algorithms(data: dict[str, Any], at: Any, allow_import: bool = False) -> None:
+    """Raises NasError for a tuner or an assessor that NNI has not, or for a class other than our tuner, which NNI
+    would import, unless that is allowed."""
+    if data.get("advisor") is not None:
         raise NasError(
-            f"{at('assessor')}: assessor.name is {short(name)}{near(name, ASSESSORS)}; allowed: {listed(ASSESSORS)}"
+            f"{at('advisor')}: advisor is NNI's old word for a tuner; leave it out, and give tuner alone"
         )
+    if data.get("experimentType", "hpo") != "hpo":
+        raise NasError(
+            f"{at('experimentType')}: experimentType is {short(data['experimentType'])}, for which NNI unpickles "
+            "objects that the file names; leave it out"
+        )
+    for kind, builtin in (("tuner", BUILTIN_TUNERS), ("assessor", ASSESSORS)):
+        if data.get(kind) is not None:
+            _check_algorithm(kind, data[kind], builtin, at, allow_import)
+
+
+def _check_algorithm(kind: str, found: Any, builtin: tuple[str, ...], at: Any, allow_import: bool) -> None:
+    ours = f"className: {TUNER}" if kind == "tuner" else f"name: {builtin[0]}"
+    if not isinstance(found, dict):
+        raise NasError(f"{at(kind)}: {kind} is {short(found)}; give a mapping with {ours}")
+    for key in found:
+        if key not in _KEYS:
+            raise NasError(
+                f"{at(kind, key)}: unknown key {key!r} in {kind}{near(key, _KEYS)}; allowed: {listed(_KEYS)}"
+            )
+    name, written = found.get("name"), found.get("className")
+    if name and written:
+        raise NasError(f"{at(kind)}: both {kind}.name and {kind}.className are given; keep one")
+    if name or not written:
+        if name not in builtin:
+            allowed = (
+                f"allowed: {listed(builtin)}"
+                if kind == "assessor"
+                else (f"of NNI's own tuners {listed(builtin)} run; or give {ours}")
+            )
+            raise NasError(f"{at(kind)}: {kind}.name is {short(name)}{near(name, builtin)}; {allowed}")
+        return
+    if not isinstance(written, str) or not re.fullmatch(r"\w+(\.\w+)+", written):
+        raise NasError(
+            f"{at(kind)}: {kind}.className is {short(written)}; give MODULE.CLASS, such as {TUNER}"
+        )
+    if not (kind == "tuner" and written == TUNER) and not allow_import:
+        raise NasError(
+            f"{at(kind)}: {kind}.className is {short(written)}; give {ours.removeprefix('className: ')}, or let NNI "
+            f"import and run this class with nas search {ALLOW}"
+        )
+    if "codeDirectory" not in found:
+        raise NasError(f"{at(kind)}: {kind}.codeDirectory is missing; NNI wants it, and . will do")
+
+
+def check_plain_space(data: dict[str, Any], at: Any) -> None:
+    """Raises NasError for a search space of NNI's own tuners that is no plain data: NNI makes objects of mappings with
+    keys such as `__nni_obj__` and `__symbol__`, by unpickling and by calling what they name."""
+    where, found, file = at("searchSpace"), data.get("searchSpace"), data.get("searchSpaceFile")
+    if file:
+        where, text = str(file), text_of(Path(file), MAX_SPACE, "which no search space is")
+        try:  # as NNI reads it
+            json.loads(text)
+        except (ValueError, RecursionError):
+            found = load_yaml(text, where)[0]
+        else:
+            found = load_json(text, where)
+    left = [found]
+    while left:
+        value = left.pop()
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        for name in value if isinstance(value, dict) else ():
+            if str(name).startswith("__"):
+                raise NasError(
+                    f"{where}: key {short(name)} in the search space, of which NNI may make an object by running "
+                    "code; give plain data, whose keys do not begin with __"
+                )
 
 
 def check_nni(data: dict[str, Any], path: Path) -> None:

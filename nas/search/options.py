@@ -65,9 +65,9 @@ def _from(least: int) -> Callable[[str], int]:
     return whole
 
 
-def parser(description: str | None = None) -> argparse.ArgumentParser:
-    """The options of a trial; needs neither torch nor nni."""
-    options = _Parser("python -m nas.search.trial", allow_abbrev=False, description=description,
+def parser(description: str | None = None, help: bool = True) -> argparse.ArgumentParser:
+    """The options of a trial, and by choice --help, which ends the process; needs neither torch nor nni."""
+    options = _Parser("python -m nas.search.trial", allow_abbrev=False, description=description, add_help=help,
                       formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     source = options.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", help="digits, cifar10, folder:PATH, npz:PATH ...")
@@ -106,7 +106,8 @@ def options_of(command: str, strict: bool = False) -> argparse.Namespace | None:
     if TRIAL not in words:
         return None
     words = words[words.index(TRIAL) + 1 :]
-    return parser().parse_args(words) if strict else parser().parse_known_args(words)[0]
+    options = parser(help=False)
+    return options.parse_args(words) if strict else options.parse_known_args(words)[0]
 
 
 def training_of(options: argparse.Namespace, seed: int) -> TrainingConfig:
