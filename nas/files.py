@@ -39,7 +39,7 @@ def at_home(path: str | Path) -> Path:
     """
     try:
         return Path(path).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # of the latter a NUL in its name
         raise NasError(f"{path}: there is no such user's folder; write the path without ~") from None
 
 

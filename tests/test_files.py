@@ -57,6 +57,7 @@ def test_a_user_that_there_is_not():
         "~no-such-user/x",
     )
     refused("~no-such-user/x.npz: there is no such user's folder", describe, "npz:~no-such-user/x.npz")
+    refused("~a\\x00b: there is no such user's folder", describe, "npz:~a\0b")
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "a\nb"])
