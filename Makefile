@@ -5,7 +5,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 MARK := .venv/.installed
 
-.PHONY: setup search test check docs lock clean
+.PHONY: setup search test fuzz check docs lock clean
 .DELETE_ON_ERROR:
 
 setup: $(MARK)
@@ -26,6 +26,12 @@ search: setup
 
 test: setup check
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Every reader of users' data, on over 200,000 inputs; options in FUZZ, such as FUZZ="space --inputs 100000".
+# atheris is in no lock: it is built for few platforms, and nothing but this target needs it.
+fuzz: setup
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
+	@$(BIN)/python tests/fuzz/run.py $(FUZZ)
 
 # Style, types, and that imports point one way.
 check: setup
