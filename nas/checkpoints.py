@@ -5,8 +5,10 @@ OUT/checkpoint.safetensors   the state after some step, replaced as a whole
 OUT/log.jsonl            a line for some of the steps and one for every epoch
 OUT/tensorboard/         the same, for TensorBoard
 OUT/NAME.safetensors     the weights, once the training has ended
+OUT/.training.lock, .pid     of the process that trains (`nas.training_lock`)
 """
 
+import errno
 import json
 import math
 import os
@@ -27,6 +29,7 @@ EPOCH_SECONDS = 5.0
 LOG_STEPS = 10
 """Steps between two lines of the log."""
 FORMAT = "b0nas checkpoint 1"
+CHECKPOINT = "checkpoint.safetensors"
 INITIAL = "initial.safetensors"
 """The weights a training began from, where they were given: what it needs to resume before its first checkpoint."""
 
@@ -103,7 +106,7 @@ class Checkpoints(Watch):
     def __init__(
         self, folder: Path, key: str, every: float = EVERY_SECONDS, processes: Processes = ALONE
     ) -> None:
-        self.path = folder / "checkpoint.safetensors"
+        self.path = folder / CHECKPOINT
         self.log = Log(folder)
         self._key, self._every, self._processes = key, every, processes
         self._saved = time.monotonic()
@@ -188,11 +191,26 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return found
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is something that a new training in the folder would lose."""
+    return (folder / CHECKPOINT).is_file()
+
+
+def check_folder(folder: Path) -> None:
+    """Raises NasError where a training's folder is a file."""
+    if folder.exists() and not folder.is_dir():
+        raise NasError(f"{folder}: is a file, and a training is a folder; choose another --out")
+
+
 def check_free(folder: Path, name: str) -> None:
-    """Raises NasError where a folder holds a training, or a file that the training `name` would replace."""
-    if (folder / "training.json").exists():
+    """Raises NasError where a folder holds a training, or a file that the training `name` would replace.
+
+    A training that has no checkpoint yet has nothing to lose.
+    """
+    begun = (folder / "training.json").exists()
+    if begun and has_checkpoint(folder):
         raise NasError(f"{folder}: holds a training; give --resume to go on with it, or another --out")
-    for file in (f"{name}.safetensors", INITIAL, "checkpoint.safetensors", "log.jsonl"):
+    for file in (f"{name}.safetensors", *(() if begun else (INITIAL, CHECKPOINT, "log.jsonl"))):
         if (folder / file).exists():
             raise NasError(f"{folder / file} exists, and the training would replace it; give another --out")
 
@@ -210,4 +228,5 @@ def write_settings(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> NasError:
-    return NasError(f"{path}: cannot be written ({error.strerror}); free some space, or choose another --out")
+    space = "free some space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return NasError(f"{path}: cannot be written ({error.strerror}); {space}choose another --out")

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from nas.errors import NasError
+from nas.ranks import leave_to_first
 from nas.terminal import Json, console
 from nas.training_commands import evaluate, train
 
@@ -38,6 +39,7 @@ def main() -> None:
         print(f"nas: {error}", file=sys.stderr)
         sys.exit(2)
     except UsageError as error:
+        leave_to_first()
         if text := error.format_message().rstrip("."):  # none where the help was shown instead
             print(
                 f"nas: {text}; see {error.ctx.command_path if error.ctx else 'nas'} --help", file=sys.stderr

@@ -31,6 +31,14 @@ def default_workers() -> int:
         return min(4, os.cpu_count() or 1)
 
 
+class UnreadableImage(NasError):
+    """A file that is no image; `found` is the sentence without its end."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"{found}; mend or remove the file")
+        self.found = found
+
+
 class FolderSplit(Split):
     """Images on disk, decoded by worker processes.
 
@@ -71,7 +79,7 @@ class FolderSplit(Split):
         layout = torch.channels_last if channels_last else torch.contiguous_format
         for batch in loader:
             if isinstance(batch, str):
-                raise NasError(batch)
+                raise UnreadableImage(batch)
             x, y = batch
             if not len(y):  # the last batch may have fewer images than there are processes
                 yield torch.zeros(0, 3, self.resolution, self.resolution, device=device), y.to(device)
@@ -100,7 +108,7 @@ class _Decoder(Dataset):
         try:
             image = decoded(path)
         except Exception as error:  # PIL raises a dozen kinds
-            return f"{path}: not a readable image ({first_line(error)}); mend or remove the file"
+            return f"{path}: not a readable image ({first_line(error)})"
         with torch.random.fork_rng(devices=[]):  # the same crop in whichever worker
             torch.default_generator.manual_seed(mixed(self.seed, index))
             x = self.transform(image)

@@ -8,7 +8,9 @@
 ((3, 200), 'RGB')
 """
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -31,6 +33,18 @@ def decoded(path: str | Path) -> Image.Image:
         ValueError: for another format, too many pixels or too long a strip.
         NasError: for what is missing or no regular file.
     """
+    with _opened(path) as file:
+        return file.convert("RGB")
+
+
+def check_header(path: str | Path) -> None:
+    """Raises as `decoded` does, of what a file's header says alone: no pixel is read."""
+    with _opened(path):
+        pass
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
     check_file(Path(path))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of metadata and palettes
@@ -42,4 +56,4 @@ def decoded(path: str | Path) -> Image.Image:
                 raise ValueError(
                     f"{width} x {height} pixels, and a side is at most {MAX_RATIO} times the other"
                 )
-            return file.convert("RGB")
+            yield file

@@ -21,11 +21,12 @@ from torch import Tensor, nn
 
 from nas import baseline as baselines
 from nas.errors import NasError, listed, near
+from nas.fitting import fill
 from nas.network import Network, build
 from nas.origins import Origin, Weights
 from nas.packages import ORIGINS
 from nas.state_dicts import COUNTER, classes_of, parameters_of, read_state_dict
-from nas.weights import Facts, fill, save_weights
+from nas.weights import Facts, save_weights
 
 TOLERANCE = 1e-4
 """The largest relative difference of outputs with which weights are written."""

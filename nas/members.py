@@ -13,6 +13,7 @@ from nas import catalog
 from nas.architecture import Architecture
 from nas.baseline import Baseline, load
 from nas.errors import NasError
+from nas.fitting import channels_of
 from nas.scaling import OFFICIAL, is_b0, resize
 from nas.strict_yaml import read_text
 from nas.weights import Facts, read_weights
@@ -139,11 +140,10 @@ def weights_facts(baseline: Baseline, path: Path) -> Facts:
         NasError: for a file that cannot be read, or weights of another architecture or resolution.
     """
     tensors, facts = read_weights(path)
-    shapes = [tuple(tensor.shape) for tensor in tensors.values()]
-    classifier = tensors.get("classifier.weight")
+    classifier, channels = tensors.get("classifier.weight"), channels_of(tensors)
     arch = baseline.architecture
-    if classifier is not None and shapes and len(shapes[0]) == 4 and min(shapes[0]):
-        arch = arch.with_data(len(classifier), shapes[0][1])
+    if classifier is not None and channels is not None:
+        arch = arch.with_data(len(classifier), channels)
     if facts.key not in ("", arch.key):
         raise NasError(
             f"{path}: is of another architecture than the baseline {baseline.name}; give weights that were trained for "

@@ -12,6 +12,7 @@ process's part alone, and the first process's running statistics are the network
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import NasError
+from nas.ranks import leave_to_first, silently
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,31 @@ ALONE = Processes()
 
 
 @contextlib.contextmanager
+def alike() -> Iterator[None]:
+    """Inside, every process of a machine finds the same mistake, which the first of them tells.
+
+    Raises:
+        SystemExit: instead of a NasError, in the others.
+    """
+    try:
+        yield
+    except NasError:
+        leave_to_first()
+        raise
+
+
+@contextlib.contextmanager
 def torchrun(device: str) -> Iterator[Processes]:
     """The processes that torchrun started, this one among them; ALONE without torchrun.
+
+    What ends one of them ends all: one tells it, the first one if it knows, the others end with exit code 2.
 
     Args:
         device: 'cpu' or 'cuda', which decides how they talk.
 
     Raises:
-        NasError: where this machine has fewer CUDA devices than processes.
+        NasError: where this machine has fewer CUDA devices than processes, or another process is gone.
+        SystemExit: instead, where another process tells.
     """
     environment = os.environ
     count = int(environment.get("WORLD_SIZE", "1"))
@@ -102,16 +121,51 @@ def torchrun(device: str) -> Iterator[Processes]:
             f"WORLD_SIZE is {count} and RANK is not set; start this by torchrun, or unset WORLD_SIZE"
         )
     found = Processes(int(environment["RANK"]), count, int(environment.get("LOCAL_RANK", "0")))
-    cuda = device.startswith("cuda")
-    if cuda and found.local >= torch.cuda.device_count():
-        raise NasError(
-            f"torchrun started process {found.local + 1} of this machine, which has {torch.cuda.device_count()} CUDA "
-            "devices; give --nproc-per-node as many, or --device cpu"
-        )
+    cuda, here = device.startswith("cuda"), int(environment.get("LOCAL_WORLD_SIZE", found.local + 1))
+    with alike():
+        if cuda and here > torch.cuda.device_count():
+            raise NasError(
+                f"torchrun started {here} processes on this machine, which has {torch.cuda.device_count()} CUDA "
+                "devices; give --nproc-per-node as many, or --device cpu"
+            )
     if cuda:
         torch.cuda.set_device(found.local)
     torch.distributed.init_process_group("nccl" if cuda else "gloo")
     try:
         yield found
+    except (NasError, RuntimeError) as error:
+        known = isinstance(error, NasError)
+        if not known and not _is_loss(error):
+            raise
+        if not _tells(found):
+            silently(after=1)
+        if known:
+            raise
+        raise NasError(
+            f"process {found.rank} of {count} lost another one, and ends; go on from the last checkpoint with --resume"
+        ) from None
     finally:
         torch.distributed.destroy_process_group()
+
+
+LOSSES = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe")
+"""In what torch raises where another process has ended."""
+PATIENCE = 3.0
+"""Seconds in which the first process may tell what ends all, before another does."""
+
+
+def _is_loss(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.distributed.DistError) or any(words in text for words in LOSSES)
+
+
+def _tells(found: Processes) -> bool:
+    """Whether this process is the one that tells what ends all."""
+    ended, since = "b0nas/ended", time.monotonic()
+    try:
+        store = torch.distributed.distributed_c10d._get_default_store()
+        while not found.first and time.monotonic() - since < PATIENCE and not store.check([ended]):
+            time.sleep(0.05)
+        return store.add(ended, 1) == 1
+    except RuntimeError:  # the store has ended, too
+        return True

@@ -58,7 +58,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 def recipe(
     name: str,
     *,
-    dropout: float = 0.2,
+    own_dropout: float = 0.2,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
@@ -68,7 +68,7 @@ def recipe(
     """The training config of a recipe.
 
     Args:
-        dropout: before the classifier, the baseline's own; 'cifar' and 'transfer' have none.
+        own_dropout: before the classifier, the baseline's; 'cifar' and 'transfer' have none.
         epochs: instead of the recipe's; a warm-up is at most a tenth of them.
         batch_size: images a step; the learning rate goes with it.
         lr: instead of the recipe's.
@@ -85,7 +85,7 @@ def recipe(
     found["lr"] = round(found["lr"] * size / found["batch_size"], 9) if lr is None else lr
     found["batch_size"] = size
     if name in ("efficientnet", "mnasnet"):
-        found["dropout"] = dropout
+        found["dropout"] = own_dropout
     if name == "transfer" and images is not None:
         steps = batch_count(images, size)
         found["epochs"] = max(1, round(TRANSFER_STEPS / steps))
@@ -99,7 +99,8 @@ def recipe(
 
 def words(name: str, config: TrainingConfig) -> str:
     """A config in a line, for a baseline's facts."""
+    epochs = f"{config.epochs} epoch{'s' * (config.epochs != 1)}"
     return (
-        f"{name}: {config.epochs} epochs on {'train + val' if config.split == 'trainval' else 'train'}, batches of "
+        f"{name}: {epochs} on {'train + val' if config.split == 'trainval' else 'train'}, batches of "
         f"{config.batch_size}, {config.optimizer}, lr {config.lr:g}, {config.schedule}, {config.augment} augmentation"
     )

@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-import torch
 from pydantic import Field, TypeAdapter
-from torch import Tensor, nn
+from torch import Tensor
 
 from nas.architecture import Architecture
-from nas.errors import NasError, listed, short
+from nas.errors import NasError, short
 from nas.files import check_file
+from nas.fitting import channels_of, check_key, fill
 from nas.network import Network, build
 from nas.sources import first_line
 from nas.strict_json import load_json
@@ -89,7 +89,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     from safetensors.torch import save
 
     partial = path.with_name(f".{path.name}.partial")
-    content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
+    content = _ordered(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
@@ -103,6 +103,16 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         raise NasError(
             f"{path}: cannot be written ({error.strerror}); free some space, or choose another place"
         ) from None
+
+
+def _ordered(content: bytes) -> bytes:
+    """A safetensors file with its metadata in order of names: the library's own differs from run to run."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -130,6 +140,11 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Facts]:
         NasError: as `read_tensors`, or for a file of ours that says what cannot be.
     """
     tensors, metadata = read_tensors(path)
+    if metadata.get("format", "").startswith("b0nas checkpoint"):
+        raise NasError(
+            f"{path}: is a training's checkpoint, not its weights; give the NAME.safetensors that nas train writes "
+            "at the end"
+        )
     for name in ("classifier.weight", "classifier.bias"):
         if name in tensors and not (
             tensors[name].ndim == 1 + name.endswith("weight") and tensors[name].numel()
@@ -172,74 +187,13 @@ def load_network(arch: Architecture, path: Path, **settings: Any) -> Network:
         NasError: for a file that cannot be read, or of another architecture.
     """
     tensors, facts = read_weights(path)
-    check_key(arch, facts, str(path))
+    check_key(arch, facts.key, str(path))
     classes = tensors["classifier.weight"].shape[0] if "classifier.weight" in tensors else None
-    stem = next(iter(tensors.values()), torch.zeros(0))
-    in_chans = stem.shape[1] if stem.ndim == 4 and stem.numel() else None
-    net = build(arch, classes, in_chans, **{"norm_eps": facts.norm_eps, "padding": facts.padding, **settings})
+    net = build(
+        arch,
+        classes,
+        channels_of(tensors),
+        **{"norm_eps": facts.norm_eps, "padding": facts.padding, **settings},
+    )
     fill(net, tensors, str(path))
     return net.eval()
-
-
-def check_key(arch: Architecture, facts: Facts, where: str) -> None:
-    """Raises NasError where a file says that it is of another architecture: shapes say nothing of activation,
-    skips and strides. Classes and resolution may differ; a file that says nothing passes."""
-    if not facts.key:
-        return
-    there, here = (_shape(key) for key in (facts.key, arch.key))
-    if there != here:
-        differing = next(
-            (a, b) for a, b in zip([*there, "nothing"], [*here, "nothing"], strict=False) if a != b
-        )
-        raise NasError(
-            f"{where}: is of another architecture ({differing[0]} there, {differing[1]} here); give the baseline that "
-            "these weights were trained for"
-        )
-
-
-def _shape(key: str) -> list[str]:
-    """The words of a canonical key without resolution and classes."""
-    words = key.split(" ")
-    return [words[0].partition("px")[2], *words[1:-1]]
-
-
-def fill(
-    net: nn.Module, tensors: dict[str, Tensor], where: str, leave: tuple[str, ...] = (),
-    mend: str = "give the baseline that these weights were trained for",
-) -> None:  # fmt: skip
-    """Copies tensors into a network, all of them or none.
-
-    Args:
-        leave: beginnings of names that are neither asked for nor taken, such as 'classifier.'.
-        mend: the end of the message.
-
-    Raises:
-        NasError: for a name that is missing or too many, or another shape: the weights of another network.
-    """
-    own = (
-        {name: t for name, t in net.state_dict().items() if not name.startswith(leave)}
-        if leave
-        else net.state_dict()
-    )
-    given = {name: t for name, t in tensors.items() if not (leave and name.startswith(leave))}
-    absent, excess = [n for n in own if n not in given], [n for n in given if n not in own]
-    wrong = [n for n in own if n in given and (own[n].shape != given[n].shape or given[n].dtype.is_complex)]
-    if absent or excess or wrong:
-        raise NasError(f"{where}: is of another architecture ({_difference(own, given, absent, excess, wrong)}); "
-                       f"{mend}")  # fmt: skip
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(given[name])
-
-
-def _difference(
-    own: dict[str, Tensor], given: dict[str, Tensor], absent: list[str], excess: list[str], wrong: list[str]
-) -> str:
-    if wrong:
-        name = wrong[0]
-        if own[name].shape == given[name].shape:
-            return f"{name} is of {given[name].dtype} there and {own[name].dtype} here"
-        return f"{name} is {tuple(given[name].shape)} there and {tuple(own[name].shape)} here"
-    words = [f"{len(absent)} tensors are missing, such as {absent[0]}"] if absent else []
-    words += [f"{len(excess)} are not of this network, such as {excess[0]}"] if excess else []
-    return listed(words)

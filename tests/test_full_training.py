@@ -87,7 +87,7 @@ def log(folder):
 
 def test_the_efficientnet_recipe_is_the_published_one():
     """arXiv:1905.11946 section 5.2 and the released code; 0.256 for 4096 images."""
-    config = recipe("efficientnet", batch_size=4096, dropout=0.5)
+    config = recipe("efficientnet", batch_size=4096, own_dropout=0.5)
     assert (config.optimizer, config.momentum, config.weight_decay) == ("rmsprop", 0.9, 1e-5)
     assert (config.lr, config.schedule, config.warmup_epochs, config.epochs) == (0.256, "exponential", 5, 350)
     assert (config.norm_momentum, config.ema, config.label_smoothing) == (0.01, 0.9999, 0.1)
@@ -353,6 +353,7 @@ def test_transfer_keeps_everything_but_the_classifier(baseline, tmp_path):
         run_training(Console(quiet=True), request)
     before, _ = read_weights(Path("source/tiny.safetensors"))
     assert begun[0]["classifier.weight"].shape == (4, 32)
+    assert not begun[0]["classifier.weight"].any()  # all classes equally likely: a loss of ln 4 at first
     for name, tensor in before.items():
         assert name.startswith("classifier") or torch.equal(tensor, begun[0][name])
     assert json.loads(Path("target/training.json").read_text())["recipe"] == "transfer"
@@ -396,14 +397,21 @@ def test_every_mistake_is_one_sentence_and_nothing_is_overwritten(begun):
         (lambda: run(begun, resume=True, fields={"epochs": 3}), "epochs is 3 in the command, but .* begun with 1"),
         (lambda: run("./other.yml", resume=True, out=Path("trained/tiny")), "was begun with the baseline tiny, which"),
         (lambda: run(begun, resume=True, out=Path("nowhere")), "^nowhere: holds no training to resume"),
-        (lambda: run("./other.yml", weights=weights), r"of another architecture \(32 there, 40 here\)"),
-        (lambda: run("./relu.yml", weights=weights, out=Path("x")), r"another architecture \(swish there, relu here\)"),
-        (lambda: evaluated("./relu.yml", weights, "digits", None, "test", 8, "cpu", 1, None), "swish there, relu here"),
+        (lambda: run("./other.yml", weights=weights), r"of another architecture \(the head is 32 there and 40 here\)"),
+        (lambda: run("./relu.yml", weights=weights, out=Path("x")), r"activation is swish there and relu here\)"),
+        (lambda: evaluated("./relu.yml", weights, "digits", None, "test", 8, "cpu", 1, None), "is swish there and"),
         (lambda: run(begun, out=Path("taken")), "^taken/tiny.safetensors exists, and the training would replace it"),
         (lambda: run(begun, weights=Path("no.safetensors"), out=Path("x")), "^no.safetensors: "),
         (lambda: run(begun, weights=Path("cut.safetensors"), out=Path("x")), "is no readable safetensors file"),
         (lambda: run(begun, transfer=True, out=Path("x")), "--transfer needs weights to begin from"),
-        (lambda: run(begun, fields={"batch_size": 2000, "accumulate": 700}, out=Path("x")), "batches of 1079 images"),
+        (lambda: run(begun, recipe="transfer", out=Path("x")), "^--recipe transfer needs weights to begin from; give"),
+        (lambda: run(begun, weights=Path("trained"), out=Path("x")), r"^trained: cannot be read \(Is a directory\)"),
+        (lambda: run(begun, weights=Path("trained/tiny/checkpoint.safetensors"), out=Path("x")),
+         "checkpoint.safetensors: is a training's checkpoint, not its weights; give the NAME.safetensors"),
+        (lambda: run(begun, out=Path("tiny.yml")), "^tiny.yml: is a file, and a training is a folder; choose another"),
+        (lambda: run(begun, out=Path("tiny.yml/x")), r"^tiny.yml/x: cannot be written \(Not a directory\); mend that"),
+        (lambda: run(begun, fields={"batch_size": 2000, "accumulate": 700}, out=Path("x")),
+         r"^--batch-size is 2000, and a batch of 1079 images is too small for 700 parts \(--accumulate\), each of"),
         (lambda: run(begun, device="tpu", out=Path("x")), "^--device is 'tpu'; allowed: auto, cpu, cuda, cuda:N"),
         (lambda: run_training(Console(quiet=True), Request(begun, "npz:four.npz", weights=weights, out=Path("x"))),
          "has 10 classes, and npz:four.npz has 4; give --transfer"),
@@ -435,7 +443,9 @@ def test_other_images_or_processes_than_it_was_begun_with_are_refused(baseline):
     with pytest.raises(NasError, match="was written by 1 processes, and here are 2"):
         Checkpoints(Path("trained/tiny"), net.architecture.key, processes=Processes(0, 2)).begin(state)
     saved(5)
-    with pytest.raises(NasError, match=r"npz:own.npz holds other images than when the training was begun"):
+    with pytest.raises(
+        NasError, match=r"npz:own.npz has other images or classes than when the training was begun; restore"
+    ):
         run_training(Console(quiet=True), replace(request, resume=True))
 
 
@@ -456,4 +466,4 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(begun, monkey
     ):
         checkpoints.save(state)
     assert path.read_bytes() == content
-    assert [p.name for p in path.parent.glob(".*")] == []
+    assert [p.name for p in path.parent.glob(".*.partial")] == []

@@ -13,24 +13,24 @@ import nas
 PACKAGE = Path(nas.__file__).parent
 
 LAYERS = {
-    "words of errors, the blocks, and files": ["errors", "ops", "files"],
+    "words of errors, the blocks, and files": ["errors", "ops", "files", "ranks"],
     "cost": ["cost"],
     "architecture": ["architecture"],
     "documents, spaces, baselines; no torch": [
         "baseline", "catalog", "choices", "cost_table", "documents", "key_table", "planner", "planning", "plans",
-        "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
+        "keys", "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
     ],
     "network, and the public names": ["network", ""],
     "measuring, data, training": [
-        "devices", "profile", "weights", "data", "processes", "evaluation", "state", "sources", "npz", "downloads",
-        "folders", "images", "decoding", "batches", "recipe", "recipes", "checkpoints",
+        "devices", "profile", "fitting", "weights", "data", "processes", "evaluation", "state", "sources", "npz",
+        "downloads", "folders", "images", "decoding", "batches", "recipe", "recipes", "checkpoints",
         "optimization", "training", "state_dicts", "origins", "packages", "importing", "latency", "cam", "members",
     ],
     "evaluators": ["evaluators"],
     "search": ["search"],
     "what people call": [
-        "report", "export", "grid_report", "main_job", "scale_job", "full_training", "scoring", "watching",
-        "terminal", "training_commands",
+        "report", "export", "grid_report", "main_job", "scale_job", "full_training", "beginnings", "headers",
+        "training_lock", "scoring", "watching", "terminal", "training_commands",
         "family_pictures", "family_report", "run_report", "report_job", "cli",
     ],
 }  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +12,20 @@ from safetensors.torch import save_file
 import nas
 from nas.architecture import Architecture, Head, Stage, Stem
 from nas.errors import NasError
-from nas.weights import FORMAT, Facts, facts_of, load_network, read_tensors, read_weights, save_weights
+from nas.fitting import check_channels, check_key
+from nas.weights import (
+    FORMAT,
+    Facts,
+    facts_of,
+    load_network,
+    read_tensors,
+    read_weights,
+    save_weights,
+    write_tensors,
+)
 
 TINY = Architecture(Stem(8, 1, 1), (Stage("conv", 3, 8),), Head(16, 3), "swish", 8)
+B0 = nas.load("efficientnet-b0").architecture
 
 
 def file(tmp_path, header, content=b"", size=None):
@@ -127,3 +139,48 @@ def test_what_is_written_is_read(tmp_path):
         (0.5,),
     )
     assert (found.padding, found.norm_eps, found.accuracy, found.scored) == ("same", 1e-5, 0.75, "val")
+
+
+def test_weights_of_grey_images_are_those_of_a_baseline_for_colours(tmp_path):
+    """Channels and classes are the data's, as in `nas train BASELINE --data digits`."""
+    net = nas.build(B0, 10, 1)
+    path = save_weights(net, tmp_path / "grey.safetensors", Facts())
+    again = load_network(B0, path)
+    assert (again.architecture.stem.in_chans, again.num_classes) == (1, 10)
+    check_key(B0, net.architecture.key, "grey")
+    with pytest.raises(NasError, match=r"^grey: wants images of 1 channels, and photos has 3; give data"):
+        check_channels(dict(net.state_dict()), 3, "grey", "photos")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"activation": "relu"}, "the activation is swish there and relu here"),
+        ({"stem": Stem(40, 2)}, "the stem is 32/2 there and 40/2 here"),
+        ({"head": Head(None, 1000)}, "the head is 1280 there and - here"),
+        ({"stages": B0.stages[:-1]}, "stage 7 is /1x1:1x1152a.3x1152ad.se48.1x320~none there and none here"),
+    ],
+)
+def test_what_differs_of_two_architectures_is_named(change, sentence):
+    with pytest.raises(NasError, match=f"^x: is of another architecture .{sentence}.; give the baseline"):
+        check_key(replace(B0, **change), B0.key, "x")
+
+
+def test_a_training_s_checkpoint_is_told_from_weights(tmp_path):
+    write_tensors(tmp_path / "c.safetensors", {"net.a": torch.zeros(1)}, {"format": "b0nas checkpoint 1"})
+    with pytest.raises(
+        NasError, match=r"is a training's checkpoint, not its weights; give the NAME.safetensors"
+    ):
+        read_weights(tmp_path / "c.safetensors")
+
+
+def test_equal_files_are_equal_to_the_byte(tmp_path):
+    """safetensors writes its metadata in an order of its own, another one each time."""
+    metadata = {f"name {n}": f"ä{n}" for n in range(20)}
+    tensors = {"a": torch.arange(5), "b": torch.ones(2, 3)}
+    for name, given in (("a", metadata), ("b", dict(reversed(metadata.items())))):
+        write_tensors(tmp_path / name, tensors, given)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    found, written = read_tensors(tmp_path / "a")
+    assert written == metadata
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
