@@ -5,7 +5,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 MARK := .venv/.installed
 
-.PHONY: setup search test fuzz check docs lock clean
+.PHONY: setup search test fuzz faults faults-quick check docs lock clean
 .DELETE_ON_ERROR:
 
 setup: $(MARK)
@@ -32,6 +32,13 @@ test: setup check
 fuzz: setup
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
 	@$(BIN)/python tests/fuzz/run.py $(FUZZ)
+
+# kill -9 of a search's processes and what else days bring, in real searches: about 40 s a kill on two idle cores.
+faults-quick: setup
+	@KILLS=20 $(BIN)/python -m pytest tests/faults -m faults -n 0 -v
+
+faults: setup
+	@KILLS=200 $(BIN)/python -m pytest tests/faults -m faults -n 0 -v
 
 # Style, types, and that imports point one way.
 check: setup

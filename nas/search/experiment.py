@@ -4,8 +4,8 @@ NNI gives its own tuner ten seconds to connect, whatever else the machine is doi
 own manager; a start that loses one of these races is tried again.
 """
 
+import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,11 +18,14 @@ import yaml
 from nas.errors import NasError
 from nas.search import runs
 from nas.search.config import SearchConfig
+from nas.search.guard import PRIVATE, at_home, undisturbed
 from nas.search.journal import FILE
 from nas.search.manager import Manager
+from nas.search.ports import checked_port, free_port
 
-FIRST_PORT = 8080
 ATTEMPTS = 3
+NNICTL = 180
+"""Seconds after which nnictl is taken for hung."""
 
 
 class StartFailed(Exception):
@@ -71,6 +74,12 @@ class Experiment:
     def manager(self) -> Manager:
         return Manager(self.port)
 
+    @property
+    def local(self) -> bool:
+        """Whether every trial runs on this machine, so that nobody else needs NNI's port."""
+        service = self.config.data["trainingService"]
+        return isinstance(service, dict) and service["platform"] == "local"
+
     def start(self) -> None:
         """Creates the experiment and waits until its tuner has begun.
 
@@ -87,6 +96,7 @@ class Experiment:
         """
         self.id = experiment
         journal = runs.open_journal(self.run)
+        runs.hold(self.run)
         self.trials = self._asked or journal.run.get("max_trials") or self.config.trials
         known = runs.registered(experiment)
         if known and _served(int(known["port"])) == experiment:
@@ -94,7 +104,7 @@ class Experiment:
             self._say(f"experiment {experiment} still runs; following it")
             self._agree_on_trials()
             return True
-        ended = runs.end_orphans(experiment)
+        ended = runs.end_processes(experiment, "manager", "tuner")
         if ended:
             self._say(f"ended {ended} process{'es' if ended > 1 else ''} left over by the interruption")
         done = len(journal.ended())
@@ -115,21 +125,23 @@ class Experiment:
     def _agree_on_trials(self) -> None:
         """Tells NNI how many trials were asked for, or else hears it: `nnictl update` may change it."""
         try:
+            repeats = sum(map(len, runs.open_journal(self.run).repeats.values()))  # NNI counts them too
             if self._asked is not None:
-                self.manager.set_trials(self._asked)
+                self.manager.set_trials(self._asked + repeats)
             else:
-                self.trials = int(self.manager.profile()["params"]["maxTrialNumber"])
+                self.trials = int(self.manager.profile()["params"]["maxTrialNumber"]) - repeats
         except (OSError, ValueError, KeyError) as error:
             raise NasError(f"NNI's manager does not answer ({error}); try again with: {self.again}") from None
 
     def end(self) -> None:
-        """Ends NNI's manager, and whatever outlives it."""
-        self._nnictl("stop", self.id)
-        for _ in range(50):
-            if not runs.processes_of(self.id):
-                return
-            time.sleep(0.2)
-        runs.end_orphans(self.id)
+        """Ends NNI's manager, and whatever outlives it; a signal in the middle of that waits."""
+        with undisturbed():
+            self._nnictl("stop", self.id)
+            for _ in range(50):
+                if not runs.processes_of(self.id):
+                    return
+                time.sleep(0.2)
+            runs.end_processes(self.id)
 
     def mistake_in(self, errors: list[str]) -> str | None:
         """Our own sentence among NNI's errors, which are tracebacks."""
@@ -142,7 +154,7 @@ class Experiment:
                 attempt()
                 return
             except KeyboardInterrupt:
-                self.id = self.id or _served(self.port)  # nnictl may not have said it yet
+                self.id = self.id or runs.experiment_on(self.port)  # nnictl may not have said it yet
                 if self.id:
                     self.end()
                 hint = f"nothing is lost: {self.again}" if what == "resume" else "no search has begun"
@@ -164,6 +176,7 @@ class Experiment:
         found = re.search(r"Experiment ID:\s*(?:\x1b\[[0-9;]*m)?(\w+)", done.stdout + done.stderr)
         self.id = found.group(1) if found else ""
         if done.returncode != 0 or found is None:
+            self.id = self.id or runs.experiment_on(self.port)
             raise StartFailed(last_line(done.stderr + done.stdout))
         self._until(lambda status: (self.run / FILE).exists() or self._needs_no_tuner(status))
 
@@ -207,7 +220,14 @@ class Experiment:
     def _nnictl(self, *words: str) -> subprocess.CompletedProcess[str]:
         beside = Path(sys.executable).with_name("nnictl")
         command = [str(beside)] if beside.exists() else [sys.executable, "-m", "nni.tools.nnictl"]
-        return subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        environment = at_home(os.environ) if self.local else None
+        try:
+            return subprocess.run(
+                [*command, *words], capture_output=True, text=True, check=False, env=environment, umask=PRIVATE,
+                timeout=NNICTL, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(words, 1, "", f"nnictl {words[0]} took over {NNICTL} seconds")
 
 
 def _served(port: int) -> str:
@@ -216,46 +236,6 @@ def _served(port: int) -> str:
         return str(Manager(port).profile()["id"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-
-
-def _idle(port: int) -> bool:
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind(("0.0.0.0", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    """The first port from 8080 that is free together with the next one, as NNI wants it.
-
-    Raises:
-        NasError: where a hundred pairs are taken.
-    """
-    last = FIRST_PORT + 200
-    for port in range(FIRST_PORT, last, 2):
-        if _idle(port) and _idle(port + 1):
-            return port
-    raise NasError(f"no port from {FIRST_PORT} to {last} is free; name one with --port")
-
-
-def checked_port(port: int) -> int:
-    """`port`, where it and the next one are free.
-
-    Raises:
-        NasError: where it is out of range or in use.
-    """
-    if not 1024 <= port <= 65534:
-        raise NasError(f"--port is {port}; give a port from 1024 to 65534")
-    for wanted in (port, port + 1):
-        if not _idle(wanted):
-            raise NasError(
-                f"port {wanted} is in use (NNI wants --port and the next one); "
-                f"give another --port, such as {free_port()}"
-            )
-    return port
 
 
 def last_line(text: str) -> str:

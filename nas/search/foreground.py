@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from nas.errors import NasError
+from nas.search import runs
 from nas.search.experiment import Experiment, last_line
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.winner import no_winner
@@ -29,25 +30,51 @@ SILENCE = 20
 """So many unanswered questions in a row (half a second apart) mean that NNI's manager is gone."""
 EXHAUSTED = "TUNER_NO_MORE_TRIAL"
 """NNI's status, for ever, once one of its own tuners has proposed all that there is."""
+RESUMES = 2
+"""So many resumes in a row, without a trial that ended, are tried where NNI breaks down."""
+PATIENCE = 20
+"""So many times in a row NNI is DONE before all trials are there, until that is believed: a trial that was killed
+is about to be repeated."""
 IDLE = 10
 """So many times in a row without a job, once the tuner is exhausted, mean that the search is over."""
 LOOK, STALLED = 20, 12
 """Every LOOK questions (ten seconds) it is asked whether a trial runs; STALLED times no is an end."""
 
 
+class Breakdown(Exception):
+    """NNI's processes ended or stand still; the search can be resumed."""
+
+
 def follow(experiment: Experiment, console: Console) -> Journal:
     """Shows progress until the experiment ends, then ends NNI's manager.
+
+    Where NNI breaks down it is resumed: as often as trials end in between, and else RESUMES times.
 
     Raises:
         NasError: where it ended without a winner, or NNI failed, with the reason and how to resume.
     """
+    runs.hold(experiment.run)
     journal = Journal(experiment.run / FILE)
-    try:
-        failure = _watch(experiment, journal, console)
-    except KeyboardInterrupt:
-        experiment.end()
-        raise NasError(f"interrupted; nothing is lost: {experiment.again}") from None
-    experiment.end()
+    journal.refresh()
+    idle, ended = 0, len(journal.ended())
+    while True:
+        try:
+            failure = _watch(experiment, journal, console)
+            experiment.end()
+        except KeyboardInterrupt:
+            experiment.end()
+            raise NasError(f"interrupted; nothing is lost: {experiment.again}") from None
+        except Breakdown as error:
+            experiment.end()
+            journal.refresh()
+            idle, ended = (0 if len(journal.ended()) > ended else idle + 1), len(journal.ended())
+            if idle > RESUMES:
+                raise NasError(f"{error}; resume with: {experiment.again}") from None
+            console.print(f"{error}; resuming", markup=False)
+            if experiment.resume(experiment.id):
+                continue
+            failure = None
+        break
     journal.refresh()
     if failure is not None:
         raise NasError(f"{failure}; resume with: {experiment.again}")
@@ -58,7 +85,7 @@ def follow(experiment: Experiment, console: Console) -> Journal:
 
 def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | None:
     """Returns why the search failed, or None at its regular end."""
-    silent = idle = turn = stalled = 0
+    silent = idle = turn = stalled = early = 0
     journal.refresh()
     before = {trial.number for trial in journal.ended()}  # what failed then may have been mended since
     with _progress(console) as progress:
@@ -81,17 +108,25 @@ def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | 
                 if turn % LOOK == 0:
                     stalled = stalled + 1 if status == "RUNNING" and not _busy(experiment) else 0
                 if stalled >= STALLED:
-                    return "for two minutes no trial runs and none is proposed: NNI's tuner has ended"
-            except (OSError, ValueError) as error:
+                    raise Breakdown(
+                        "for two minutes no trial runs and none is proposed: NNI's tuner has ended"
+                    )
+            except (OSError, ValueError, KeyError) as error:
                 silent += 1
                 if silent >= SILENCE:
-                    return f"NNI's manager does not answer ({error})"
+                    raise Breakdown(f"NNI's manager does not answer ({error})") from None
                 status, errors = "", []
             if status == "ERROR":
-                return (
-                    f"NNI ended with an error: {experiment.mistake_in(errors) or last_line(''.join(errors))}"
-                )
-            over = status in ("DONE", "STOPPED") or idle >= IDLE
+                mistake = experiment.mistake_in(errors)
+                if mistake is not None:
+                    return f"NNI ended with an error: {mistake}"
+                raise Breakdown(f"NNI ended with an error: {last_line(''.join(errors)) or 'it names none'}")
+            early = early + 1 if status == "DONE" and len(journal.ended()) < experiment.trials else 0
+            over = (
+                status == "STOPPED"
+                or idle >= IDLE
+                or (status == "DONE" and (early == 0 or early >= PATIENCE))
+            )
             if over and silent == 0 and _heard(journal, shown):
                 return None
             time.sleep(0.5)

@@ -1,12 +1,21 @@
-"""What a tuner guards before it writes: one tuner a run, none without its manager, files for the user alone.
+"""What is guarded: one tuner a run, none without its manager; ports and files for the user alone.
 
 NNI starts a tuner as a child of its manager and never ends one whose manager was killed: such an orphan would
 speak to the next manager on the port, and write into the run of its successor.
+
+NNI's port listens on every interface and asks for no password. `at_home` is an environment in which it listens on
+this machine alone: its node process is made to require `loopback.cjs` first.
+
+>>> at_home({"NODE_OPTIONS": "--no-warnings"})["NODE_OPTIONS"]  # doctest: +ELLIPSIS
+'--no-warnings --require ".../nas/search/loopback.cjs"'
 """
 
+import contextlib
 import os
+import signal
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,7 +29,37 @@ PATIENCE = 20
 LOOK = 0.5
 """Seconds between two looks at the manager."""
 
+LOOPBACK = Path(__file__).with_name("loopback.cjs")
+
 _locks: list[FileLock] = []
+
+
+def at_home(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment`, in which servers of node processes listen on 127.0.0.1 alone."""
+    required = f'--require "{LOOPBACK}"'
+    options = environment.get("NODE_OPTIONS", "")
+    return {
+        **environment,
+        "NODE_OPTIONS": options if required in options else f"{options} {required}".strip(),
+    }
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Signals that would end this process come after what is inside."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    waiting: list[int] = []
+    before = [signal.signal(number, lambda number, _: waiting.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        for number in waiting[:1]:
+            signal.raise_signal(number)
 
 
 def guard_tuner() -> None:

@@ -65,6 +65,18 @@ def _from(least: int) -> Callable[[str], int]:
     return whole
 
 
+def _bytes(text: str) -> int:
+    from nas.reading import count
+
+    try:
+        found = count(text)
+    except ValueError:
+        found = 0
+    if found < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; give bytes, such as 4G")
+    return found
+
+
 def parser(description: str | None = None, help: bool = True) -> argparse.ArgumentParser:
     """The options of a trial, and by choice --help, which ends the process; needs neither torch nor nni."""
     options = _Parser("python -m nas.search.trial", allow_abbrev=False, description=description, add_help=help,
@@ -82,6 +94,7 @@ def parser(description: str | None = None, help: bool = True) -> argparse.Argume
     options.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     options.add_argument("--threads", type=_from(1), default=1, help="CPU threads of this trial")
     options.add_argument("--workers", type=_from(0), help="processes that decode a folder's images (up to 4)")
+    options.add_argument("--memory-limit", type=_bytes, help="such as 4G: a trial that uses more has failed")
     options.add_argument("--space", help="space document; by default the run's own")
     options.add_argument("--target-macs", help="T of the reward, outside of a run of ours")
     options.add_argument("--w", type=float, help="exponent of the reward, outside of a run of ours")

@@ -10,6 +10,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from nas.errors import NasError, listed
 from nas.search.journal import FILE, Journal
 
@@ -19,6 +21,7 @@ TRIALS = "trials"
 INTERRUPTED, LOCK = "interrupted", "lock"
 """Of a trial: the file that says it was told to end (a process that was killed leaves none), and the one that its
 process holds locked."""
+_held: dict[str, FileLock] = {}
 
 
 def nni_home() -> Path:
@@ -86,23 +89,67 @@ def trial_file(run: Path, number: int, what: str) -> Path:
     return run / ".trials" / f"{number:03d}.{what}"
 
 
-def processes_of(experiment: str) -> list[int]:
-    """Process ids of this user's trials and tuner of an experiment, whoever started them."""
+def hold(run: Path) -> None:
+    """Keeps a run for this process, in whose foreground it is, until it ends.
+
+    Raises:
+        NasError: where another process has it.
+    """
+    lock = FileLock(str(run / ".search.lock"))
+    if str(lock.lock_file) in _held:
+        return
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise NasError(f"{run}: another nas search follows this run; wait for it, or end it") from None
+    except OSError as error:
+        raise NasError(
+            f"{run}: cannot be written ({error.strerror}); mend it and resume the search"
+        ) from None
+    _held[str(lock.lock_file)] = lock
+
+
+def processes_of(experiment: str) -> dict[int, str]:
+    """Process id -> 'manager', 'tuner' or 'trial', of this user's processes of an experiment, whoever began them."""
     import psutil
 
-    found = []
-    for process in psutil.process_iter(["pid", "environ"]):
-        environ = process.info["environ"] or {}
+    found = {}
+    for process in psutil.process_iter(["pid", "cmdline", "environ"]):
+        environ, words = process.info["environ"] or {}, process.info["cmdline"] or []
         logs = environ.get("NNI_LOG_DIRECTORY")
-        known = environ.get("NNI_EXP_ID") or (Path(logs).parent.name if logs else None)
-        if known and known == experiment and process.pid != os.getpid():
-            found.append(process.pid)
+        if process.pid == os.getpid() or not experiment:
+            continue
+        if environ.get("NNI_EXP_ID") == experiment:
+            found[process.pid] = "trial"
+        elif logs and Path(logs).parent.name == experiment:
+            found[process.pid] = "tuner"
+        elif _option(words, "--experiment-id") == experiment:
+            found[process.pid] = "manager"
     return found
 
 
-def end_orphans(experiment: str) -> int:
-    """Ends what a killed manager left running: an orphan tuner would push the next run to ERROR."""
-    orphans = processes_of(experiment)
+def experiment_on(port: int) -> str:
+    """The id of the experiment whose manager was started for `port`, whether it answers yet or not."""
+    import psutil
+
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if _option(words, "--port") == str(port) and (found := _option(words, "--experiment-id")):
+            return found
+    return ""
+
+
+def _option(words: list[str], name: str) -> str | None:
+    return words[words.index(name) + 1] if name in words[:-1] else None
+
+
+def end_processes(experiment: str, *kinds: str) -> int:
+    """Ends what a killed manager left running, of these kinds or of all.
+
+    An orphan tuner would push the next run to ERROR. An orphan trial may finish: it writes its result itself, and
+    the process that a resumed search starts for it waits for that.
+    """
+    orphans = [pid for pid, kind in processes_of(experiment).items() if not kinds or kind in kinds]
     for pid in orphans:
         try:
             os.kill(pid, signal.SIGKILL)

@@ -56,7 +56,7 @@ def search(tmp_path: Path, search_yml: Callable[..., Path], monkeypatch: pytest.
         monkeypatch.setattr(Experiment, "manager", manager)
         monkeypatch.setattr(Experiment, "_nnictl", lambda _, *words: said.append(" ".join(words)))
         monkeypatch.setattr(Experiment, "_resume", lambda _: said.append("resume"))
-        monkeypatch.setattr(experiment_module.runs, "processes_of", lambda _: [])
+        monkeypatch.setattr(experiment_module.runs, "processes_of", lambda _: {})
         monkeypatch.setattr(experiment_module.runs, "registered", lambda _: {})
         return made
 

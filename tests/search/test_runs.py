@@ -11,7 +11,7 @@ import pytest
 from nas import NasError
 from nas.search import runs
 from nas.search.journal import FILE
-from nas.search.runs import POINTER, end_orphans, find_run, open_journal, processes_of
+from nas.search.runs import POINTER, end_processes, find_run, open_journal, processes_of
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_the_folder_that_one_is_in(run, home, monkeypatch):
     """Its name must be the experiment's: of no name, every process would be an orphan to end."""
     monkeypatch.chdir(run)
     assert find_run("./") == run
-    assert processes_of("") == []
+    assert processes_of("") == {}
 
 
 def test_by_id_in_the_folder_of_its_runs(run, home, in_folder, tmp_path, monkeypatch):
@@ -118,11 +118,13 @@ def test_what_a_killed_manager_left_is_found_by_its_experiment_and_ended(variabl
         for process in (orphan, other):
             assert process.stdout is not None
             process.stdout.readline()
-        assert processes_of(experiment) == [orphan.pid]
-        assert end_orphans(experiment) == 1
+        kind = "trial" if variable == "NNI_EXP_ID" else "tuner"
+        assert processes_of(experiment) == {orphan.pid: kind}
+        assert end_processes(experiment, "manager") == 0
+        assert end_processes(experiment) == 1
         assert orphan.wait(10) == -9
         assert other.poll() is None
-        assert end_orphans(experiment) == 0
+        assert end_processes(experiment) == 0
     finally:
         for process in (orphan, other):
             process.kill()

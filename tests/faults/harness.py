@@ -1,0 +1,257 @@
+"""A search that is disturbed: real NNI processes over recorded results, in a folder and a home of its own.
+
+One trial at a time, a seed, recorded accuracies: whatever is done to the processes and files, the sequence of
+samples and rewards must be that of a search that nothing disturbed.
+"""
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from nas.search.journal import FILE, Journal
+from nas.search.runs import processes_of
+
+BIN = Path(sys.executable).parent
+TRIALS = 8
+LAYERS, BLOCKS = ("layer1", "layer2", "layer3"), ("identity", "mb3k3", "mb6k5", "mb3k7")
+TARGETS = ("trial", "tuner", "manager", "group")
+"""What is killed; the group is all of them, and nas search with them."""
+
+Told = list[tuple[int, dict[str, Any], str, float | None]]
+
+
+class Disturbed:
+    """A search in `folder`, by `nas search` or by bare nnictl.
+
+    Attributes:
+        port: NNI's, so that a resumed search meets what the one before left there.
+    """
+
+    def __init__(self, folder: Path, port: int, trial: str = "-m nas.search.trial", **changes: Any) -> None:
+        self.folder, self.port = folder, port
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        self.process: subprocess.Popen[bytes] | None = None
+        records = [
+            {"sample": dict(zip(LAYERS, names, strict=True)), "accuracy": 0.5 + (37 * number % 64) / 200,
+             "macs": 100 * (1 + 29 * number % 64)}
+            for number, names in enumerate(itertools.product(BLOCKS, repeat=3))
+        ]  # fmt: skip
+        table = {"name": "blocks", "choices": {layer: list(BLOCKS) for layer in LAYERS}, "records": records}
+        (folder / "results.json").write_text(json.dumps(table))
+        config = {
+            "searchSpace": "table:results.json",
+            "trialCommand": f"{sys.executable} {trial} --table results.json",
+            "trialConcurrency": 1, "maxTrialNumber": TRIALS,
+            "tuner": {"codeDirectory": ".", "className": "nas.search.tuner.StrategyTuner",
+                      "classArgs": {"strategy": {"name": "evolution", "population_size": 4, "sample_size": 2},
+                                    "seed": 5}},
+            "trainingService": {"platform": "local"},
+        }  # fmt: skip
+        (folder / "search.yml").write_text(yaml.safe_dump(config | changes))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("NNI_")}
+        return {**kept, "HOME": str(self.home), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+    # What the user types
+
+    def nas(self, *words: object) -> subprocess.Popen[bytes]:
+        """`nas search` in the background; its output is in out.txt."""
+        command = [BIN / "nas", "search", "search.yml", *words]
+        with (self.folder / "out.txt").open("ab") as out:
+            self.process = subprocess.Popen(
+                [str(word) for word in command], cwd=self.folder, env=self.environment, stdout=out, stderr=out,
+                stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        return self.process
+
+    def nnictl(self, *words: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(BIN / "nnictl"), *[str(word) for word in words]],
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=180, check=False,
+        )  # fmt: skip
+
+    def create(self) -> None:
+        """`nnictl create`, until it wins NNI's start-up races."""
+        for _ in range(5):
+            done = self.nnictl("create", "--config", "search.yml", "--port", self.port)
+            if done.returncode == 0 and self._begun():
+                return
+            self.sweep()
+            shutil.rmtree(self.folder / "runs", ignore_errors=True)
+        raise AssertionError(f"nnictl create: {done.stdout[-500:]} {done.stderr[-500:]}")
+
+    def resume(self) -> None:
+        """`nnictl resume`, as a user would: again where NNI's start-up race was lost."""
+        for _ in range(5):
+            done = self.nnictl("resume", self.id, "--port", self.port)
+            if done.returncode == 0 and self._connected():
+                return
+            self.nnictl("stop", self.id)
+        raise AssertionError(f"nnictl resume: {done.stdout[-500:]} {done.stderr[-500:]}")
+
+    def _begun(self) -> bool:
+        return wait_for(lambda: self.journals() and Journal.exists.fget(self.journal()), 40, must=False)  # type: ignore[attr-defined]
+
+    def _connected(self) -> bool:
+        """Whether the tuner connects in NNI's ten seconds."""
+        end = time.monotonic() + 12
+        while time.monotonic() < end:
+            if self.status() in ("ERROR", "DONE", ""):
+                return self.status() == "DONE"
+            time.sleep(0.5)
+        return True
+
+    # What there is
+
+    def journals(self) -> list[Path]:
+        return sorted((self.folder / "runs").glob(f"*/{FILE}"))
+
+    @property
+    def id(self) -> str:
+        return self.journals()[-1].parent.name
+
+    def journal(self) -> Journal:
+        journal = Journal(self.journals()[-1])
+        journal.refresh()
+        return journal
+
+    def told(self) -> int:
+        return len(self.journal().ended()) if self.journals() else 0
+
+    def status(self) -> str:
+        """NNI's word; empty where no manager answers."""
+        from nas.search.manager import Manager
+
+        try:
+            return Manager(self.port).status()[0]
+        except (OSError, ValueError, KeyError):
+            return ""
+
+    def result(self) -> Told:
+        """The first TRIALS trials in order; each was told once, and no line is damaged."""
+        journal = self.journal()
+        assert journal.unreadable == 0
+        for kind in ("asked", "told"):
+            numbers = [event["number"] for event in journal.events if event["event"] == kind]
+            assert len(numbers) == len(set(numbers)), f"{kind} twice: {numbers}"
+        return [(t.number, t.sample, t.state, t.reward) for t in journal.ended()][:TRIALS]
+
+    # What is done to it
+
+    def victims(self, target: str) -> list[psutil.Process]:
+        """The processes of a target, oldest first."""
+        if not self.journals():
+            return []
+        kinds = processes_of(self.id)
+        wanted = [pid for pid, kind in kinds.items() if target in (kind, "group")]
+        if target == "group" and self.process is not None:
+            wanted.append(self.process.pid)
+        found = []
+        for pid in wanted:
+            try:
+                found.append(psutil.Process(pid))
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+    def kill(self, target: str) -> bool:
+        """kill -9; whether there was something to kill."""
+        victims = self.victims(target)
+        for process in victims:
+            try:
+                os.kill(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        if target == "group" and self.process is not None:
+            self.process.wait()
+        return bool(victims)
+
+    def sweep(self) -> None:
+        """Ends everything that has this home."""
+        for process in psutil.process_iter(["environ"]):
+            if (process.info["environ"] or {}).get("HOME") == str(self.home):
+                try:
+                    os.kill(process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+        if self.process is not None:
+            self.process.wait()
+
+
+def wait_for(condition: Any, seconds: float, must: bool = True) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            assert not must, "waited in vain"
+            return False
+        time.sleep(0.3)
+    return True
+
+
+def by_nas(
+    search: Disturbed, moments: random.Random, kills: int, targets: tuple[str, ...] = TARGETS
+) -> list[str]:
+    """`nas search`, disturbed so often; what was killed. It goes on by itself, but where it was killed too."""
+    done: list[str] = []
+    process = search.nas("--port", search.port)
+    wait_for(lambda: search.told() >= 1 or process.poll() is not None, 120)
+    while process.poll() is None or len(done) == 0:
+        if len(done) < kills:
+            time.sleep(moments.uniform(0, 6))
+            target = moments.choice(targets)
+            if process.poll() is None and search.told() < TRIALS and search.kill(target):
+                done.append(target)
+                if target == "group":
+                    process = search.nas("--resume", search.id)
+                    wait_for(lambda: "resuming" in out_of(search) or process.poll() is not None, 60)  # noqa: B023
+        else:
+            wait_for(lambda: process.poll() is not None, 300)  # noqa: B023
+    assert process.returncode == 0, out_of(search)[-3000:]
+    return done
+
+
+def by_nnictl(
+    search: Disturbed, moments: random.Random, kills: int, targets: tuple[str, ...] = TARGETS
+) -> list[str]:
+    """`nnictl create`, disturbed so often; what was killed. Its user resumes it where NNI needs that."""
+    done: list[str] = []
+    search.create()
+    since = time.monotonic()
+    while search.told() < TRIALS:
+        time.sleep(moments.uniform(0, 6))
+        if len(done) < kills and search.told() < TRIALS:
+            target = moments.choice(targets)
+            if search.kill(target):
+                done.append(target)
+                since = time.monotonic()
+                if target in ("manager", "group"):
+                    search.resume()
+                elif target == "tuner":
+                    wait_for(lambda: search.status() in ("ERROR", "DONE"), 60)
+                    search.nnictl("stop", search.id)
+                    search.resume()
+        elif search.status() in ("ERROR", ""):  # a start-up race lost late
+            search.nnictl("stop", search.id)
+            search.resume()
+        assert time.monotonic() - since < 300, f"no end after {done}: {search.status()}"
+    search.nnictl("stop", search.id)
+    return done
+
+
+def out_of(search: Disturbed) -> str:
+    path = search.folder / "out.txt"
+    return path.read_text() if path.exists() else ""
