@@ -25,6 +25,7 @@ from typing import Any
 
 import nni
 from nni.recoverable import Recoverable
+from nni.runtime.msg_dispatcher_base import MsgDispatcherBase
 from nni.tuner import Tuner
 
 from nas.errors import NasError
@@ -48,7 +49,23 @@ def _is_recovered(self: Recoverable, param_id: int | None) -> bool:
     return param_id in self.recovered_trial_params
 
 
+_process_command = MsgDispatcherBase.process_command
+
+
+def _process(self: MsgDispatcherBase, command: Any, data: Any) -> None:
+    """Tells NNI's manager why a tuner gives up.
+
+    Of what a tuner only raises the manager hears nothing, and the experiment would run on without a trial.
+    """
+    try:
+        _process_command(self, command, data)
+    except NasError as error:
+        self.report_error(f"nas.errors.NasError: {error}")
+        raise
+
+
 Recoverable.is_created_in_previous_exp = _is_recovered
+MsgDispatcherBase.process_command = _process
 
 
 class StrategyTuner(Tuner):
@@ -92,12 +109,7 @@ class StrategyTuner(Tuner):
         Raises:
             nni.NoMoreTrialError: where every network of the space (within limits) was asked.
         """
-        callback = kwargs.get("st_callback")
-        try:
-            number = self._next(getattr(callback, "__self__", None))
-        except NasError as error:
-            _report(error, callback)
-            raise
+        number = self._next(getattr(kwargs.get("st_callback"), "__self__", None))
         with self._lock:
             study = self._study
             if number is None:
@@ -126,6 +138,8 @@ class StrategyTuner(Tuner):
         """(numbers to hand out, how many fly); none and `unknown` while NNI's manager does not answer."""
         try:
             return self._flights.waiting()
+        except NasError:
+            raise
         except (OSError, ValueError, KeyError) as error:
             log.warning("NNI's manager did not list its trials (%s)", error)
             return [], unknown
@@ -142,11 +156,8 @@ class StrategyTuner(Tuner):
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
         """Records why trials ended without a result."""
         with self._lock:
-            try:
-                self._in_flight()
-                self._study.learn()
-            except NasError as error:  # nobody hears it here; whoever wants the next proposal will
-                log.error("%s", error)
+            self._in_flight()
+            self._study.learn()
 
     def import_data(self, data: list[Any]) -> None:
         """Results that NNI had of an earlier start of this experiment; most are in the journal."""
@@ -209,14 +220,6 @@ class StrategyTuner(Tuner):
             self._manager.set_trials(trials)
         except (OSError, ValueError, KeyError) as error:
             log.warning("NNI's manager did not lower the number of trials (%s)", error)
-
-
-def _report(error: NasError, callback: Any) -> None:
-    """Tells NNI's manager, through the dispatcher that `callback` belongs to, why no proposal comes:
-    of what is only raised it says nothing, and the experiment would run on without a trial."""
-    dispatcher = getattr(callback, "__self__", None)
-    if dispatcher is not None:
-        dispatcher.report_error(f"nas.errors.NasError: {error}")
 
 
 def _subject(search_space: Any, profile: dict[str, Any], settings: TunerSettings) -> Any:

@@ -1,13 +1,18 @@
 """What a tuner tells NNI where it cannot go on, and what it makes of numbers that are no accuracy."""
 
 import pytest
+from nni.runtime.msg_dispatcher_base import MsgDispatcherBase
+from nni.runtime.tuner_command_channel import CommandType
 
 from nas.errors import NasError
 from nas.search.tuner import StrategyTuner
 
 
-class Dispatcher:
-    def __init__(self) -> None:
+class Dispatcher(MsgDispatcherBase):
+    """NNI's, without its connection to a manager."""
+
+    def __init__(self, tuner: StrategyTuner) -> None:
+        self.tuner, self.stopping = tuner, False
         self.errors: list[str] = []
 
     def report_error(self, error: str) -> None:
@@ -15,6 +20,12 @@ class Dispatcher:
 
     def send_trial_callback(self, number: int, parameters: object) -> None:
         """What NNI hands to a tuner; of use here is whose method it is."""
+
+    def handle_initialize(self, data: object) -> None:
+        self.tuner.update_search_space(data)
+
+    def handle_request_trial_jobs(self, data: int) -> None:
+        self.tuner.generate_multiple_parameters(list(range(data)), st_callback=self.send_trial_callback)
 
 
 @pytest.fixture
@@ -31,12 +42,19 @@ def test_a_journal_that_cannot_be_written_ends_the_experiment_with_the_reason(tu
 
     with monkeypatch.context() as patched:
         patched.setattr(tuner._study.journal, "_write", full)
-        dispatcher = Dispatcher()
+        dispatcher = Dispatcher(tuner)
         with pytest.raises(NasError, match="No space left"):
-            tuner.generate_multiple_parameters([0], st_callback=dispatcher.send_trial_callback)
+            dispatcher.process_command(CommandType.RequestTrialJobs, 1)
     assert dispatcher.errors == [
         "nas.errors.NasError: journal.jsonl: cannot be written (No space left on device)"
     ]
+
+
+def test_a_mistake_found_as_the_tuner_begins_reaches_the_manager(in_folder):
+    dispatcher = Dispatcher(StrategyTuner(strategy={"name": "random"}))
+    with pytest.raises(NasError):
+        dispatcher.process_command(CommandType.Initialize, {"name": "no space"})
+    assert dispatcher.errors[0].startswith("nas.errors.NasError: search space: ")
 
 
 def test_a_number_that_is_no_accuracy_is_a_failure_with_its_reason(tuner):
