@@ -144,8 +144,9 @@ class Experiment:
             runs.end_processes(self.id)
 
     def mistake_in(self, errors: list[str]) -> str | None:
-        """Our own sentence among NNI's errors, which are tracebacks."""
-        found = re.search(r"nas\.errors\.NasError: (.+)", "\n".join(errors))
+        """Our own sentence among NNI's errors, or in the log of the tuner, of whose reason NNI tells nothing."""
+        text = "\n".join([*errors, runs.tuner_log(self.id)])
+        found = re.search(r"nas\.errors\.NasError: (.+)", text)
         return found.group(1).strip() if found else None
 
     def _try(self, attempt: Callable[[], None], what: str) -> None:

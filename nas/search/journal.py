@@ -25,7 +25,7 @@ False
 
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,45 +33,14 @@ from typing import Any
 from filelock import FileLock
 
 from nas.errors import NasError
+from nas.files import check_file
 from nas.search.lines import FILLER, Line, dump, filler, read
+from nas.search.trials import STATES, Trial, told_fields
+
+__all__ = ["DAMAGED", "FILE", "STATES", "Journal", "Trial"]
 
 FILE = "journal.jsonl"
 DAMAGED = "journal.damaged.jsonl"
-STATES = ("running", "complete", "stopped", "failed", "rejected", "duplicate")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One evaluated sample, whatever happened to it.
-
-    Attributes:
-        number: from 0, in the order of proposal.
-        state: 'running', 'complete', 'stopped' (early, by an assessor: accuracy is a lower
-            bound), 'failed', 'rejected' (over a limit, not trained) or 'duplicate' (answered from
-            the journal).
-        accuracy: fraction in [0, 1] on the held-out part of the training set.
-        seconds: wall time of the evaluation.
-        reason: why it failed or was rejected.
-        job: NNI's trial job id.
-    """
-
-    number: int
-    sample: dict[str, Any]
-    key: str
-    state: str = "running"
-    accuracy: float | None = None
-    reward: float | None = None
-    macs: int | None = None
-    params: int | None = None
-    seconds: float | None = None
-    reason: str | None = None
-    job: str | None = None
-    time: str | None = None
-
-    @property
-    def scored(self) -> bool:
-        """Whether it was trained to an accuracy, and so can win."""
-        return self.state == "complete" and self.reward is not None
 
 
 class Journal:
@@ -107,6 +76,8 @@ class Journal:
     def refresh(self) -> list[dict[str, Any]]:
         """Reads what was appended since the last call and returns the new events."""
         try:
+            self.path.stat()
+            check_file(self.path)
             with self.path.open("rb") as file:
                 file.seek(self._offset)
                 raw = file.read()
@@ -141,11 +112,8 @@ class Journal:
             fields: dict[str, Any] = {k: event.get(k) for k in ("macs", "params", "job", "time")}
             self.trials[number] = Trial(number, dict(event["sample"]), str(event["key"]), **fields)
         elif kind == "told":
-            number, names = int(event["number"]), Trial.__dataclass_fields__
-            if event["state"] not in STATES:
-                raise ValueError(event["state"])
-            known = {k: v for k, v in event.items() if k in names and k not in ("number", "sample", "key")}
-            self.trials[number] = replace(self.trials[number], **known)
+            number = int(event["number"])
+            self.trials[number] = replace(self.trials[number], **told_fields(event))
         elif kind == "began":
             self.jobs[int(event["number"])] = str(event["job"])
         elif kind == "again":

@@ -21,6 +21,9 @@ TRIALS = "trials"
 INTERRUPTED, LOCK = "interrupted", "lock"
 """Of a trial: the file that says it was told to end (a process that was killed leaves none), and the one that its
 process holds locked."""
+LOG = 1 << 18
+"""Bytes of a log's end that are read."""
+
 _held: dict[str, FileLock] = {}
 
 
@@ -32,9 +35,23 @@ def nni_home() -> Path:
 def registered(experiment: str) -> dict[str, Any]:
     """What NNI's registry knows of an experiment; empty where it knows nothing."""
     try:
-        return json.loads((nni_home() / ".experiment").read_text()).get(experiment, {})
-    except (OSError, ValueError):
+        known = json.loads((nni_home() / ".experiment").read_text())
+    except (OSError, ValueError, RecursionError):
         return {}
+    found = known.get(experiment) if isinstance(known, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def tuner_log(experiment: str) -> str:
+    """What the tuner of an experiment logged since it began last; empty where nothing is found."""
+    folder = Path(registered(experiment).get("logDir") or nni_home()) / experiment / "log"
+    try:
+        with (folder / "dispatcher.log").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return text.rpartition("Dispatcher started")[2]
 
 
 def pointer(experiment: str) -> Path:
@@ -53,10 +70,10 @@ def find_run(name: str, code: Path = Path()) -> Path:
         raise NasError(f"run {name!r} is no experiment id; give an id or a run's directory")
     candidates = [Path(name), code / "runs" / name]
     if "/" not in name:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             candidates.append(Path(pointer(name).read_text().strip()))
     for path in candidates:
-        with contextlib.suppress(OSError):  # a name that no file can have
+        with contextlib.suppress(OSError, ValueError):  # a name that no file can have
             if (path / FILE).is_file():
                 return path.resolve()  # whose name is the experiment's id, whatever was typed
     here = sorted(path.parent.name for path in (code / "runs").glob(f"*/{FILE}"))

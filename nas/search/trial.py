@@ -24,11 +24,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nas.errors import NasError
+from nas.files import text_of
 from nas.search.measuring import measuring
 from nas.search.options import parser
 from nas.search.reporter import Reporter
 from nas.search.runs import INTERRUPTED
 from nas.search.task import task_of
+from nas.strict_json import load_json
+
+MAX_SAMPLE = 1 << 20
+"""Bytes of a sample."""
 
 
 def run(
@@ -77,12 +82,9 @@ def _by_hand(options: argparse.Namespace) -> dict[str, Any]:
         written = options.sample.lstrip().startswith(
             ("{", "[")
         )  # a sample is longer than a file's name may be
-        try:
-            sample = json.loads(options.sample if written else Path(options.sample).read_text())
-        except (OSError, ValueError) as error:
-            raise NasError(
-                f"trial: --sample is not JSON ({error}); give {{...}} or the path of a file"
-            ) from None
+        give = "give {...} or the path of a file"
+        text = options.sample if written else text_of(Path(options.sample), MAX_SAMPLE)
+        sample = load_json(text, "trial: --sample", give)
         if not isinstance(sample, dict):
             raise NasError(
                 f'trial: --sample is {sample!r}; give a mapping such as {{"stage1.kernel": 3, ...}}'

@@ -112,6 +112,58 @@ def test_first_trials_that_fail_alike_end_it_but_not_again_once_resumed(search, 
     assert follow(search(FakeManager("RUNNING", "DONE")), QUIET).best().number == 3
 
 
+def test_why_a_tuner_gave_up_is_found_in_its_log(search, make_run, monkeypatch, tmp_path):
+    """NNI says that it may have crashed, and no more."""
+    make_run(GOOD)
+    log = tmp_path / "nni" / "abc123" / "log" / "dispatcher.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(
+        "Dispatcher started\nnas.errors.NasError: of an earlier start\nDispatcher started\nTraceback\n"
+        "nas.errors.NasError: journal.jsonl: cannot be written (No space left on device)\n"
+    )
+    found = search(FakeManager("ERROR"))
+    monkeypatch.setattr(experiment_module.runs, "registered", lambda _: {"logDir": str(tmp_path / "nni")})
+    with pytest.raises(
+        NasError,
+        match=r"^NNI ended with an error: journal\.jsonl: cannot be written \(No space left on device\); resume with",
+    ):
+        follow(found, QUIET)
+
+
+def test_a_breakdown_is_resumed_as_long_as_trials_end_in_between(search, make_run):
+    journal = make_run(*[("running", {})] * 6)
+
+    class Breaking(FakeManager):
+        def status(self) -> tuple[str, list[str]]:
+            ended = len(journal.ended())
+            if ended < 6:
+                journal.told(ended, *GOOD[:1], **GOOD[1])
+            return "ERROR", []
+
+    found = search(Breaking("ERROR"))
+    with pytest.raises(NasError, match="NNI ended with an error: it names none; resume with: nas search"):
+        follow(found, QUIET)
+    assert found.said.count("resume") == 8  # after each of six trials, and two more
+    assert found.said[-1] == "stop abc123"
+
+
+def test_done_is_believed_once_no_trial_is_about_to_be_repeated(search, make_run):
+    """One that was killed leaves NNI DONE for a moment, until the tuner asks for it again."""
+    journal = make_run(GOOD, ("running", {}), max_trials=2)
+
+    class Repeating(FakeManager):
+        turns = 0
+
+        def status(self) -> tuple[str, list[str]]:
+            self.turns += 1
+            if self.turns == 8:
+                journal.told(1, "complete", accuracy=0.95, reward=0.95)
+            return ("DONE" if self.turns < 5 or self.turns > 8 else "RUNNING"), []
+
+    found = search(Repeating("DONE"), trials=2)
+    assert follow(found, QUIET).best().number == 1
+
+
 def test_a_manager_that_is_gone_is_told_and_one_that_stutters_is_not(search, make_run):
     make_run(GOOD)
     follow(search(FakeManager(*[ConnectionError("gone")] * 5, "DONE")), QUIET)

@@ -207,6 +207,9 @@ BROKEN: list[Any] = [
     {"event": "asked", "number": 9, "sample": "abc", "key": "k"},
     {"event": "told", "number": 9, "state": "complete"},
     {"event": "told", "number": 0, "state": "finished"},
+    {"event": "told", "number": 0, "state": "complete", "reward": "a"},
+    {"event": "told", "number": 0, "state": "complete", "reward": True},
+    {"event": "told", "number": 0, "state": "complete", "macs": 0.5},
     {"event": "began", "number": 0},
 ]
 
@@ -229,6 +232,12 @@ def test_what_is_damaged_is_counted_and_moved_out_of_the_way(journal: Journal, l
     assert list(after.trials) == [0]
     assert after.trials[0].scored
     assert journal.path.with_name(DAMAGED).read_bytes() == line + b"\n"
+
+
+def test_a_pipe_is_no_journal(tmp_path: Path):
+    os.mkfifo(tmp_path / "journal.jsonl")
+    with pytest.raises(NasError, match=r"journal\.jsonl: cannot be read \(a pipe"):
+        Journal(tmp_path / "journal.jsonl").refresh()
 
 
 def test_every_flipped_bit_is_noticed(journal: Journal):

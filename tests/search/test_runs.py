@@ -64,9 +64,10 @@ def test_by_id_where_nnis_folder_is_another(run, home, tmp_path, monkeypatch):
     assert find_run("abc123") == run
 
 
-def test_a_broken_registry_is_passed_over(run, home, in_folder):
+@pytest.mark.parametrize("text", ["{", "[1]", '{"abc123": 3}', "[" * 100_000])
+def test_a_broken_registry_is_passed_over(run, home, in_folder, text):
     (home / "nni-experiments").mkdir(parents=True)
-    (home / "nni-experiments" / ".experiment").write_text("{")
+    (home / "nni-experiments" / ".experiment").write_text(text)
     assert runs.registered("abc123") == {}
     assert find_run("abc123").resolve() == run
 
@@ -85,7 +86,9 @@ def test_a_pointer_to_a_run_that_is_gone_is_no_run(home, in_folder):
         find_run("abc123")
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../..", "../abc123", "runs", "/", "a" * 300, "abc123\n"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../..", "../abc123", "runs", "/", "a" * 300, "abc123\n", "a\0b"]
+)
 def test_a_name_that_is_no_run_is_one_sentence(run, home, in_folder, name):
     with pytest.raises(NasError, match=r"is no experiment id|there is no run") as caught:
         find_run(name)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from fractions import Fraction
@@ -386,6 +387,29 @@ def test_the_table_is_printed_with_every_candidate(home, searched):
     lines = [line for line in out.getvalue().splitlines() if line.count(".") > 3 and "%" not in line]
     assert len([line for line in lines if line.strip()[0].isdigit()]) == len(small().choices[CHOICE])
     assert f"alpha {baseline.scaling.alpha:g}, beta" in out.getvalue()
+
+
+def test_the_table_says_what_failed_how_far_off_each_cost_is_and_whether_to_believe_it(home, searched):
+    baseline, _ = freeze(searched)
+    assert baseline.scaling is not None
+    table = baseline.scaling.table
+    assert table is not None
+    last = max(row.trial for row in table if row.trial is not None)
+    rows = [
+        row.model_copy(update={"accuracy": None, "reward": None}) if row.trial == last else row for row in table
+    ]
+    out = io.StringIO()
+    grid_report(Console(file=out), baseline.scaling.model_copy(update={"table": rows}), 10_000, {last: "diverged"})
+    assert f"trial {last} failed: diverged\n" in out.getvalue()
+    assert f"{100 * (table[0].macs / 10_000 - 1):+.1f} %" in out.getvalue()
+    assert "warning" not in out.getvalue()
+    winner = (baseline.scaling.alpha, baseline.scaling.beta, baseline.scaling.gamma)
+    rows = [
+        row if (row.alpha, row.beta, row.gamma) == winner else row.model_copy(update={"accuracy": None})
+        for row in table
+    ]
+    grid_report(Console(file=out), baseline.scaling.model_copy(update={"table": rows}))
+    assert re.search(r"warning: 1 of about \d+ networks have an accuracy, fewer than half", out.getvalue())
 
 
 def test_members_of_the_family_have_the_coefficients_without_the_table(home, searched):

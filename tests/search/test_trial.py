@@ -193,7 +193,7 @@ def test_by_hand_the_sample_may_be_given(tmp_path, images, document, tiny, capsy
     [
         ([], "trial: --space is missing; name a search space, such as --space digits"),
         (["--space", "digit"], "there is no search space 'digit' (did you mean 'digits'?)"),
-        (["--space", "digits", "--sample", "{"], "trial: --sample is not JSON"),
+        (["--space", "digits", "--sample", "{"], "trial: --sample, line 1: not JSON"),
         (["--space", "digits", "--sample", "[1]"], "trial: --sample is [1]; give a mapping"),
         (
             ["--space", "digits", "--sample", "{}"],
