@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from nas.decoding import IMAGENET
 from nas.errors import NasError
 from nas.files import check_file
-from nas.images import decoded
+from nas.images import check_whole, decoded
 from nas.network import Network
 from nas.sources import first_line
 from nas.weights import Facts
@@ -76,6 +76,7 @@ def read_image(path: Path) -> Image.Image:
     """
     check_file(path, f"--images: {path}", "give paths such as a.jpg,b.png")
     try:
+        check_whole(path)
         return decoded(path)
     except Exception as error:  # PIL raises a dozen kinds
         raise NasError(

@@ -69,7 +69,7 @@ def family_files(console: Console, target: str, wanted: Wanted, command: str) ->
     text = [
         f"# {base.name}" + (" and its family" if len(members) > 1 else ""), "", f"`{command}`", "",
         "Ratios are to the base. Multiply-adds are those of convolutions and linear layers, of one image at the "
-        "network's own resolution. `scaled`: the dimensions that grew, worked out from the ratios.", "",
+        "network's own resolution. `scaled`: by coefficients (compound), or the dimension that grew.", "",
         table(members, of), "", *(f"{note}\n" for note in notes), *curves, *latency, *maps,
     ]  # fmt: skip
     files["table.csv"] = _csv(members, of).encode()

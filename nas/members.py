@@ -115,6 +115,8 @@ def family_of(target: str, weights: Path | None = None) -> tuple[list[Member], l
             continue
         seen.add(other.name)
         kind = kind_of(*ratios, arch.resolution / base.architecture.resolution)
+        if made is not None and made.phi is not None:  # by coefficients, of which some may be 1
+            kind = KINDS[0]
         members.append(_member(other, kind, *ratios, base.architecture))
     return sorted(members, key=lambda m: (m.kind != BASE, m.arch.macs, m.name)), notes
 

@@ -28,6 +28,8 @@ NEAREST = 40
 """Layers in all, and resolutions, that are tried, the nearest to the direction, from 1x up."""
 NEARBY = (0.995, 1.005, 0.99, 1.01, 0.985, 1.015)
 """Budgets, as ratios, whose networks are looked at too where one's own are out of reach."""
+LEFT, BELOW = 0.05, (0.99, 0.98, 0.97, 0.96)
+"""The same of two limits: what is left of the one that binds, for a network within reach."""
 SPREADS = 24
 """Ways to share layers among the stages that are tried, at most."""
 
@@ -56,6 +58,7 @@ class Planner:
         self.phi = min(self._phi(name, value, logs) for name, value in budget.limits.items())
         self.aim = {name: self.phi * log for name, log in logs.items()}
         self.grows = self.phi >= 0
+        self.good, self.nearby = (GOOD, NEARBY) if len(budget.limits) == 1 else (LEFT, BELOW)
 
     def _phi(self, cost: str, value: float, logs: dict[str, float]) -> float:
         """Where real numbers have a cost: macs go with depth width^2 resolution^2, params without resolution."""
@@ -77,7 +80,7 @@ class Planner:
             raise self._unmet(self._measured(least))
         best = self._polished(self._nearest())
         if self.grows and best.furthest > REACH:  # a neighbour's network may be within reach, and near enough
-            for times in NEARBY:
+            for times in self.nearby:
                 limits = {name: value * times for name, value in self.budget.limits.items()}
                 other = Planner(self.arch, Budget(**limits), self.logs)
                 arch = other._polished(other._nearest()).architecture
@@ -110,7 +113,7 @@ class Planner:
     def _rank(self, found: Plan) -> tuple[bool, bool, float, float, float]:
         off = abs(found.excess)
         beyond = self.grows and found.furthest > REACH
-        return (off > GOOD, beyond, max(off, CLOSE), found.furthest, off)
+        return (off > self.good, beyond, max(off, CLOSE), found.furthest, off)
 
     # Candidates
 

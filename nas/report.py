@@ -4,28 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from nas.baseline import Baseline, save
 from nas.documents import Facts, Provenance
 from nas.errors import NasError
+from nas.planned_report import planned_report
 from nas.planning import planned
 from nas.scaling import Scaled, family, single
 from nas.space import SearchSpace
 from nas.tables import COLUMNS, cells, short, stage_rows
+from nas.terminal import show, table
 
 PERCENTILES = (5, 25, 50, 75, 95)
 MACS_SAMPLES = 10_000
-
-
-def _table(*columns: str, left: int = 1) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < left else "right", no_wrap=True)
-    return table
 
 
 def space_json(space: SearchSpace, samples: int = 0, seed: int = 0) -> dict[str, Any]:
@@ -57,14 +50,14 @@ def space_report(console: Console, space: SearchSpace, samples: int, seed: int) 
         f"{len(space.choices)} choices) at {space.document.resolution} px, "
         f"{space.document.head.classes} classes"
     )
-    table = _table("stage", "op", "kernel", "expand", "SE", "skip", "channels", "layers", "stride", left=9)
+    found = table("stage", "op", "kernel", "expand", "SE", "skip", "channels", "layers", "stride", left=9)
     for stage in space.stages:
         row = []
         for field, values in stage.options.items():
             added = space.document.added.get(stage.label(field), [])
             row.append(" ".join(f"{value}+" if value in added else str(value) for value in values))
-        table.add_row(str(stage.number), *row, str(stage.line.stride))
-    console.print(table)
+        found.add_row(str(stage.number), *row, str(stage.line.stride))
+    show(console, found)
     if space.document.added:
         console.print("+ added to the source's text; see the document")
     least, most = space.costs.macs_range()
@@ -82,10 +75,10 @@ def baseline_report(console: Console, baseline: Baseline) -> None:
     """Prints the stage table, and what is known of the baseline."""
     arch = baseline.architecture
     console.print(f"[bold]{baseline.name}[/bold]  {escape(baseline.source)}")
-    table = _table(*COLUMNS, left=4)
+    found = table(*COLUMNS, left=4)
     for row in stage_rows(arch):
-        table.add_row(*cells(row))
-    console.print(table)
+        found.add_row(*cells(row))
+    show(console, found)
     console.print(
         f"{arch.params:,} parameters, {arch.macs:,} multiply-adds at {arch.resolution} px "
         f"({arch.stem.in_chans} channels, {arch.head.classes} classes, {arch.activation})"
@@ -141,7 +134,15 @@ def family_of(
         "--official": official or None,
     }
     also = [name for name, value in compound.items() if value is not None]
-    if given and also and macs is None and params is None:
+    costs = [name for name, value in (("--macs", macs), ("--params", params)) if value is not None]
+    if costs:
+        excluded = [*given, *({"--phi", "--official"} & set(also))]
+        if excluded:
+            raise NasError(
+                f"{' and '.join(costs)} and {' '.join(sorted(excluded))} exclude each other; give the one or the other"
+            )
+        return _distinct(planned(baseline, macs, params, alpha, beta, gamma))
+    if given and also:
         raise NasError(
             f"{' '.join(given)} and {' '.join(also)} exclude each other; give the one or the other"
         )
@@ -149,32 +150,36 @@ def family_of(
         return [
             single(baseline, 1.0 if width is None else width, 1.0 if depth is None else depth, resolution)
         ]
-    if macs is not None or params is not None:
-        costs = " and ".join(name for name, value in (("--macs", macs), ("--params", params)) if value)
-        excluded = [*given, *({"--phi", "--official"} & set(also))]
-        if excluded:
-            raise NasError(
-                f"{costs} and {' '.join(sorted(excluded))} exclude each other; give the one or the other"
-            )
-        return planned(baseline, macs, params, alpha, beta, gamma)
     if official and {"--alpha", "--beta", "--gamma"} & set(also):
         raise NasError("--official is a fixed table; leave --alpha, --beta and --gamma out")
     phis = numbers(phi, "--phi") if phi is not None else [float(p) for p in range(8 if official else 4)]
-    return family(baseline, phis, official, alpha, beta, gamma)
+    return _distinct(family(baseline, phis, official, alpha, beta, gamma))
+
+
+def _distinct(members: list[Scaled]) -> list[Scaled]:
+    """The members; NasError where one is asked for twice, by its name or by its cost in other words."""
+    seen: dict[object, str] = {}
+    for member in members:
+        asked = (member.phi, member.target_macs, member.target_params)
+        if asked in seen:
+            twice = " and ".join(dict.fromkeys((seen[asked], member.name)))
+            raise NasError(f"{twice}: asked for twice; give every phi, or every target, once")
+        seen[asked] = member.name
+    return members
 
 
 def family_report(console: Console, baseline: Baseline, members: list[Scaled]) -> None:
     """Prints the family: target against realised multiply-adds, for integers break the promise."""
     if members[0].deviation is not None:
-        _planned_report(console, members)
+        planned_report(console, members)
         return
     columns = (
         "name", "phi", "width", "depth", "resolution", "dropout", "params", "target", "realised", "off by", "x base",
     )  # fmt: skip
-    table = _table(*columns)
+    found = table(*columns)
     for member in members:
         target = member.target_macs or 0.0
-        table.add_row(
+        found.add_row(
             member.name,
             "" if member.phi is None else f"{member.phi:g}",
             *_cells(member),
@@ -183,7 +188,7 @@ def family_report(console: Console, baseline: Baseline, members: list[Scaled]) -
             f"{100 * (member.architecture.macs / target - 1):+.0f} %",
             f"{member.architecture.macs / baseline.architecture.macs:.2f}",
         )
-    console.print(table)
+    show(console, found)
     console.print(
         "target: 2^phi times the baseline's multiply-adds (of one dimension: depth x width^2 x resolution^2); "
         "realised: with channels in eights and whole layers"
@@ -196,35 +201,14 @@ def _cells(member: Scaled) -> list[str]:
     return [*scaled, short(arch.params)]
 
 
-def _planned_report(console: Console, members: list[Scaled]) -> None:
-    """One row for each member and cost that was asked for."""
-    table = _table("name", "phi", "depth", "width", "px", "target", "formula", "realised", "off: d w r")
-    for member in members:
-        assert member.deviation is not None
-        ratios = [f"{value:.3g}" for value in (member.phi or 0.0, member.depth, member.width)]
-        off = " ".join(f"{100 * value:+.0f}" for value in member.deviation.values())
-        for name, target in (("macs", member.target_macs), ("params", member.target_params)):
-            if target is None:
-                continue
-            costs = [
-                "none"
-                if arch is None
-                else f"{short(getattr(arch, name))} ({100 * (getattr(arch, name) / target - 1):+.1f} %)"
-                for arch in (member.formula, member.architecture)
-            ]
-            pixels = str(member.architecture.resolution)
-            table.add_row(member.name, *ratios, pixels, f"{short(target)} {name}", *costs, f"{off} %")
-    console.print(table)
-    console.print(
-        "formula: alpha^phi, beta^phi, gamma^phi, rounded as published (layers up); realised: channels in eights, "
-        "whole layers, pixels in fours, chosen for the cost; off: log(ratio) of depth, width and "
-        "resolution against the formula's"
-    )
-
-
 def save_family(baseline: Baseline, members: list[Scaled], force: bool) -> list[Path]:
     """Writes every member beside the baselines of this folder, with what it was scaled from and how."""
     folder = Path("baselines") if Path("baselines").is_dir() else Path()
+    for path in [] if force else [folder / f"{member.name}.yml" for member in members]:
+        if path.exists():
+            raise NasError(
+                f"{path} exists, and nothing is saved; move it away, or give --force to replace it"
+            )
     paths = []
     for member in members:
         arch = member.architecture

@@ -51,7 +51,8 @@ def grid_search(
     scaled, document = freeze(journal, force=force)
     assert scaled.scaling is not None
     console.print()
-    grid_report(console, scaled.scaling)
+    reasons = {trial.number: trial.reason for trial in journal.ended()}
+    grid_report(console, scaled.scaling, subject.target, reasons)
     console.print(f"baseline     {shown(document)}")
     where_all_is(console, journal)
     return scaled

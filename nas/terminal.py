@@ -4,11 +4,16 @@
 True
 """
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+WIDEST = 10_000
 
 
 def console() -> Any:
@@ -16,5 +21,22 @@ def console() -> Any:
     from rich.console import Console
 
     found = Console(highlight=False, soft_wrap=True)
-    found.width = max(found.width, 120)  # tables are cut for nobody; a narrow terminal wraps them
+    found.width = max(found.width, 120)
     return found
+
+
+def table(*columns: str, left: int = 1) -> "Table":
+    """An empty table, of whose columns the first `left` stand to the left and the others to the right."""
+    from rich import box
+    from rich.table import Table
+
+    found = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        found.add_column(column, justify="left" if index < left else "right", no_wrap=True)
+    return found
+
+
+def show(console: "Console", found: "Table") -> None:
+    """Prints a table at its own width: in a file nothing is cut, and a narrow terminal wraps it."""
+    found.width = console.measure(found, options=console.options.update(width=WIDEST)).maximum
+    console.print(found, soft_wrap=True)

@@ -313,11 +313,34 @@ def test_scale_prints_promise_and_what_came_of_it(nas_):
     assert re.search(r"efficientnet-b0-phi1 +1 +1.1 +1.2 +258 .* 772M +993M +\+29 %", done.out)
 
 
+def test_a_table_in_a_file_is_cut_nowhere(nas_, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    done = nas_("scale", "efficientnet-b0", "--macs", "2x", "--params", "5.5M")
+    assert re.search(
+        r" name +phi +depth +width +px +target +formula +realised +off: d w r *$", done.out, re.M
+    )
+    assert re.search(
+        r"^ efficientnet-b0-2x-params5.5M .* 772M macs .* -\d\d\d \+\d\d \+\d\d % *$", done.out, re.M
+    )
+
+
+def test_of_two_limits_the_one_that_binds_is_told_and_what_is_off(nas_):
+    done = nas_("scale", "efficientnet-b0", "--macs", "2x", "--params", "5.5M")
+    assert "efficientnet-b0-2x-params5.5M: params bind, of the macs 61 % are used\n" in done.out
+    assert "params5.5M: depth is -100 % off the direction; whole layers, eights of" in done.out
+    assert "off the direction" not in nas_("scale", "efficientnet-b0", "--macs", "2x,4x").out
+
+
 def test_scale_saves_its_members(nas_, tmp_path):
     done = nas_("scale", "mnasnet-a1", "--phi", "1", "--save")
     assert "saved: mnasnet-a1-phi1.yml" in done.out
     assert nas.load("./mnasnet-a1-phi1.yml").facts is not None
-    assert refused(nas_("scale", "mnasnet-a1", "--phi", "1", "--save"), "mnasnet-a1-phi1.yml exists")
+    assert refused(
+        nas_("scale", "mnasnet-a1", "--phi", "1", "--save"), "mnasnet-a1-phi1.yml exists, and nothing"
+    )
+    done = nas_("scale", "mnasnet-a1", "--phi", "2,1", "--save")
+    assert done.err.endswith("nothing is saved; move it away, or give --force to replace it\n")
+    assert not (tmp_path / "mnasnet-a1-phi2.yml").exists()
     assert nas_("scale", "mnasnet-a1", "--phi", "1", "--save", "--force").code == 0
 
 
@@ -343,6 +366,18 @@ def test_scale_saves_its_members(nas_, tmp_path):
             ["--width", "2", "--depth", "2", "--gamma", "1.1"],
             "--width --depth and --gamma exclude each other",
         ),
+        (
+            ["--macs", "2x", "--width", "2"],
+            "--macs and --width exclude each other; give the one or the other",
+        ),
+        (
+            ["--macs", "2x", "--params", "9M", "--depth", "2", "--resolution", "300"],
+            "--macs and --params and --depth --resolution exclude each other",
+        ),
+        (["--params", "2x", "--phi", "1"], "--params and --phi exclude each other"),
+        (["--macs", "2x,2x"], "efficientnet-b0-2x: asked for twice; give every phi, or every target, once"),
+        (["--macs", "800M,0.8G"], "efficientnet-b0-800M and efficientnet-b0-0.8G: asked for twice"),
+        (["--phi", "1,2,1"], "efficientnet-b0-phi1: asked for twice"),
         (["--width", "0"], "width is 0; give a ratio over 0, up to 1000"),
         (["--depth", "-1"], "depth is -1; give a ratio over 0, up to 1000"),
         (["--depth", "nan"], "depth is nan; give a ratio"),

@@ -186,6 +186,15 @@ def test_a_saved_family_is_found_by_its_provenance(family):
     assert [m.arch.macs for m in members[1:]] == sorted(m.arch.macs for m in members[1:])
 
 
+def test_a_member_made_by_coefficients_is_compound_even_where_two_of_them_are_1(base):
+    save_family(base, asked(base, "1", False, 1, 1.4, 1, None, None, None), False)
+    save_family(base, asked(base, None, False, None, None, None, 1.4, None, None), False)
+    assert {m.name: m.kind for m in family_of("tiny")[0][1:]} == {
+        "tiny-phi1": "compound",
+        "tiny-w1.4": "width",
+    }
+
+
 def test_members_of_another_network_of_that_name_are_left_out(family):
     stages = (Stage("dsconv", 5, 8, skip="identity"), ARCH.stages[1])
     save(Baseline("tiny", replace(ARCH, stages=stages)), Path("baselines/tiny.yml"), force=True)
@@ -410,6 +419,10 @@ def test_images_that_cannot_be_used(family):
     Path("bad.png").write_text("no image")
     fails(r"^--images: bad\.png: not a readable image \(.*\); give JPEG or PNG files$", images="bad.png")
     fails(r"^--images: no\.png: there is no such file; give paths", images="no.png")
+    whole = picture("whole.png").read_bytes()
+    for missing in (12, 20, len(whole) // 2):  # its end mark, its last checksum, half of its pixels
+        Path("cut.png").write_bytes(whole[:-missing])
+        fails(r"^--images: cut\.png: not a readable image \(.*\); give JPEG or PNG files$", images="cut.png")
     fails(r"^--images is empty; give paths", images=" , ")
     picture("one.png")
     fails(r"^--images: no member has weights in trained/NAME/NAME\.safetensors; train", images="one.png")

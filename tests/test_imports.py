@@ -29,8 +29,8 @@ LAYERS = {
     "evaluators": ["evaluators"],
     "search": ["search"],
     "what people call": [
-        "report", "export", "grid_report", "main_job", "scale_job", "full_training", "beginnings", "headers",
-        "training_lock", "scoring", "watching", "terminal", "training_commands",
+        "report", "export", "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
+        "headers", "training_lock", "scoring", "watching", "terminal", "training_commands",
         "family_pictures", "family_report", "run_report", "report_job", "cli",
     ],
 }  # fmt: skip

@@ -112,6 +112,14 @@ def test_two_limits_both_hold_and_one_is_nearly_reached(macs, params):
     assert max(arch.macs / macs, arch.params / params) >= 0.98
 
 
+@pytest.mark.parametrize(("macs", "params"), [(2, 1.5), (2, 4), (3, 1.5), (4, 2), (8, 2), (8, 4)])
+def test_within_two_limits_the_direction_is_kept_at_5_percent_of_the_one_that_binds(macs, params):
+    base = B0.architecture
+    found = plan(base, Budget(macs=macs * base.macs, params=params * base.params))
+    assert found.furthest <= 0.15
+    assert -0.05 <= found.excess <= 0
+
+
 @pytest.mark.parametrize("times", [0.5, 2, 5])
 def test_parameters_may_be_the_cost(times):
     arch = plan(B0.architecture, Budget(params=times * B0.architecture.params)).architecture
