@@ -56,9 +56,14 @@ def downloaded(name: str, data_dir: str | Path | None) -> Source:
     try:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / f"{name}.lock"):
-                if not path.exists():
-                    _download(known, folder, path)
+            lock = folder / f"{name}.lock"
+            with FileLock(lock):
+                try:
+                    if not path.exists():
+                        _download(known, folder, path)
+                except BaseException:
+                    lock.unlink(missing_ok=True)  # who waits for it tries again
+                    raise
     except (OSError, RuntimeError, EOFError, tarfile.TarError, zlib.error) as error:
         raise NasError(
             f"{name}: cannot be downloaded to {folder} ({first_line(error)}); mend the network, or give "
@@ -78,6 +83,6 @@ def _download(known: _Known, folder: Path, path: Path) -> None:
             arrays[f"x_{part}"] = np.asarray(data.data, np.uint8)
             arrays[f"y_{part}"] = np.asarray(data.targets, np.int64)
             arrays["class_names"] = np.asarray(data.classes, np.str_)
-    half = path.with_suffix(".half.npz")
+    half = path.with_suffix(f".{os.getpid()}.npz")
     np.savez(half, **arrays)  # type: ignore[arg-type]
     half.replace(path)

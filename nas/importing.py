@@ -81,16 +81,23 @@ def import_weights(
 
     Raises:
         NasError: for an unknown package or name, a file that cannot be read or is of another architecture, a
-            package that is not installed, outputs that differ by over `TOLERANCE`, or an output that exists
-            (without `force`). Nothing is written then.
+            package that is not installed, outputs that differ by over `TOLERANCE`, an output that exists
+            (without `force`), is the file that is read, or is called otherwise than .safetensors. Nothing is
+            written then.
     """
     if origin not in ORIGINS:
         raise NasError(f"--from is {origin!r}{near(origin, ORIGINS)}; allowed: {listed(ORIGINS)}")
+    if output is not None and output.suffix != ".safetensors":
+        raise NasError(
+            f"--output is {output}; give a name that ends in .safetensors, which is what is written"
+        )
     package = ORIGINS[origin]
     weights = package.find(file_or_name)
     tensors = read_state_dict(weights.path)
     weights = weights._replace(model=recognize(package, weights, tensors))
     path = output or Path(f"{package.models[weights.model]}.safetensors")
+    if path.exists() and path.samefile(weights.path):
+        raise NasError(f"{path}: is the file that is read, and would be replaced; choose another --output")
     if path.exists() and not force:
         raise NasError(f"{path} exists; choose another --output, or give --force to replace it")
     return _convert(package, weights, tensors, path, force)

@@ -49,7 +49,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         reason = reason if " " in reason else type(error).__name__  # such as KeyError: 101
         raise NasError(
             f"{path}: cannot be read as a state dict ({reason}); give a .safetensors file, or a .pth or .pt that "
-            "torch.save wrote of tensors alone"
+            "torch.save wrote of tensors alone, as of net.state_dict()"
         ) from None
     for key in ("state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):

@@ -9,7 +9,9 @@ import typer
 
 from nas.terminal import Json, console
 
-DataDir = Annotated[str | None, typer.Option(help="Where torchvision's data sets are kept.")]
+DataDir = Annotated[
+    str | None, typer.Option(help="Where torchvision's data sets are kept (by default ~/.cache/b0nas).")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1)]
 Workers = Annotated[int | None, typer.Option(help="Processes that decode a folder's images.", min=0)]
@@ -85,3 +87,5 @@ def evaluate(
         return
     print(f"{found['baseline']} on {found['data']}, {found['split']}, {found['images']:,} images: "
           f"top-1 {found['top1']:.4f}, top-5 {found['top5']:.4f}")  # fmt: skip
+    for note in found["notes"]:
+        print(note)

@@ -25,11 +25,11 @@ from nas.data import load_data
 from nas.evaluation import top_fractions
 from nas.full_training import Request, run_training
 from nas.processes import ALONE, Processes
-from nas.recipes import recipe
+from nas.recipes import recipe, words
 from nas.scoring import evaluated
 from nas.state import State
 from nas.training import TrainingConfig, Watch, _backward, seeded, train
-from nas.weights import load_network, read_tensors, read_weights
+from nas.weights import Facts, load_network, read_tensors, read_weights, save_weights
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -104,6 +104,13 @@ def test_transfer_trains_twenty_thousand_steps():
         config = recipe("transfer", images=images)
         assert config.epochs * batch_count(images, 256) == pytest.approx(20_000, rel=0.01)
     assert recipe("transfer", images=256 * 200).norm_momentum == 0.05  # 1 - max(1 - 10 / 200, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "text"), [(1, "cifar: 1 epoch on train,"), (2, "cifar: 2 epochs on train,")]
+)
+def test_one_epoch_is_one(epochs, text):
+    assert words("cifar", recipe("cifar", epochs=epochs)).startswith(text)
 
 
 def test_a_short_training_warms_up_for_a_tenth_of_it():
@@ -221,6 +228,8 @@ def test_a_training_that_is_killed_goes_on(baseline):
     assert log("whole") == log("killed")
     whole, killed = (read_tensors(Path(folder, "tiny.safetensors"))[0] for folder in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    whole, killed = (Path(folder, "tiny.safetensors").read_bytes() for folder in ("whole", "killed"))
+    assert whole == killed
 
 
 def _gradients(rank, folder):
@@ -315,6 +324,34 @@ def test_images_are_normalized_as_the_weights_were_trained(baseline):
     assert dark["top1"] == top_fractions(net, as_trained, "test")[1]
     with pytest.raises(NasError, match="has 1 channels, and the images are to be normalized by 3 means"):
         load_data("digits", statistics=((0.5,) * 3, (0.2,) * 3))
+
+
+def test_classes_of_other_names_are_told_and_in_another_order_refused(baseline):
+    """Images of digits whose classes have names; the weights say 0 to 9, or those names."""
+    train, test = (load_data("digits").split(name) for name in ("trainval", "test"))
+    arrays = {"x_train": train.images.numpy()[..., 0], "y_train": train.labels.numpy(),
+              "x_test": test.images.numpy()[..., 0], "y_test": test.labels.numpy()}  # fmt: skip
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+    def score(weights, classes):
+        np.savez("named.npz", **arrays, class_names=np.array(classes))
+        return evaluated(baseline, weights, "npz:named.npz", None, "test", 64, "cpu", 1, None)
+
+    named, numbered = (
+        save_weights(nas.build(tiny()), Path(f"{name}.safetensors"), Facts(class_names=tuple(of)))
+        for name, of in (("named", names), ("numbered", "0123456789"))
+    )
+    assert score(named, names)["notes"] == score(numbered, names)["notes"] == []
+    other = [*names[:9], "neuf"]
+    assert score(named, other)["notes"] == [
+        "note: class 9 is called 'nine' in the weights and 'neuf' in npz:named.npz; the accuracy holds only if they "
+        "are the same classes in the same order"
+    ]
+    with pytest.raises(
+        NasError,
+        match=r"class 0 is 'zero', and in npz:named.npz 'nine': the same names in another order; give",
+    ):
+        score(named, names[::-1])
 
 
 def test_top_fractions_are_those_of_sorted_logits():

@@ -448,3 +448,24 @@ def test_the_command(in_folder):
     assert lines[2].endswith(", relative (at most 0.0001), on 2 random images of 224 px")
     assert lines[3] == "written: lite0.safetensors"
     assert Path("lite0.safetensors").stat().st_size > 18_000_000
+
+
+def test_what_is_read_is_not_written_over(mobilenet):
+    """With --force, as the default name may be the input's."""
+    save_file(mobilenet, "mobilenet-v2.safetensors")
+    content = Path("mobilenet-v2.safetensors").read_bytes()
+    Path("link.safetensors").symlink_to("mobilenet-v2.safetensors")
+    for output in (None, Path("link.safetensors")):
+        refused(
+            "torchvision", "mobilenet-v2.safetensors", "is the file that is read, and would be replaced; choose",
+            output=output, force=True,
+        )  # fmt: skip
+    assert Path("mobilenet-v2.safetensors").read_bytes() == content
+    refused(
+        "torchvision", "mobilenet-v2.safetensors", "--output is x.pth; give a name that", output=Path("x.pth")
+    )
+
+
+def test_a_whole_module_is_told_how_to_save_its_weights(in_folder):
+    torch.save(nn.Linear(2, 2), "mobilenet_v2.pth")
+    refused("torchvision", "mobilenet_v2.pth", "torch.save wrote of tensors alone, as of net.state_dict()")
