@@ -427,7 +427,7 @@ def test_real_weights_need_their_epsilon_and_padding(in_folder):
     net = load_network(arch, done.path)
     for wrong in ({"norm_eps": 1e-5}, {"padding": "symmetric"}):
         assert compare(load_network(arch, done.path, **wrong), net, 224) > 100 * TOLERANCE, wrong
-    with pytest.raises(NasError, match=r"another architecture \(relu6 there, relu here\)"):
+    with pytest.raises(NasError, match=r"the activation is relu6 there and relu here"):
         load_network(replace(arch, activation="relu"), done.path)
 
 
