@@ -216,6 +216,14 @@ app.command()(evaluate)
 
 
 @app.command()
+def loopback() -> None:
+    """NODE_OPTIONS for bare nnictl, with which NNI's port is this machine's alone."""
+    from nas.search.guard import at_home
+
+    print(at_home(os.environ)["NODE_OPTIONS"])
+
+
+@app.command()
 def report(
     target: Annotated[
         str, typer.Argument(help="A baseline (name or path), or a run (experiment id or directory).")

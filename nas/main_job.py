@@ -83,6 +83,11 @@ def conducted(console: Console, experiment: Experiment, resume: str | None) -> J
         console.print(
             f"NNI experiment [bold]{experiment.id}[/bold], web page http://localhost:{experiment.port}"
         )
+        if not experiment.local:
+            console.print(
+                "trials on other machines report to NNI's ports, which are open to the network and have no password; "
+                "see docs/security.md"
+            )
     else:
         runs_on = experiment.resume(runs.find_run(resume, config.code).name)
     run = experiment.run

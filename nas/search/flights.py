@@ -71,6 +71,8 @@ class Flights:
             now = [job for job in jobs if owners.get(job.id) == number and job.id not in repeated] or now
             if any(job.lives for job in now):
                 flying += 1
+            elif theirs and not now and any(job.lives and job.id not in owners for job in jobs):
+                flying += 1  # one that got another's sample, and has not said so yet
             elif not now and len(theirs) <= self._handed.get(number, -1):
                 flying += 1  # NNI has not made a job of it yet
             elif not now or self._ended(trial, now[-1], jobs):

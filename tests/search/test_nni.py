@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -103,6 +104,21 @@ def workspace(tmp_path):
     space.kill_everything()
 
 
+def assert_private(workspace: Workspace) -> None:
+    """NNI's ports are reached from this machine's loopback alone, its and our files by their user."""
+    listening = [
+        connection.laddr.ip
+        for process in workspace.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert listening
+    assert set(listening) == {"127.0.0.1"}
+    run = workspace.runs()[-1].parent
+    for folder in (run, workspace.home / "nni-experiments"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
+
+
 def told(journal: Journal) -> int:
     journal.refresh()
     return len(journal.ended())
@@ -134,6 +150,7 @@ def test_killed_in_the_middle_and_resumed_it_ends_with_all_trials_distinct(works
             cwd=workspace.elsewhere, env=workspace.environment, stdout=out, stderr=out,
         )  # fmt: skip
         workspace.wait_for(lambda: workspace.runs() and told(workspace.journal()) >= 2)
+        assert_private(workspace)
         workspace.kill_everything()
         process.wait()
     before = workspace.journal().ended()

@@ -100,10 +100,11 @@ class Bench:
 def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A trial changes its process: signals, threads, environment."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    threads = torch.get_num_threads()
+    threads, umask = torch.get_num_threads(), os.umask(0o022)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     yield
     torch.set_num_threads(threads)
+    os.umask(umask)
     for number, handler in handlers.items():
         signal.signal(number, handler)
 

@@ -509,6 +509,16 @@ def test_two_trials_that_got_each_others_samples_are_told_apart(start, tiny):
     assert fake.trial(first).state == "complete"
 
 
+def test_a_sample_that_another_trial_got_is_not_handed_out_twice(start, tiny):
+    """Between the words of the two trials that got each other's, the second seems to be nobody's."""
+    fake = start()
+    first, second = fake.launch(), fake.launch()
+    Journal(fake.run / FILE).began(first.number, second.id, pid=1)
+    assert fake.launch().number == 2
+    Journal(fake.run / FILE).began(second.number, first.id, pid=2)
+    assert fake.launch().number == 3
+
+
 class Dispatcher:
     """NNI's, of which a tuner sees whether it is stopping, and tells it errors."""
 
