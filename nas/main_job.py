@@ -122,7 +122,8 @@ def _baseline(
         )
     console.print()
     if baseline.scaling is not None and baseline.scaling.table is not None:
-        grid_report(console, baseline.scaling)
+        reasons = {trial.number: trial.reason for trial in journal.ended()}
+        grid_report(console, baseline.scaling, config.subject.target if config.subject else None, reasons)
     else:
         baseline_report(console, baseline)
     console.print()
@@ -240,7 +241,7 @@ def _full(
         except TrialFailure as error:
             raise NasError(f"{document} is frozen, but its full training failed: {error}") from None
     console.print(
-        f"trained in full ({epochs} epochs); test split looked at once; weights in {shown(weights)}"
+        f"trained in full ({epochs} epoch{'s' * (epochs > 1)}); test split looked at once; weights in {shown(weights)}"
     )
     return measured
 

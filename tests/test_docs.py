@@ -186,6 +186,8 @@ def check_names(name: str, params: dict[str, Any], made: set[str]) -> None:
 
 def check_command(line: str, made: set[str]) -> None:
     words = shlex.split(line, comments=True)
+    if words[0] == "export":  # of what a command prints
+        words = shlex.split(words[1].partition("=")[2].removeprefix("$(").removesuffix(")"))
     program = words[0]
     if program in ("nas", ".venv/bin/nas"):
         name, params = parse_nas(words[1:])
@@ -196,7 +198,7 @@ def check_command(line: str, made: set[str]) -> None:
             tails = [f"phi{phi}" for phi in (params["phi"] or "").split(",")]
             made |= {f"{params['baseline']}-{tail}" for tail in [*tails, *(params["macs"] or "").split(",")]}
     elif program == "make":
-        rules = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.M)
+        rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.M)
         assert [w for w in words[1:] if "=" not in w], f"{line} names no target"
         assert {w for w in words[1:] if "=" not in w} <= set(rules), line
     elif program in ("nnictl", ".venv/bin/nnictl"):

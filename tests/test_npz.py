@@ -211,7 +211,9 @@ def forged(tmp_path, shape=None, dtype="|u1", size=None, kind=zipfile.ZIP_STORED
 )
 def test_a_header_that_lies_allocates_nothing(tmp_path, forgery, said):
     name = forged(tmp_path, **forgery)
-    with pytest.raises(NasError, match=rf"^npz:.*: is no npz file \(.*{said}.*\); write one with numpy.savez$"):
+    with pytest.raises(
+        NasError, match=rf"^npz:.*: is no npz file \(.*{said}.*\); write one with numpy.savez$"
+    ):
         describe(name)
 
 

@@ -70,7 +70,9 @@ def plain_choices(choices: Any) -> dict[str, tuple[Any, ...]]:
         if not isinstance(label, str):
             raise NasError(f"choice {label!r} is no name; give a text, such as 'depth'")
         if not label or "/" in label:
-            raise NasError(f"choice {label!r} is no name that NNI takes; give a text without '/', such as 'depth'")
+            raise NasError(
+                f"choice {label!r} is no name that NNI takes; give a text without '/', such as 'depth'"
+            )
         if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
             raise NasError(f"choice {label!r} is {short(values)}; give a list of its values, such as [3, 5]")
         found[label] = tuple(values)

@@ -101,7 +101,7 @@ def _check_algorithm(kind: str, found: Any, builtin: tuple[str, ...], at: Any, a
             f"import and run this class with nas search {ALLOW}"
         )
     if "codeDirectory" not in found:
-        raise NasError(f"{at(kind)}: {kind}.codeDirectory is missing; NNI wants it, and . will do")
+        raise NasError(f"{at(kind)}: codeDirectory is missing in {kind}; NNI wants it, and . will do")
 
 
 def check_plain_space(data: dict[str, Any], at: Any) -> None:

@@ -152,7 +152,8 @@ def train_in_full(
     accuracy = evaluate(net, loaded, split="test")
     tensors = {name: tensor.cpu().contiguous() for name, tensor in net.state_dict().items()}
     save_file(tensors, weights, metadata={"baseline": baseline.name, "data": data, "epochs": str(epochs)})
-    recipe = f"{epochs} epochs on train + val, {config.optimizer}, lr {config.lr:g}, {config.schedule}"
+    long = f"{epochs} epoch{'s' * (epochs > 1)}"
+    recipe = f"{long} on train + val, {config.optimizer}, lr {config.lr:g}, {config.schedule}"
     measured = replace(baseline, facts=facts.model_copy(update={"accuracy": accuracy, "recipe": recipe}))
     save(measured, path, force=True)
     return measured

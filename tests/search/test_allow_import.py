@@ -97,7 +97,7 @@ def test_nnis_own_pass_without(read, allowed):
         ),
         (
             {"assessor": {"className": "mine.Own"}, "allow_import": True},
-            "assessor.codeDirectory is missing; NNI wants it",
+            "codeDirectory is missing in assessor; NNI wants it",
         ),
         ({"assessor": MINE | {"classFileName": "x.py"}}, "unknown key 'classFileName' in assessor"),
         (

@@ -237,7 +237,7 @@ def command(options: str) -> str:
         ),
         (
             {"tuner": tuner(codeDirectory=None)},
-            "search.yml, line 6: tuner.codeDirectory is missing; NNI wants it",
+            "search.yml, line 6: codeDirectory is missing in tuner; NNI wants it",
         ),
         ({"tuner": tuner(codeDirectory=5)}, "search.yml, line 6: tuner.codeDirectory is 5; give a path"),
         (

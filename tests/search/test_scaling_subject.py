@@ -396,10 +396,13 @@ def test_the_table_says_what_failed_how_far_off_each_cost_is_and_whether_to_beli
     assert table is not None
     last = max(row.trial for row in table if row.trial is not None)
     rows = [
-        row.model_copy(update={"accuracy": None, "reward": None}) if row.trial == last else row for row in table
+        row.model_copy(update={"accuracy": None, "reward": None}) if row.trial == last else row
+        for row in table
     ]
     out = io.StringIO()
-    grid_report(Console(file=out), baseline.scaling.model_copy(update={"table": rows}), 10_000, {last: "diverged"})
+    grid_report(
+        Console(file=out), baseline.scaling.model_copy(update={"table": rows}), 10_000, {last: "diverged"}
+    )
     assert f"trial {last} failed: diverged\n" in out.getvalue()
     assert f"{100 * (table[0].macs / 10_000 - 1):+.1f} %" in out.getvalue()
     assert "warning" not in out.getvalue()
