@@ -24,6 +24,7 @@ REPEATS = 3
 """So often is a proposal tried whose process is killed each time."""
 GRACE = 5.0
 """Seconds in which the result of a job that succeeded is waited for."""
+ALL_OF_IT = "; all of it is in "
 UNIT = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -200,4 +201,4 @@ def last_words(job: str) -> str:
     except OSError:
         return ""
     written = [line.strip() for line in lines if line.strip()]
-    return f": {written[-1][:500]}; all of it is in {path}" if written else ""
+    return f": {written[-1][:500]}{ALL_OF_IT}{path}" if written else ""

@@ -20,6 +20,7 @@ from rich.progress import (
 from nas.errors import NasError
 from nas.search import runs
 from nas.search.experiment import Experiment, last_line
+from nas.search.flights import ALL_OF_IT
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.winner import no_winner
 from nas.tables import short
@@ -174,7 +175,7 @@ def _show(progress: Progress, task: Any, journal: Journal, trial: Trial) -> None
 def _all_alike(journal: Journal, before: set[int]) -> str | None:
     """The reason, where the first trials, without those of `before`, all failed for one and the same."""
     ended = [trial for trial in journal.ended() if trial.number not in before]
-    reasons = {trial.reason for trial in ended}
+    reasons = {(trial.reason or "").partition(ALL_OF_IT)[0] for trial in ended}  # a log is each trial's own
     if len(ended) >= ALIKE and len(reasons) == 1 and all(trial.state == "failed" for trial in ended):
         return f"the first {len(ended)} trials all failed alike: {reasons.pop()}"
     return None

@@ -112,6 +112,23 @@ def test_first_trials_that_fail_alike_end_it_but_not_again_once_resumed(search, 
     assert follow(search(FakeManager("RUNNING", "DONE")), QUIET).best().number == 3
 
 
+def test_logs_of_their_own_make_failures_no_less_alike(search, make_run):
+    reasons = [
+        f"the process ended: no module nas; all of it is in /home/trials/{job}/stderr" for job in "abc"
+    ]
+    journal = make_run(("running", {}), ("running", {}), ("running", {}))
+
+    class Failing(FakeManager):
+        def status(self) -> tuple[str, list[str]]:
+            journal.told(len(journal.ended()), "failed", reason=reasons[len(journal.ended())])
+            return "RUNNING", []
+
+    with pytest.raises(
+        NasError, match="the first 3 trials all failed alike: the process ended: no module nas; resume"
+    ):
+        follow(search(Failing("RUNNING")), QUIET)
+
+
 def test_why_a_tuner_gave_up_is_found_in_its_log(search, make_run, monkeypatch, tmp_path):
     """NNI says that it may have crashed, and no more."""
     make_run(GOOD)
