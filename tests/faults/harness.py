@@ -169,7 +169,8 @@ class Disturbed:
         return found
 
     def kill(self, target: str) -> bool:
-        """kill -9; whether there was something to kill."""
+        """kill -9, of what there is within some seconds; whether there was something to kill."""
+        wait_for(lambda: self.victims(target), 5, must=False)
         victims = self.victims(target)
         for process in victims:
             try:
