@@ -5,7 +5,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 MARK := .venv/.installed
 
-.PHONY: setup search test fuzz faults faults-quick check docs lock clean
+.PHONY: setup search test fuzz faults faults-quick audit check docs lock clean
 .DELETE_ON_ERROR:
 
 setup: $(MARK)
@@ -40,6 +40,11 @@ faults-quick: setup
 faults: setup
 	@KILLS=200 $(BIN)/python -m pytest tests/faults -m faults -n 0 -v
 
+# Known vulnerabilities of what the locks name; asks a public database, and needs the network for it.
+audit:
+	@$(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@.venv-audit/bin/pip-audit --disable-pip --no-deps -r requirements.lock -r requirements-torch.lock
+
 # Style, types, and that imports point one way.
 check: setup
 	@$(BIN)/ruff check .
@@ -61,4 +66,4 @@ lock: setup
 	  -o requirements.lock
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-audit .pytest_cache .ruff_cache .hypothesis
