@@ -30,7 +30,7 @@ LAYERS = {
     "search": ["search"],
     "what people call": [
         "report", "export", "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
-        "headers", "training_lock", "scoring", "watching", "terminal", "training_commands",
+        "headers", "training_lock", "scoring", "watching", "terminal", "training_commands", "scaling_command",
         "family_pictures", "family_report", "run_report", "report_job", "cli",
     ],
 }  # fmt: skip

@@ -14,13 +14,11 @@ Never are more proposals without a result than trials at a time: after a resume 
 the trials of before still run, and a search that answered would go another way than an undisturbed one.
 """
 
-import contextlib
 import logging
 import os
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import nni
@@ -30,6 +28,7 @@ from nni.tuner import Tuner
 
 from nas.errors import NasError
 from nas.search.manager import Manager
+from nas.search.placing import run_directory, subject_of_trials
 from nas.search.proposals import RUN, number_of
 from nas.search.scaling_grid import default_strategy
 from nas.search.settings import TunerSettings
@@ -98,7 +97,7 @@ class StrategyTuner(Tuner):
             profile = self._profile()
             guard_tuner()
             self._study = Study(
-                run_directory(profile), settings, _subject(search_space, profile, settings), profile
+                run_directory(profile), settings, subject_of_trials(search_space, profile, settings), profile
             )
             self._flights = Flights(self._study, self._manager, profile)
             self._flights.raise_trials()
@@ -220,47 +219,3 @@ class StrategyTuner(Tuner):
             self._manager.set_trials(trials)
         except (OSError, ValueError, KeyError) as error:
             log.warning("NNI's manager did not lower the number of trials (%s)", error)
-
-
-def _subject(search_space: Any, profile: dict[str, Any], settings: TunerSettings) -> Any:
-    """What is searched, with the classes and channels of the trials' data, where they can be told.
-
-    Paths of data and tables are against the folder that trials run in; a tuner runs in its logs.
-    """
-    from nas.search.finding import find_subject, recorded_scaling
-    from nas.search.journal import FILE
-    from nas.search.measuring import measuring
-    from nas.search.options import options_of
-
-    folder = _code_directory(profile)
-    try:
-        options = options_of(profile.get("trialCommand") or "")
-    except (NasError, SystemExit) as error:
-        log.warning("the trials' options cannot be read: %s", error)
-        options = None
-    try:
-        subject = find_subject(search_space, options and options.table, folder, scaling=settings.scaling)
-    except NasError:
-        subject = recorded_scaling(search_space, run_directory(profile) / FILE)
-        if subject is None:
-            raise
-    if options is None:
-        return subject
-    try:
-        with contextlib.chdir(folder):
-            return measuring(options).fitted(subject)
-    except (NasError, OSError, SystemExit) as error:
-        log.warning("costs are counted with the document's classes: %s", error)
-        return subject
-
-
-def run_directory(profile: dict[str, Any]) -> Path:
-    """`runs/EXPERIMENT_ID` where the trials run, NNI's folder for this tuner being .../ID/log."""
-    logs = os.environ.get("NNI_LOG_DIRECTORY")
-    return _code_directory(profile) / "runs" / (Path(logs).parent.name if logs else "local")
-
-
-def _code_directory(profile: dict[str, Any]) -> Path:
-    """The folder that trials run in; where the manager did not tell, NNI has put it into sys.path."""
-    code = profile.get("trialCodeDirectory") or (profile.get("tuner") or {}).get("codeDirectory")
-    return Path(code or (sys.path[-1] if os.environ.get("NNI_LOG_DIRECTORY") else "."))

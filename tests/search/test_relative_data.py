@@ -6,7 +6,7 @@ from rich.console import Console
 from nas import main_job
 from nas.baseline import load
 from nas.search.settings import TunerSettings
-from nas.search.tuner import _subject, run_directory
+from nas.search.placing import run_directory, subject_of_trials
 from nas.search.winner import freeze
 
 COMMAND = "python -m nas.search.trial --data npz:small.npz --epochs 1"
@@ -25,7 +25,7 @@ def test_the_tuner_fits_the_space_to_them(document, images, elsewhere):
     document["head"]["classes"], document["stem"]["in_chans"] = 7, 3
 
     def fitted(profile):
-        frame = _subject(document, profile, TunerSettings()).space.frame
+        frame = subject_of_trials(document, profile, TunerSettings()).space.frame
         return frame.head.classes, frame.stem.in_chans
 
     assert fitted(profile) == (2, 1)

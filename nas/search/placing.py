@@ -1,0 +1,61 @@
+"""Where an experiment runs, and what it searches there, from NNI's configuration alone; nothing heavy at import.
+
+>>> run_directory({"trialCodeDirectory": "/project"})
+PosixPath('/project/runs/local')
+"""
+
+import contextlib
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from nas.errors import NasError
+from nas.search.settings import TunerSettings
+
+log = logging.getLogger(__name__)
+
+
+def subject_of_trials(search_space: Any, profile: dict[str, Any], settings: TunerSettings) -> Any:
+    """What is searched, with the classes and channels of the trials' data, where they can be told.
+
+    Paths of data and tables are against the folder that trials run in; a tuner runs in its logs.
+    """
+    from nas.search.finding import find_subject, recorded_scaling
+    from nas.search.journal import FILE
+    from nas.search.measuring import measuring
+    from nas.search.options import options_of
+
+    folder = code_directory(profile)
+    try:
+        options = options_of(profile.get("trialCommand") or "")
+    except (NasError, SystemExit) as error:
+        log.warning("the trials' options cannot be read: %s", error)
+        options = None
+    try:
+        subject = find_subject(search_space, options and options.table, folder, scaling=settings.scaling)
+    except NasError:
+        subject = recorded_scaling(search_space, run_directory(profile) / FILE)
+        if subject is None:
+            raise
+    if options is None:
+        return subject
+    try:
+        with contextlib.chdir(folder):
+            return measuring(options).fitted(subject)
+    except (NasError, OSError, SystemExit) as error:
+        log.warning("costs are counted with the document's classes: %s", error)
+        return subject
+
+
+def run_directory(profile: dict[str, Any]) -> Path:
+    """`runs/EXPERIMENT_ID` where the trials run, NNI's folder for this tuner being .../ID/log."""
+    logs = os.environ.get("NNI_LOG_DIRECTORY")
+    return code_directory(profile) / "runs" / (Path(logs).parent.name if logs else "local")
+
+
+def code_directory(profile: dict[str, Any]) -> Path:
+    """The folder that trials run in; where the manager did not tell, NNI has put it into sys.path."""
+    code = profile.get("trialCodeDirectory") or (profile.get("tuner") or {}).get("codeDirectory")
+    return Path(code or (sys.path[-1] if os.environ.get("NNI_LOG_DIRECTORY") else "."))
