@@ -158,13 +158,15 @@ class Experiment:
                 self.id = self.id or runs.experiment_on(self.port)  # nnictl may not have said it yet
                 if self.id:
                     self.end()
-                hint = f"nothing is lost: {self.again}" if what == "resume" else "no search has begun"
+                begun = self.id and (self.run / FILE).exists()
+                hint = f"nothing is lost: {self.again}" if begun else "no search has begun"
                 raise NasError(f"interrupted; {hint}") from None
             except StartFailed as error:
                 if self.id:
                     self.end()
                 if number == ATTEMPTS:
-                    raise NasError(f"NNI did not {what} after {ATTEMPTS} attempts: {error}") from None
+                    hint = f"; try again with: {self.again}" if what == "resume" else ""
+                    raise NasError(f"NNI did not {what} after {ATTEMPTS} attempts: {error}{hint}") from None
                 self._say(f"NNI did not {what} ({error}); attempt {number + 1} of {ATTEMPTS}")
                 if self._any_port:
                     self.port = free_port()

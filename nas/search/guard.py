@@ -88,10 +88,13 @@ def guard_tuner() -> None:
 
 
 def end_with_manager() -> None:
-    """Has this process end when NNI's manager, the node process that started it, does."""
+    """Has this process end when NNI's manager, the process above it that names its experiment, does."""
     import psutil
 
-    managers = [process for process in psutil.Process().parents() if process.name().startswith("node")]
+    managers = []
+    for process in psutil.Process().parents():
+        with contextlib.suppress(psutil.Error):  # of another user, or ended
+            managers += [process] * ("--experiment-id" in process.cmdline())
     if managers:
         threading.Thread(target=_end_with, args=(managers[0],), daemon=True, name="guard").start()
 

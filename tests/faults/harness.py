@@ -208,6 +208,7 @@ def by_nas(
 ) -> list[str]:
     """`nas search`, disturbed so often; what was killed. It goes on by itself, but where it was killed too."""
     done: list[str] = []
+    since = time.monotonic()
     process = search.nas("--port", search.port)
     wait_for(lambda: search.told() >= 1 or process.poll() is not None, 120)
     while process.poll() is None or len(done) == 0:
@@ -216,11 +217,16 @@ def by_nas(
             target = moments.choice(targets)
             if process.poll() is None and search.told() < TRIALS and search.kill(target):
                 done.append(target)
+                since = time.monotonic()
                 if target == "group":
                     process = search.nas("--resume", search.id)
                     wait_for(lambda: "resuming" in out_of(search) or process.poll() is not None, 60)  # noqa: B023
         else:
             wait_for(lambda: process.poll() is not None, 300)  # noqa: B023
+        if (
+            process.poll() not in (None, 0) and time.monotonic() - since < 180
+        ):  # killed more often than it tries
+            process = search.nas("--resume", search.id)
     assert process.returncode == 0, out_of(search)[-3000:]
     return done
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -180,7 +181,7 @@ def test_a_trial_that_eats_memory_is_ended_by_its_limit(make):
     assert code == 0, out_of(search)
     trial = search.journal().trials[2]
     assert trial.state == "failed"
-    assert "out of memory: 1.0" in trial.reason
+    assert re.search(r"out of memory: 1\.\d+ GB in use, over --memory-limit 1G", trial.reason)
     assert others(search.result(), 2) == [(n, "complete") for n in range(TRIALS) if n != 2]
 
 

@@ -49,6 +49,14 @@ def no_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tuner guards its whole process: umask, a lock, an end with its manager. Here that is pytest's."""
+    from nas.search import guard
+
+    monkeypatch.setattr(guard, "guard_tuner", lambda: None)
+
+
 @pytest.fixture
 def document() -> dict[str, Any]:
     """The small space as plain data, as NNI hands it to a tuner."""

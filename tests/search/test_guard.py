@@ -103,7 +103,7 @@ time.sleep(600)
 
 def test_a_tuner_ends_with_its_manager():
     """NNI's manager is a node process, and leaves its tuner behind when it is killed."""
-    command = [NODE, "-e", SPAWN, sys.executable, "-c", TUNER]
+    command = [NODE, "-e", SPAWN, sys.executable, "-c", TUNER, "--experiment-id", "abc123"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as node:
         assert node.stdout is not None
         tuner = psutil.Process(int(node.stdout.readline()))

@@ -5,8 +5,8 @@ from rich.console import Console
 
 from nas import main_job
 from nas.baseline import load
-from nas.search.settings import TunerSettings
 from nas.search.placing import run_directory, subject_of_trials
+from nas.search.settings import TunerSettings
 from nas.search.winner import freeze
 
 COMMAND = "python -m nas.search.trial --data npz:small.npz --epochs 1"

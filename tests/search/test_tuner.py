@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from nas import NasError, SearchSpace, reward
-from nas.search import board, choice_space, flights, guard
+from nas.search import board, choice_space, flights
 from nas.search.asktell import AskTell
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.lines import dump
@@ -195,7 +195,6 @@ def start(
     monkeypatch.setenv("NNI_LOG_DIRECTORY", str(logs))
     monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:8080/tuner")
     monkeypatch.setattr(board, "StudyBoard", SilentBoard)
-    monkeypatch.setattr(guard, "guard_tuner", lambda: None)  # locks and umask of a whole process
     talks: list[AskTell] = []
     monkeypatch.setattr(AskTell, "__init__", _noting(AskTell.__init__, talks))
 
