@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -321,3 +322,16 @@ def test_the_page_of_results_is_what_the_rows_say():
     page = (BENCHMARKS.parent / "docs" / "results.md").read_text()
     written = page[page.index("## All tables") :].splitlines()
     assert [line for line in written if line.startswith("|")] == tables
+
+
+def test_the_tables_of_the_faults_are_those_of_their_rows():
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS.parent / "tests" / "faults" / "table.py"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    page = (BENCHMARKS.parent / "docs" / "faults.md").read_text()
+    tables = done.stdout.strip().split("\n\n")
+    assert len(tables) == 2
+    assert all(table in page for table in tables)
