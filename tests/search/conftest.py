@@ -1,7 +1,8 @@
 """A small space, a small data set and a small search, for tests that need no more."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,15 @@ def no_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tuner guards its whole process: umask, a lock, an end with its manager. Here that is pytest's."""
-    from nas.search import guard
+def unguarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A tuner guards its whole process, and a trial watches its own: signals, umask, locks. Here that is pytest's."""
+    from nas.search import guard, watch
 
     monkeypatch.setattr(guard, "guard_tuner", lambda: None)
+    monkeypatch.setattr(watch, "Watch", lambda *_: None)
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture
