@@ -59,8 +59,10 @@ class Flights:
             OSError: where NNI's manager does not answer; ValueError or KeyError where it says what it should not.
         """
         journal = self.study.journal
-        if self.manager is None or not any(trial.state == "running" for trial in journal.trials.values()):
-            return [], 0
+        numbers = [number for number, trial in sorted(journal.trials.items()) if trial.state == "running"]
+        if self.manager is None or not numbers:
+            unheard = [number for number in numbers if number not in self._handed]
+            return unheard, len(numbers) - len(unheard)
         jobs = self._seen = self._jobs()
         journal.refresh()  # what a process wrote before it ended
         waiting, flying = [], 0
