@@ -116,6 +116,7 @@ def hold(run: Path) -> None:
     if str(lock.lock_file) in _held:
         return
     try:
+        run.mkdir(mode=0o700, parents=True, exist_ok=True)  # trials of NNI's own tuners make it later
         lock.acquire(blocking=False)
     except Timeout:
         raise NasError(f"{run}: another nas search follows this run; wait for it, or end it") from None

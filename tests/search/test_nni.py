@@ -245,7 +245,7 @@ def test_an_assessor_stops_a_trial_and_its_last_accuracy_counts(workspace):
     (workspace.folder / "stopper.py").write_text(STOPPER)
     assessor = {"codeDirectory": str(workspace.folder), "className": "stopper.Stopper"}
     workspace.write(trials=2, epochs=40, trialConcurrency=1, assessor=assessor)
-    done = workspace.search()
+    done = workspace.search("--allow-import")
     assert done.returncode == 0, done.stderr
     first, second = workspace.journal().ended()
     assert (first.state, second.state) == ("complete", "stopped")
