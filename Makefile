@@ -24,8 +24,9 @@ $(MARK): requirements.lock requirements-torch.lock pyproject.toml
 search: setup
 	@$(BIN)/nas search search.yml --full-epochs 60
 
+# Files in their order: by number of tests, as xdist has it, the few long ones of NNI would come last and alone.
 test: setup check
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Every reader of users' data, on over 200,000 inputs; options in FUZZ, such as FUZZ="space --inputs 100000".
 # atheris is in no lock: it is built for few platforms, and nothing but this target needs it.

@@ -4,15 +4,14 @@ Layers in all and pixels make a frame; in each, layers are shared among the stag
 whose cost is on both sides of the budget are found by bisection. What is left is polished by single moves.
 """
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from nas.architecture import Architecture
+from nas.candidates import EIGHT, candidates_of, channels_of
 from nas.errors import NasError
 from nas.ops import make_divisible
 from nas.plans import Budget, Plan
-from nas.scaling import rebuilt
 
 REACH = 0.15
 """From 1x up, how far an exponent may lie from the compound direction's, relative to it."""
@@ -22,16 +21,12 @@ GOOD = 0.02
 """A cost that is no nearer than this is not met: what is left is to come nearer."""
 PIXELS, LEAST_PIXELS = 4, 32
 """Resolutions are multiples of PIXELS; below 1x they go down to LEAST_PIXELS."""
-EIGHT = 8
-"""Channels come in multiples of it, as `make_divisible` rounds them."""
 NEAREST = 40
 """Layers in all, and resolutions, that are tried, the nearest to the direction, from 1x up."""
 NEARBY = (0.995, 1.005, 0.99, 1.01, 0.985, 1.015)
 """Budgets, as ratios, whose networks are looked at too where one's own are out of reach."""
 LEFT, BELOW = 0.05, (0.99, 0.98, 0.97, 0.96)
 """The same of two limits: what is left of the one that binds, for a network within reach."""
-SPREADS = 24
-"""Ways to share layers among the stages that are tried, at most."""
 
 
 def _eights(channels: float, part: float) -> int:
@@ -43,18 +38,13 @@ def _nearest(values: Iterable[int], aim: float) -> list[int]:
     return sorted(values, key=lambda value: abs(value - aim))[:NEAREST]
 
 
-def _channels(arch: Architecture) -> list[int]:
-    """Of stem, stages and head, where it has a convolution."""
-    head = [] if arch.head.channels is None else [arch.head.channels]
-    return [arch.stem.channels, *(stage.channels for stage in arch.stages), *head]
-
-
 class Planner:
     """The search of one plan."""
 
     def __init__(self, arch: Architecture, budget: Budget, logs: dict[str, float]) -> None:
         self.arch, self.budget, self.logs = arch, budget, logs
-        self.layers = [stage.layers for stage in arch.stages]
+        self.candidates = candidates_of(arch)
+        self.channels, self.layers = self.candidates.channels, self.candidates.layers
         self.phi = min(self._phi(name, value, logs) for name, value in budget.limits.items())
         self.aim = {name: self.phi * log for name, log in logs.items()}
         self.grows = self.phi >= 0
@@ -73,8 +63,8 @@ class Planner:
         """The plan; the pairs of layers and pixels are tried from the nearest to the direction outward."""
         if abs(self.budget.excess(self.arch)) < CLOSE and self._within(self.arch):
             return self._measured(self.arch)
-        least = self._realised(
-            lambda _: EIGHT, [1] * len(self.layers), min(self.arch.resolution, LEAST_PIXELS)
+        least = self.candidates.network(
+            [EIGHT] * len(self.channels), [1] * len(self.layers), min(self.arch.resolution, LEAST_PIXELS)
         )
         if least is not None and self.budget.excess(least) > CLOSE:
             raise self._unmet(self._measured(least))
@@ -97,7 +87,7 @@ class Planner:
         for off, total, pixels in self._frames():
             if best is not None and self._near(best) and off >= best.furthest:
                 break
-            for layers in self._spreads(total):
+            for layers in self.candidates.spreads(total):
                 for found in self._widths(layers, pixels):
                     if best is None or self._rank(found) < self._rank(best):
                         best = found
@@ -148,39 +138,24 @@ class Planner:
                     frames.append((off, total, side))
         return sorted(frames, key=lambda frame: (frame[0], -frame[2]))
 
-    def _spreads(self, total: int) -> list[list[int]]:
-        """So many layers over the stages: each its share in the baseline's proportions, rounded down or up,
-        and at least one; what is nearest to the shares first."""
-        shares = [layers * total / sum(self.layers) for layers in self.layers]
-        least = [max(1, math.floor(share + 1e-9)) for share in shares]
-        left = total - sum(least)
-        while left < 0:  # single layers could not be thinned; the deepest stage can
-            least[max(range(len(least)), key=lambda i: (least[i] / self.layers[i], least[i]))] -= 1
-            left += 1
-        ups = itertools.islice(itertools.combinations(range(len(shares)), left), 500)
-        spreads = [[n + (stage in up) for stage, n in enumerate(least)] for up in ups]
-        return sorted(spreads, key=lambda s: sum((n - x) ** 2 for n, x in zip(s, shares, strict=True)))[
-            :SPREADS
-        ]
-
     def _widths(self, layers: list[int], pixels: int) -> Iterator[Plan]:
         """Channels on both sides of the budget, within reach: by their ratio, each rounded as usual, and at
         the direction's own ratio by what part of an eight is rounded up."""
         if not self.aim["width"]:
-            arch = self._realised(lambda base: base, layers, pixels)
+            arch = self.candidates.network(self.channels, layers, pixels)
             if arch is not None and self._within(arch):
                 yield self._measured(arch)
             return
         aimed = math.exp(self.aim["width"])
         ratios = (math.exp(-6), 4 * max(1.0, aimed))
         for of, low, high in (
-            (lambda ratio: lambda base: make_divisible(base * ratio), *ratios),
-            (lambda part: lambda base: _eights(base * aimed, part), 0.0, 1.0),
+            (lambda base, ratio: make_divisible(base * ratio), *ratios),
+            (lambda base, part: _eights(base * aimed, part), 0.0, 1.0),
         ):
             found: dict[bool, Architecture] = {}
             for _ in range(20):
                 middle = math.sqrt(low * high) if high > 1 else (low + high) / 2
-                arch = self._realised(of(middle), layers, pixels)
+                arch = self.candidates.network([of(base, middle) for base in self.channels], layers, pixels)
                 if arch is None:
                     return
                 excess = self.budget.excess(arch)
@@ -191,39 +166,15 @@ class Planner:
     def _polished(self, found: Plan) -> Plan:
         """Eights of channels and layers moved one at a time while the cost comes nearer, within reach."""
         while not self._near(found):
-            near = [self._measured(arch) for arch in self._moves(found.architecture) if self._within(arch)]
+            moves = self.candidates.moves(
+                found.architecture, bool(self.aim["width"]), bool(self.aim["depth"])
+            )
+            near = [self._measured(arch) for arch in moves if self._within(arch)]
             step = min(near, key=self._rank, default=found)
             if self._rank(step) >= self._rank(found):
                 break
             found = step
         return found
-
-    def _moves(self, arch: Architecture) -> Iterator[Architecture]:
-        layers = [stage.layers for stage in arch.stages]
-        widths = [arch.stem.channels, *(stage.channels for stage in arch.stages), arch.head.channels]
-        changes = []
-        for index, width in enumerate(widths):
-            for step in (-EIGHT, EIGHT) if self.aim["width"] else ():
-                if width is not None and width + step > 0:
-                    changes.append((layers, [*widths[:index], width + step, *widths[index + 1 :]]))
-        for i in range(len(layers)):
-            for j in range(len(layers)):
-                if i != j and layers[i] > 1 and self.aim["depth"]:
-                    moved = [n - (k == i) + (k == j) for k, n in enumerate(layers)]
-                    changes.append((moved, widths))
-        for depths, channels in changes:
-            given = iter(channels)
-            found = self._realised(lambda _, given=given: next(given), depths, arch.resolution)
-            if found is not None:
-                yield found
-
-    def _realised(
-        self, channels: Callable[[int], int | None], layers: list[int], pixels: int
-    ) -> Architecture | None:
-        try:
-            return rebuilt(self.arch, channels, layers, pixels)
-        except NasError:  # too large, or fewer pixels than strides
-            return None
 
     # What a candidate is
 
@@ -234,11 +185,11 @@ class Planner:
         if not self.grows or abs(self._off("width", self._width(arch))) <= REACH:
             return True
         aimed = math.exp(self.aim["width"])
-        pairs = zip(_channels(arch), _channels(self.arch), strict=True)
+        pairs = zip(channels_of(arch), self.channels, strict=True)
         return all(new in (_eights(old * aimed, 0), _eights(old * aimed, 1)) for new, old in pairs)
 
     def _width(self, arch: Architecture) -> float:
-        pairs = [*zip(_channels(arch), _channels(self.arch), strict=True)]
+        pairs = [*zip(channels_of(arch), self.channels, strict=True)]
         return math.exp(sum(math.log(new / old) for new, old in pairs) / len(pairs))
 
     def _deviation(self, name: str, ratio: float, step: float, base: float) -> float:

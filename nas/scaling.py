@@ -14,9 +14,7 @@ True
 """
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from nas import catalog
 from nas.architecture import Architecture
@@ -110,34 +108,20 @@ def resize(arch: Architecture, width: float, depth: float, resolution: int) -> A
 
     layers = [math.ceil(round(stage.layers * depth, 9)) for stage in arch.stages]
     try:
-        return rebuilt(arch, channels, layers, resolution)
+        return replace(
+            arch,
+            stem=replace(arch.stem, channels=channels(arch.stem.channels)),
+            stages=tuple(
+                replace(stage, channels=channels(stage.channels), layers=n)
+                for stage, n in zip(arch.stages, layers, strict=True)
+            ),
+            head=replace(arch.head, channels=arch.head.channels and channels(arch.head.channels)),
+            resolution=resolution,
+        )
     except NasError as error:
         raise NasError(
             f"no network is left at width {width:g}, depth {depth:g}, resolution {resolution}: {error}"
         ) from None
-
-
-def rebuilt(
-    arch: Architecture, channels: Callable[[int], Any], layers: Sequence[int], resolution: int
-) -> Architecture:
-    """`arch` with other channels (a function of its own, asked for stem, stages and head in that order),
-    layers of each stage, and pixels.
-
-    Raises:
-        NasError: where that is no network.
-    """
-    return replace(
-        arch,
-        stem=replace(arch.stem, channels=channels(arch.stem.channels)),
-        stages=tuple(
-            replace(stage, channels=channels(stage.channels), layers=n)
-            for stage, n in zip(arch.stages, layers, strict=True)
-        ),
-        head=replace(
-            arch.head, channels=None if arch.head.channels is None else channels(arch.head.channels)
-        ),
-        resolution=resolution,
-    )
 
 
 def is_b0(arch: Architecture) -> bool:

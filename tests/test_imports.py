@@ -17,8 +17,8 @@ LAYERS = {
     "cost": ["cost"],
     "architecture": ["architecture"],
     "documents, spaces, baselines; no torch": [
-        "baseline", "catalog", "choices", "cost_table", "documents", "key_table", "planner", "planning", "plans",
-        "keys", "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
+        "baseline", "candidates", "catalog", "choices", "cost_table", "documents", "key_table", "planner", "planning",
+        "plans", "keys", "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
     ],
     "network, and the public names": ["network", ""],
     "measuring, data, training": [

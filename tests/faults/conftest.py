@@ -2,6 +2,9 @@
 
 import pytest
 
+collect_ignore = ["foreign.py", "ill.py"]
+"""Trial commands, which read their arguments where they are imported."""
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if "faults" not in config.option.markexpr:
