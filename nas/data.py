@@ -1,9 +1,10 @@
 """Data sets by name: splits, and batches ready for a network.
 
-    digits | cifar10 | cifar100 | fashion-mnist | folder:PATH | npz:PATH
+    digits | cifar10 | cifar100 | fashion-mnist | folder:PATH | npz:PATH | split:FILE
 
-A stratified part of the training set, `val`, scores a search. `test` is neither read nor decoded
-before somebody asks for it, which a search never does. `trainval` is both for full training.
+A stratified part of the training set, `val`, scores a search, or the part that a split file says
+(`nas.splits`). `test` is neither read nor decoded before somebody asks for it, which a search never
+does. `trainval` is both for full training.
 
 >>> data = load_data("digits")
 >>> len(data.train), len(data.val), len(data.test)
@@ -13,7 +14,7 @@ before somebody asks for it, which a search never does. `trainval` is both for f
 (torch.Size([100, 1, 8, 8]), torch.float32, torch.int64)
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,15 +22,17 @@ from nas.downloads import KNOWN, downloaded
 from nas.errors import NasError, listed, near
 from nas.files import at_home, is_dir, is_file
 from nas.folders import layout
+from nas.loading import Reading, load_arrays, load_folder
 from nas.npz import npz
-from nas.sources import Source, Statistics, check_counts, digits, hold_out
+from nas.sources import Source, Statistics, digits
+from nas.splits import FixedSplit
 
 if TYPE_CHECKING:  # torch is imported when images are, so that `describe` is quick
     import torch
 
     from nas.batches import Split
 
-NAMES = ("digits", *KNOWN, "folder:PATH", "npz:PATH")
+NAMES = ("digits", *KNOWN, "folder:PATH", "npz:PATH", "split:FILE")
 SPLITS = ("train", "val", "trainval", "test")
 
 
@@ -40,22 +43,14 @@ class Data:
         name: as it was asked for.
         classes, in_chans, class_names: what a network has to fit.
         resolution: height and width of every batch in pixels.
+        metric: 'accuracy' or 'balanced' (`nas.splits.METRICS`): what an accuracy on these data is.
     """
 
-    def __init__(
-        self,
-        name: str,
-        class_names: tuple[str, ...],
-        in_chans: int,
-        resolution: int,
-        splits: Mapping[str, "Callable[[], Split]"],
-    ) -> None:
+    def __init__(self, name: str, reading: Reading, metric: str = "accuracy") -> None:
         self.name = name
-        self.class_names = class_names
-        self.classes = len(class_names)
-        self.in_chans = in_chans
-        self.resolution = resolution
-        self._readers = splits
+        self.class_names, self.in_chans, self.resolution, self._readers = reading
+        self.classes = len(self.class_names)
+        self.metric = metric
         self._read: dict[str, Split] = {}
 
     def split(self, name: str) -> "Split":
@@ -137,7 +132,8 @@ def load_data(
     Args:
         resolution: by default the images' own, where they are square; of a folder, 224.
         data_dir: where torchvision's data sets are kept (`nas.downloads.default_folder`).
-        seed: draws `val` from the training set; the test split is the same for every seed.
+        seed: draws `val` from the training set; the test split is the same for every seed, and of a split
+            file, which fixes all three, everything.
         workers: processes that decode a folder's images; by default up to 4.
         statistics: mean and standard deviation, by channel, that images in [0, 1] are normalized with, such
             as those of pretrained weights; by default the training set's, of a folder ImageNet's.
@@ -147,13 +143,16 @@ def load_data(
     """
     if resolution is not None and (type(resolution) is not int or resolution < 1):
         raise NasError(f"resolution is {resolution!r}; give a whole number of pixels from 1")
-    kind, path = _parse(name)
+    fixed, (kind, path) = _found(name)
+    metric, data_dir = (
+        ("accuracy", data_dir) if fixed is None else (fixed.metric, fixed.document.data_dir or data_dir)
+    )
     if kind == "folder":
         _check_statistics(statistics, 3, name)
-        return _load_folder(name, path, resolution or 224, seed, workers, statistics)
-    source = _source(kind, path, data_dir)
+        return Data(name, load_folder(path, resolution or 224, seed, workers, statistics, fixed), metric)
+    source = source_of(kind, path, data_dir)
     _check_statistics(statistics, source.in_chans, name)
-    return _load_arrays(name, source, resolution, seed, statistics)
+    return Data(name, load_arrays(name, source, resolution, seed, statistics, fixed), metric)
 
 
 def _check_statistics(statistics: Statistics | None, in_chans: int, name: str) -> None:
@@ -173,18 +172,32 @@ def describe(name: str, data_dir: str | Path | None = None) -> tuple[int, int]:
     Raises:
         NasError: as `load_data`.
     """
-    kind, path = _parse(name)
+    fixed, (kind, path) = _found(name)
     if kind in KNOWN:
         return KNOWN[kind].classes, KNOWN[kind].in_chans
     if kind == "folder":
-        return len(layout(path).class_names), 3
-    source = _source(kind, path, data_dir)
+        return len(layout(path).class_names if fixed is None else fixed.class_names), 3
+    source = source_of(kind, path, data_dir)
     return source.classes, source.in_chans
 
 
-def _parse(name: str) -> tuple[str, str]:
+def _found(name: str) -> tuple[FixedSplit | None, tuple[str, str]]:
+    """The split file, where the name is of one, and what its images are."""
+    kind, path = parse(name)
+    if kind != "split":
+        return None, (kind, path)
+    fixed = FixedSplit.read(Path(path))
+    return fixed, parse(fixed.data)
+
+
+def parse(name: str) -> tuple[str, str]:
+    """(kind, path) of a data set's name; the path is empty where the kind has none.
+
+    >>> parse("npz:a.npz")
+    ('npz', 'a.npz')
+    """
     kind, colon, path = name.partition(":")
-    if kind in ("folder", "npz") and path:
+    if kind in ("folder", "npz", "split") and path:
         return kind, str(at_home(path))  # no shell does it after a colon
     if not colon and kind in ("digits", *KNOWN):
         return kind, ""
@@ -197,57 +210,8 @@ def _parse(name: str) -> tuple[str, str]:
     raise NasError(f"data is {name!r}, which is no data set{hint}; known: {listed(NAMES)}")
 
 
-def _source(kind: str, path: str, data_dir: str | Path | None) -> Source:
+def source_of(kind: str, path: str, data_dir: str | Path | None) -> Source:
+    """The arrays of what `parse` found, but for folders and splits."""
     if kind == "digits":
         return digits()
     return npz(path) if kind == "npz" else downloaded(kind, data_dir)
-
-
-def _load_arrays(
-    name: str, source: Source, resolution: int | None, seed: int, statistics: Statistics | None
-) -> Data:
-    from nas.batches import Normalization, TensorSplit, concatenate, resized
-
-    images, labels = source.read("train")
-    check_counts(labels, source.class_names, ("train", "val"), name)
-    kept, held = hold_out(labels, source.held_out, seed)
-    height, width = images.shape[1:3]
-    if resolution is None and height != width:
-        raise NasError(f"{name}: images are {height} x {width} pixels; give the resolution to resize them to")
-    pixels = resolution or height
-    images = resized(images, pixels)
-    normalization = Normalization.of(images[kept], source.white)
-    if statistics is not None:
-        normalization = Normalization(source.white, *statistics)
-
-    def make(images, labels) -> TensorSplit:
-        return TensorSplit(images, labels, normalization, source.flip)
-
-    def test() -> TensorSplit:
-        images, labels = source.read("test")
-        return make(resized(images, pixels), labels)
-
-    train, val = make(images[kept], labels[kept]), make(images[held], labels[held])
-    splits = {
-        "train": lambda: train,
-        "val": lambda: val,
-        "trainval": lambda: concatenate(train, val),
-        "test": test,
-    }
-    return Data(name, source.class_names, source.in_chans, pixels, splits)
-
-
-def _load_folder(
-    name: str, path: str, resolution: int, seed: int, workers: int | None, statistics: Statistics | None
-) -> Data:
-    from nas.decoding import IMAGENET, FolderSplit
-
-    found, white = layout(path), statistics or IMAGENET
-    train, val = found.training(seed)
-    splits = {
-        "train": lambda: FolderSplit(train, resolution, workers, white),
-        "val": lambda: FolderSplit(val, resolution, workers, white),
-        "trainval": lambda: FolderSplit(train.plus(val), resolution, workers, white),
-        "test": lambda: FolderSplit(found.testing(), resolution, workers, white),
-    }
-    return Data(name, found.class_names, 3, resolution, splits)

@@ -1,4 +1,4 @@
-"""How well a network does: top-1 and top-5 fractions of a split.
+"""How well a network does: top-1 and top-5 fractions of a split, and its balanced accuracy.
 
 >>> import nas
 >>> from nas.data import load_data
@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -51,6 +52,37 @@ def top_fractions(
     return {k: count / len(data.split(split)) for k, count in zip(top, total, strict=True)}
 
 
+def balanced_accuracy(
+    net: nn.Module,
+    data: Data,
+    split: str = "val",
+    *,
+    batch_size: int = 128,
+    channels_last: bool = True,
+    amp: bool = False,
+    processes: Processes = ALONE,
+) -> float:
+    """Mean over a split's classes of the fraction of each that is right, in [0, 1]: every class weighs the same
+    (Brodersen et al. 2010, "The balanced accuracy and its posterior distribution"). Classes without images in
+    the split do not count."""
+    device = next(net.parameters()).device
+    training = net.training
+    net.eval()
+    counts = torch.zeros(2, data.classes, dtype=torch.int64, device=device)
+    batches = data.batches(
+        split, batch_size, train=False, device=device, channels_last=channels_last, part=processes.part
+    )
+    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=amp):
+        for x, y in batches:
+            if not len(y):
+                continue
+            right = y[net(x).argmax(1) == y]
+            counts += torch.stack([torch.bincount(labels, minlength=data.classes) for labels in (right, y)])
+    net.train(training)
+    right, images = processes.total(counts).double().cpu()
+    return (right[images > 0] / images[images > 0]).mean().item()
+
+
 def evaluate(
     net: nn.Module,
     data: Data,
@@ -61,14 +93,10 @@ def evaluate(
     amp: bool = False,
     processes: Processes = ALONE,
 ) -> float:
-    """Top-1 fraction of a split, in [0, 1]; see `top_fractions`."""
-    return top_fractions(
-        net,
-        data,
-        split,
-        (1,),
-        batch_size=batch_size,
-        channels_last=channels_last,
-        amp=amp,
-        processes=processes,
-    )[1]
+    """The metric of the data, of a split, in [0, 1]: top-1, or balanced where `data.metric` says so."""
+    how: dict[str, Any] = {
+        "batch_size": batch_size, "channels_last": channels_last, "amp": amp, "processes": processes,
+    }  # fmt: skip
+    if data.metric == "balanced":
+        return balanced_accuracy(net, data, split, **how)
+    return top_fractions(net, data, split, (1,), **how)[1]

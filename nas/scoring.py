@@ -12,7 +12,7 @@ from nas import baseline as baselines
 from nas.data import describe, load_data
 from nas.devices import device_of
 from nas.errors import NasError, short
-from nas.evaluation import top_fractions
+from nas.evaluation import balanced_accuracy, top_fractions
 from nas.sources import Statistics
 from nas.weights import Facts, load_network, read_weights
 
@@ -53,7 +53,8 @@ def evaluated(
     name: str, weights: Path, data: str, data_dir: str | None, split: str, batch_size: int, device: str,
     threads: int | None, workers: int | None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What `nas evaluate --json` prints: top-1 and top-5 fractions in [0, 1] of a split.
+    """What `nas evaluate --json` prints: top-1 and top-5 fractions in [0, 1] of a split, and `balanced` where a
+    split file asks for that.
 
     Raises:
         NasError: for weights of another architecture or with other classes than the data's.
@@ -82,8 +83,11 @@ def evaluated(
     net = net.to(chosen).to(memory_format=layout)
     amp = chosen.startswith("cuda")
     top = top_fractions(net, loaded, split, (1, 5), batch_size=batch_size, amp=amp)
+    own = {}
+    if loaded.metric == "balanced":
+        own = {"balanced": balanced_accuracy(net, loaded, split, batch_size=batch_size, amp=amp)}
     return {
         "baseline": found.name, "weights": str(weights), "data": data, "split": split,
-        "images": len(loaded.split(split)), "top1": top[1], "top5": top[5], "params": arch.params, "macs": arch.macs,
-        "notes": notes,
+        "images": len(loaded.split(split)), "top1": top[1], "top5": top[5], **own,
+        "params": arch.params, "macs": arch.macs, "notes": notes,
     }  # fmt: skip

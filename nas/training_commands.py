@@ -86,6 +86,7 @@ def evaluate(
         print(json.dumps(found))
         return
     print(f"{found['baseline']} on {found['data']}, {found['split']}, {found['images']:,} images: "
-          f"top-1 {found['top1']:.4f}, top-5 {found['top5']:.4f}")  # fmt: skip
+          f"top-1 {found['top1']:.4f}, top-5 {found['top5']:.4f}"
+          + (f", balanced {found['balanced']:.4f}" if "balanced" in found else ""))  # fmt: skip
     for note in found["notes"]:
         print(note)

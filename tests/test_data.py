@@ -275,7 +275,7 @@ def test_home_is_found_after_the_colon(tmp_path, monkeypatch):
     assert describe("folder:~/photos") == (3, 3)
 
 
-KNOWN = "known: digits, cifar10, cifar100, fashion-mnist, folder:PATH, npz:PATH"
+KNOWN = "known: digits, cifar10, cifar100, fashion-mnist, folder:PATH, npz:PATH, split:FILE"
 
 
 @pytest.mark.parametrize("function", [describe, load_data])
