@@ -5,7 +5,6 @@
 (5288548, 385814752)
 """
 
-import contextlib
 import itertools
 import math
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from nas import catalog
 from nas.architecture import Architecture, Head, Stage, Stem
 from nas.documents import BaselineDocument, Facts, Provenance, ScalingLine
 from nas.errors import NasError, short
+from nas.files import write_whole
 from nas.strict_yaml import read_text
 
 
@@ -142,17 +142,13 @@ def save_scaling(baseline: Baseline, path: Path) -> Path:
 
 def _write(text: str, path: Path, force: bool) -> Path:
     from_document(BaselineDocument.parse(text, str(path)))
-    partial = path.with_name(f".{path.name}.partial")
     try:
         if path.exists() and not force:
             raise NasError(f"{path} exists; choose another --name, or give --force to replace it")
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise NasError(f"{path}: cannot be written ({error.strerror}); choose another --output") from None
+    write_whole(path, text, "choose another --output")
     return path
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from nas.errors import NasError
-from nas.files import at_home
+from nas.files import at_home, for_others
 from nas.npz import npz
 from nas.sources import Source, first_line
 
@@ -55,12 +55,14 @@ def downloaded(name: str, data_dir: str | Path | None) -> Source:
     path = folder / f"{name}.npz"
     try:
         if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
+            with for_others():
+                folder.mkdir(parents=True, exist_ok=True)
             lock = folder / f"{name}.lock"
             with FileLock(lock):
                 try:
                     if not path.exists():
-                        _download(known, folder, path)
+                        with for_others():
+                            _download(known, folder, path)
                 except BaseException:
                     lock.unlink(missing_ok=True)  # who waits for it tries again
                     raise

@@ -8,8 +8,10 @@
 'name: x'
 """
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from nas.errors import NasError
@@ -87,6 +89,40 @@ def text_of(path: Path, most: int, what: str = "which no document is", encoding:
         return bytes_of(path, most, what).decode(encoding)
     except UnicodeDecodeError as error:
         raise NasError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+UMASK = "B0NAS_UMASK"
+"""In the environment of a search's processes: the user's own umask (octal), where theirs is stricter."""
+
+
+@contextlib.contextmanager
+def for_others() -> Iterator[None]:
+    """Files made inside, such as a data set for all, have the permissions that the user gives files."""
+    own = os.environ.get(UMASK, "")
+    if not own.isdecimal():
+        yield
+        return
+    before = os.umask(int(own, 8) & 0o777)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def write_whole(path: Path, text: str, mend: str = "mend it and try again") -> None:
+    """Writes a file whole or not at all: who reads it at that moment finds the old text or the new.
+
+    Raises:
+        NasError: where it cannot be written, with `mend`.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise NasError(f"{path}: cannot be written ({error.strerror}); {mend}") from None
 
 
 def _check_regular(mode: int) -> None:

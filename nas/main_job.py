@@ -74,8 +74,17 @@ def run_search(
 
 def conducted(console: Console, experiment: Experiment, resume: str | None) -> Journal:
     """The experiment begun or resumed, followed to its end, and what came of it in a few lines."""
-    config = experiment.config
     _interrupted_by_signals()
+    try:
+        journal = _followed(console, experiment, resume)
+    except KeyboardInterrupt:
+        raise experiment.interrupted() from None
+    _closing(console, journal, experiment.trials)
+    return journal
+
+
+def _followed(console: Console, experiment: Experiment, resume: str | None) -> Journal:
+    config = experiment.config
     if resume is None:
         _opening(console, config, experiment.trials)
         experiment.start()
@@ -90,15 +99,11 @@ def conducted(console: Console, experiment: Experiment, resume: str | None) -> J
             )
     else:
         runs_on = experiment.resume(runs.find_run(resume, config.code).name)
-    run = experiment.run
-    console.print(f"TensorBoard: tensorboard --logdir {shown(run.parent)}")
+    console.print(f"TensorBoard: tensorboard --logdir {shown(experiment.run.parent)}")
     if runs_on:
-        journal = follow(experiment, console)
-    else:
-        journal = runs.open_journal(run)
-        console.print("every trial of the search is in the journal")
-    _closing(console, journal, experiment.trials)
-    return journal
+        return follow(experiment, console)
+    console.print("every trial of the search is in the journal")
+    return runs.open_journal(experiment.run)
 
 
 def where_all_is(console: Console, journal: Journal) -> None:
@@ -138,7 +143,8 @@ def _interrupted_by_signals() -> None:
         raise KeyboardInterrupt
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, interrupt)
 
 
 def _opening(console: Console, config: SearchConfig, trials: int) -> None:
@@ -173,7 +179,9 @@ def _closing(console: Console, journal: Journal, trials: int) -> None:
         f"{', '.join(f'{n} {state}' for state, n in counts.items())}; {len(keys)} distinct networks evaluated"
     )
     if len(journal.ended()) < trials:
-        console.print(f"fewer than the {trials} trials asked for: every network (within limits) was proposed")
+        why = "every network (within limits) was proposed" if journal.exhausted else (
+            "NNI ended the search before, as after maxExperimentDuration; --resume goes on")  # fmt: skip
+        console.print(f"fewer than the {trials} trials asked for: {why}")
     reward = journal.run["trial"]["reward"]
     target = reward["target"] or 0
     where = f", {(best.macs or 0) / target:.2f} x the target of {short(target)}" if target else ""

@@ -7,7 +7,7 @@ import pytest
 from nas.catalog import find
 from nas.data import describe
 from nas.errors import NasError
-from nas.files import at_home, bytes_of, check_file, text_of
+from nas.files import UMASK, at_home, bytes_of, check_file, for_others, text_of, write_whole
 from nas.strict_json import MAX_DEPTH, load_json
 
 
@@ -98,3 +98,31 @@ def test_json_within_its_bounds():
 def test_what_a_terminal_would_not_show_is_escaped():
     """ESC, a line's end and half a character: an error stays one line, and changes no terminal."""
     assert str(NasError("a\x1b[2Jb\nc\udc80 é")) == "a\\x1b[2Jb\\nc\\udc80 é"
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    write_whole(path, "old")
+
+    def full(self, target):
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(path), "replace", full)
+        refused("x.json: cannot be written (No space left on device); mend it", write_whole, path, "new")
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("x.json", "old")]
+
+
+def test_what_is_for_others_has_the_users_own_permissions(tmp_path, monkeypatch):
+    before = os.umask(0o077)
+    try:
+        with for_others():
+            (tmp_path / "mine").touch()
+        monkeypatch.setenv(UMASK, "22")
+        with for_others():
+            (tmp_path / "data").touch()
+        (tmp_path / "journal").touch()
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"mine": 0o600, "data": 0o644, "journal": 0o600}

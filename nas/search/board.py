@@ -70,19 +70,23 @@ class StudyBoard:
                 self._writer.close()
 
     def _update(self) -> None:
-        told = [event for event in self._journal.events if event["event"] == "told"]
+        told = self._journal.results()
         if len(told) <= self._written:
             return
         if self._writer is None:
             self._writer = _writer(self._path)
         if self._written == 0:
             self._writer.text("run", _settings(self._journal.run), 0)
-        for step, event in enumerate(told[self._written :], self._written + 1):
-            worth = [e.get("reward") for e in told[:step] if e["state"] == "complete"]
-            best = max((reward for reward in worth if reward is not None), default=None)
+        best: float | None = None
+        for step, event in enumerate(told, 1):
+            worth = event.get("reward")
+            if event["state"] == "complete" and worth is not None:
+                best = worth if best is None else max(best, worth)
+            if step <= self._written:
+                continue
             scalars = {
                 "search/best reward": best,
-                "search/reward": event.get("reward"),
+                "search/reward": worth,
                 "search/accuracy": event.get("accuracy"),
                 "search/multiply-adds (M)": (self._journal.trials[int(event["number"])].macs or 0) / 1e6,
             }
@@ -91,7 +95,7 @@ class StudyBoard:
                     self._writer.scalar(tag, value, step)
         step, before = len(told), self._written
         self._written = step
-        every = max(1, int(self._journal.run.get("max_trials") or 0) // PICTURES)
+        every = max(1, int(self._journal.max_trials or 0) // PICTURES)
         if step // every > before // every:
             self._pictures(step)
         self._writer.flush()

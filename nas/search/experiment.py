@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from nas.errors import NasError
+from nas.files import UMASK
 from nas.search import runs
 from nas.search.config import SearchConfig
 from nas.search.guard import PRIVATE, at_home, undisturbed
@@ -64,6 +65,7 @@ class Experiment:
         self._say = say
         self._any_port = port is None
         self._asked = trials
+        self._mark = f"{os.getpid()}-{time.time_ns()}"
 
     @property
     def run(self) -> Path:
@@ -97,7 +99,7 @@ class Experiment:
         self.id = experiment
         journal = runs.open_journal(self.run)
         runs.hold(self.run)
-        self.trials = self._asked or journal.run.get("max_trials") or self.config.trials
+        self.trials = self._asked or journal.max_trials or self.config.trials
         known = runs.registered(experiment)
         if known and _served(int(known["port"])) == experiment:
             self.port = int(known["port"])
@@ -108,7 +110,7 @@ class Experiment:
         if ended:
             self._say(f"ended {ended} process{'es' if ended > 1 else ''} left over by the interruption")
         done = len(journal.ended())
-        if done >= self.trials:
+        if done >= self.trials or (journal.exhausted and done == len(journal.trials)):
             return False
         self._say(f"{done} of {self.trials} trials are in the journal; resuming")
         self._try(self._resume, "resume")
@@ -124,24 +126,45 @@ class Experiment:
 
     def _agree_on_trials(self) -> None:
         """Tells NNI how many trials were asked for, or else hears it: `nnictl update` may change it."""
+        journal = runs.open_journal(self.run)
         try:
-            repeats = sum(map(len, runs.open_journal(self.run).repeats.values()))  # NNI counts them too
-            if self._asked is not None:
-                self.manager.set_trials(self._asked + repeats)
-            else:
+            if self._asked is None:
+                repeats = sum(map(len, journal.repeats.values()))  # NNI counts them too
                 self.trials = int(self.manager.profile()["params"]["maxTrialNumber"]) - repeats
+                return
+            if self._asked != journal.max_trials:
+                journal.change("trials", trials=self._asked)
+            told = None
+            while told != (told := self._asked + sum(map(len, runs.open_journal(self.run).repeats.values()))):
+                self.manager.set_trials(told)
         except (OSError, ValueError, KeyError) as error:
+            if isinstance(error, NasError):
+                raise
             raise NasError(f"NNI's manager does not answer ({error}); try again with: {self.again}") from None
 
-    def end(self) -> None:
-        """Ends NNI's manager, and whatever outlives it; a signal in the middle of that waits."""
+    def end(self, trials: bool = True) -> None:
+        """Ends NNI's manager, and whatever outlives it; a signal in the middle of that waits.
+
+        Without `trials`, those of a manager that was killed go on, and their results count.
+        """
+        kinds = () if trials else ("manager", "tuner")
         with undisturbed():
             self._nnictl("stop", self.id)
             for _ in range(50):
-                if not runs.processes_of(self.id):
+                if not set(runs.processes_of(self.id).values()) & set(kinds or runs.KINDS):
                     return
                 time.sleep(0.2)
-            runs.end_processes(self.id)
+            runs.end_processes(self.id, *kinds)
+
+    def interrupted(self) -> NasError:
+        """Ends the experiment because the user asked for it; what to say then."""
+        self.id = self.id or runs.experiment_marked(self._mark)  # nnictl may not have said it yet
+        if self.id:
+            self.end()
+        begun = self.id and (self.run / FILE).exists()
+        return NasError(
+            f"interrupted; {f'nothing is lost: {self.again}' if begun else 'no search has begun'}"
+        )
 
     def mistake_in(self, errors: list[str]) -> str | None:
         """Our own sentence among NNI's errors, or in the log of the tuner, of whose reason NNI tells nothing."""
@@ -154,13 +177,6 @@ class Experiment:
             try:
                 attempt()
                 return
-            except KeyboardInterrupt:
-                self.id = self.id or runs.experiment_on(self.port)  # nnictl may not have said it yet
-                if self.id:
-                    self.end()
-                begun = self.id and (self.run / FILE).exists()
-                hint = f"nothing is lost: {self.again}" if begun else "no search has begun"
-                raise NasError(f"interrupted; {hint}") from None
             except StartFailed as error:
                 if self.id:
                     self.end()
@@ -179,7 +195,7 @@ class Experiment:
         found = re.search(r"Experiment ID:\s*(?:\x1b\[[0-9;]*m)?(\w+)", done.stdout + done.stderr)
         self.id = found.group(1) if found else ""
         if done.returncode != 0 or found is None:
-            self.id = self.id or runs.experiment_on(self.port)
+            self.id = self.id or runs.experiment_marked(self._mark)
             raise StartFailed(last_line(done.stderr + done.stdout))
         self._until(lambda status: (self.run / FILE).exists() or self._needs_no_tuner(status))
 
@@ -223,7 +239,10 @@ class Experiment:
     def _nnictl(self, *words: str) -> subprocess.CompletedProcess[str]:
         beside = Path(sys.executable).with_name("nnictl")
         command = [str(beside)] if beside.exists() else [sys.executable, "-m", "nni.tools.nnictl"]
-        environment = at_home(os.environ) if self.local else None
+        environment = at_home(os.environ) if self.local else dict(os.environ)
+        umask = os.umask(PRIVATE)
+        os.umask(umask)
+        environment |= {runs.MARK: self._mark, UMASK: f"{umask:o}"}
         try:
             return subprocess.run(
                 [*command, *words], capture_output=True, text=True, check=False, env=environment, umask=PRIVATE,

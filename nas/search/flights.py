@@ -4,21 +4,27 @@ The journal says which proposals have no result, NNI's list of jobs what became 
 that was killed, by whatever hand, costs no proposal: the same one is handed out again, so that a search with one
 trial at a time goes on as if nothing had happened. One that was killed REPEATS times is a failure.
 
-NNI counts a repeated trial as another one, so its maxTrialNumber rises by one with each.
+NNI counts a repeated trial as another one, so its maxTrialNumber is that of the journal and one more for each
+(`Allowance`).
 """
 
+import logging
 import os
 import re
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from nas.search.allowance import Allowance
 from nas.search.journal import Trial
 from nas.search.manager import Job, Manager
 from nas.search.proposals import number_of
-from nas.search.runs import INTERRUPTED, trial_file
+from nas.search.runs import INTERRUPTED, end_job, trial_file
 from nas.search.study import Study
+
+log = logging.getLogger(__name__)
 
 REPEATS = 3
 """So often is a proposal tried whose process is killed each time."""
@@ -36,11 +42,13 @@ class Flights:
         study: the search.
         manager: NNI's, None outside of NNI: then nothing is known of processes.
         profile: NNI's configuration.
+        allowance: how many trials NNI may start.
     """
 
     study: Study
     manager: Manager | None
     profile: dict[str, Any]
+    allowance: Allowance
     _seen: list[Job] = field(default_factory=list)
     _handed: dict[int, int] = field(default_factory=dict)  # number -> its jobs before it was handed out
     _quiet: dict[str, float] = field(
@@ -49,6 +57,10 @@ class Flights:
 
     def hand(self, number: int) -> None:
         """Takes note that a proposal is handed out now."""
+        try:
+            self.allowance.answered()
+        except (OSError, ValueError, KeyError) as error:  # the next one makes up for it
+            log.warning("NNI's manager did not lower trialConcurrency (%s)", error)
         self._handed[number] = sum(number in _numbers(job) for job in self._seen)
 
     def waiting(self) -> tuple[list[int], int]:
@@ -63,6 +75,7 @@ class Flights:
         if self.manager is None or not numbers:
             unheard = [number for number in numbers if number not in self._handed]
             return unheard, len(numbers) - len(unheard)
+        self.allowance.look()
         jobs = self._seen = self._jobs()
         journal.refresh()  # what a process wrote before it ended
         waiting, flying = [], 0
@@ -90,12 +103,14 @@ class Flights:
         if job.status == "SUCCEEDED":
             self._succeeded(number, job, jobs)
             return False
-        if job.status == "FAILED" and number not in journal.jobs:  # not even begun
+        if job.status == "FAILED" and number not in journal.jobs and not shot(job.id):  # not even begun
             self._fail(number, job, f" (NNI: FAILED){last_words(job.id)}")
             return False
         limit = seconds(self.profile.get("maxTrialDuration"))
-        late = limit is not None and (job.seconds or 0) >= limit
+        late = limit is not None and self._lasted(number, job) >= limit
         told_to_end = trial_file(self.study.run_dir, number, INTERRUPTED).exists()
+        if late:
+            end_job(job.id)  # NNI ends the shell of a compound command, and not what it runs
         assessed = self.profile.get("assessor") and (told_to_end or number not in journal.jobs)
         if job.status == "EARLY_STOPPED" or late or assessed:  # NNI may call an assessor's stop USER_CANCELED
             assert self.manager is not None
@@ -120,21 +135,23 @@ class Flights:
             often = f"; it was killed {REPEATS} times, as by a crash or for want of memory"
             self._fail(number, job, f" (NNI: {job.status}){often}{words}")
             return False
-        assert self.manager is not None
-        trials = self.manager.profile()["params"].get("maxTrialNumber")
-        more = None if trials is None else int(trials) + 1
         reason = f"its process ended without a result (NNI: {job.status}){words}"
-        if journal.again(number, job.id, reason, more) and more is not None:
-            self.manager.set_trials(more)
-            if len(jobs) >= more - 1:  # NNI asks for no more proposals by itself
-                self._ask_for_one()
+        if journal.again(number, job.id, reason):
+            self.allowance.one_more(len(jobs))
         return True
 
-    def _ask_for_one(self) -> None:
-        assert self.manager is not None
-        concurrency = int(self.manager.profile()["params"]["trialConcurrency"])
-        self.manager.set_concurrency(concurrency + 1)
-        self.manager.set_concurrency(concurrency)
+    def _lasted(self, number: int, job: Job) -> float:
+        """Seconds that a job ran: of one that NNI runs again after a resume, since its process began."""
+        began = self.study.journal.began_at.get(number)
+        if job.ended is None or not began:
+            return job.seconds or 0.0
+        since = job.ended - datetime.fromisoformat(began).timestamp()
+        return min(since, job.seconds or since)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether a job succeeded without a result that is still waited for."""
+        return bool(self._quiet)
 
     def _succeeded(self, number: int, job: Job, jobs: list[Job]) -> None:
         """Its result is on its way, unless there is none."""
@@ -143,21 +160,16 @@ class Flights:
             known = [n for one in [job, *jobs] for n in _numbers(one, parameter_id)] or [number]
             self.study.record(known[0], value, job.id)
             if known[0] == number or any(one.lives for one in jobs):
+                self._quiet.pop(job.id, None)
                 return  # of another number: its own is evaluated by another job
         since = self._quiet.setdefault(job.id, time.monotonic())
         if time.monotonic() - since >= GRACE:
+            del self._quiet[job.id]
             self._fail(number, job, ", though it ended with exit code 0")
 
     def _fail(self, number: int, job: Job, why: str) -> None:
         reason = f"the trial's process ended without a result{why}"
         self.study.journal.told(number, "failed", reason=reason, job=job.id)
-
-    def raise_trials(self) -> None:
-        """Raises NNI's maxTrialNumber where a crash came between the journal's word and NNI's."""
-        again = [e["trials"] for e in self.study.journal.events if e["event"] == "again" and e.get("trials")]
-        trials = self.profile.get("maxTrialNumber")
-        if self.manager is not None and again and trials is not None and int(trials) < again[-1]:
-            self.manager.set_trials(again[-1])
 
     def lost(self) -> list[tuple[int, dict[str, Any]]]:
         """(number, parameters) of jobs whose proposal is not in the journal, whose tail was damaged."""
@@ -194,13 +206,33 @@ def seconds(duration: Any) -> float | None:
     return float(found[1]) * UNIT[found[2]] if found else None
 
 
+def trial_logs(job: str) -> Path:
+    """NNI's folder of a job of this machine."""
+    logs = Path(os.environ.get("NNI_LOG_DIRECTORY", ""))
+    return logs.parent / "environments" / "local-env" / "trials" / job
+
+
+def shot(job: str) -> bool:
+    """Whether the shell of a compound command told that a signal had ended what it ran.
+
+    bash exits with 128 and the signal's number, which is a failure to NNI, and says so in a line of its own.
+    """
+    lines = _stderr(job)
+    return (
+        bool(lines)
+        and re.search(r"line \d+: +\d+ (Killed|Terminated|Segmentation fault|Aborted)", lines[-1]) is not None
+    )
+
+
+def _stderr(job: str) -> list[str]:
+    try:
+        lines = (trial_logs(job) / "trial.stderr").read_text(errors="replace").split("\n")
+    except OSError:
+        return []
+    return [line.strip() for line in lines if line.strip()]
+
+
 def last_words(job: str) -> str:
     """What a trial of this machine wrote to stderr last: why it could not even begin."""
-    logs = Path(os.environ.get("NNI_LOG_DIRECTORY", ""))
-    path = logs.parent / "environments" / "local-env" / "trials" / job / "trial.stderr"
-    try:
-        lines = path.read_text(errors="replace").split("\n")
-    except OSError:
-        return ""
-    written = [line.strip() for line in lines if line.strip()]
-    return f": {written[-1][:500]}{ALL_OF_IT}{path}" if written else ""
+    written = _stderr(job)
+    return f": {written[-1][:500]}{ALL_OF_IT}{trial_logs(job) / 'trial.stderr'}" if written else ""

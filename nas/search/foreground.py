@@ -4,6 +4,7 @@ What it says comes from the journal, NNI's status alone tells when it ends; it r
 or raises with the reason why there is none.
 """
 
+import re
 import time
 from typing import Any
 
@@ -53,6 +54,7 @@ def follow(experiment: Experiment, console: Console) -> Journal:
 
     Raises:
         NasError: where it ended without a winner, or NNI failed, with the reason and how to resume.
+        KeyboardInterrupt: where the user interrupts; the caller ends the experiment (`Experiment.interrupted`).
     """
     runs.hold(experiment.run)
     journal = Journal(experiment.run / FILE)
@@ -62,11 +64,8 @@ def follow(experiment: Experiment, console: Console) -> Journal:
         try:
             failure = _watch(experiment, journal, console)
             experiment.end()
-        except KeyboardInterrupt:
-            experiment.end()
-            raise NasError(f"interrupted; nothing is lost: {experiment.again}") from None
         except Breakdown as error:
-            experiment.end()
+            experiment.end(trials=False)
             journal.refresh()
             idle, ended = (0 if len(journal.ended()) > ended else idle + 1), len(journal.ended())
             if idle > RESUMES:
@@ -94,10 +93,11 @@ def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | 
         shown: set[int] = set()
         while True:
             journal.refresh()
+            best = journal.best()
             for trial in journal.ended():
                 if trial.number not in shown:
                     shown.add(trial.number)
-                    _show(progress, task, journal, trial)
+                    _show(progress, task, best, trial)
             failure = _all_alike(journal, before)
             if failure is not None:
                 return failure
@@ -122,12 +122,11 @@ def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | 
                 if mistake is not None:
                     return f"NNI ended with an error: {mistake}"
                 raise Breakdown(f"NNI ended with an error: {last_line(''.join(errors)) or 'it names none'}")
-            early = early + 1 if status == "DONE" and len(journal.ended()) < experiment.trials else 0
-            over = (
-                status == "STOPPED"
-                or idle >= IDLE
-                or (status == "DONE" and (early == 0 or early >= PATIENCE))
-            )
+            if status in ("STOPPING", "STOPPED"):
+                return "the search was stopped, by nnictl stop or on NNI's web page; nothing is lost"
+            few = len(journal.ended()) < experiment.trials and not journal.exhausted
+            early = early + 1 if status == "DONE" and few else 0
+            over = idle >= IDLE or (status == "DONE" and (early == 0 or early >= PATIENCE))
             if over and silent == 0 and _heard(journal, shown):
                 return None
             time.sleep(0.5)
@@ -157,8 +156,7 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _show(progress: Progress, task: Any, journal: Journal, trial: Trial) -> None:
-    best = journal.best()
+def _show(progress: Progress, task: Any, best: Trial | None, trial: Trial) -> None:
     word = f"best reward {best.reward:.4f} (trial {best.number})" if best else "no result yet"
     progress.update(task, advance=1, best=word)
     if trial.accuracy is not None:
@@ -175,7 +173,10 @@ def _show(progress: Progress, task: Any, journal: Journal, trial: Trial) -> None
 def _all_alike(journal: Journal, before: set[int]) -> str | None:
     """The reason, where the first trials, without those of `before`, all failed for one and the same."""
     ended = [trial for trial in journal.ended() if trial.number not in before]
-    reasons = {(trial.reason or "").partition(ALL_OF_IT)[0] for trial in ended}  # a log is each trial's own
-    if len(ended) >= ALIKE and len(reasons) == 1 and all(trial.state == "failed" for trial in ended):
-        return f"the first {len(ended)} trials all failed alike: {reasons.pop()}"
+    reasons = [(trial.reason or "").partition(ALL_OF_IT)[0] for trial in ended]  # a log is each trial's own
+    alike = (
+        len({re.sub(r"\d+(\.\d+)?", "#", reason) for reason in reasons}) == 1
+    )  # so are bytes, times and ids
+    if len(ended) >= ALIKE and alike and all(trial.state == "failed" for trial in ended):
+        return f"the first {len(ended)} trials all failed alike: {reasons[0]}"
     return None

@@ -66,7 +66,7 @@ def guard_tuner() -> None:
     """Guards this process, a tuner that NNI started; does nothing outside of NNI.
 
     Raises:
-        NasError: where another tuner keeps the run.
+        NasError: where another tuner keeps the run, or NNI's manager has ended.
     """
     logs = os.environ.get("NNI_LOG_DIRECTORY")
     if logs is None:
@@ -88,15 +88,20 @@ def guard_tuner() -> None:
 
 
 def end_with_manager() -> None:
-    """Has this process end when NNI's manager, the process above it that names its experiment, does."""
+    """Has this process end when NNI's manager, the process above it that names its experiment, does.
+
+    Raises:
+        NasError: where there is none (any more).
+    """
     import psutil
 
     managers = []
     for process in psutil.Process().parents():
         with contextlib.suppress(psutil.Error):  # of another user, or ended
             managers += [process] * ("--experiment-id" in process.cmdline())
-    if managers:
-        threading.Thread(target=_end_with, args=(managers[0],), daemon=True, name="guard").start()
+    if not managers:
+        raise NasError("NNI's manager, which started this tuner, has ended; resume the search")
+    threading.Thread(target=_end_with, args=(managers[0],), daemon=True, name="guard").start()
 
 
 def _end_with(manager: object) -> None:

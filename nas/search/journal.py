@@ -3,13 +3,15 @@
     {"event": "run", ...}                       what is searched: space, strategy, reward, seed
     {"event": "asked", "number": 0, "sample": {...}, "key": "...", "seen": 0, ...}
     {"event": "began", "number": 0, "job": "Xy1z0", ...}
-    {"event": "told", "number": 0, "state": "complete", "accuracy": 0.97, "reward": 0.96, ...}
+    {"event": "told", "number": 0, "nth": 0, "state": "complete", "accuracy": 0.97, "reward": 0.96, ...}
     {"event": "again", "number": 1, "job": "aB2c3", "reason": "its process was killed", ...}
+    {"event": "trials", "trials": 200, ...}     how many there are to be, once that was changed
+    {"event": "exhausted", ...}                 every network (within limits) was proposed
 
-`seen` is how many told lines the strategy had learnt from when it proposed: replaying the events
-in that order gives the strategy its state back. Many processes append; a lock keeps lines whole,
+`seen` is how many told lines (`nth` counts them) the strategy had learnt from when it proposed: replaying
+the events in that order gives the strategy its state back. Many processes append; a lock keeps lines whole,
 and each ends with a checksum (`nas.search.lines`): what a crash cut short or a disk changed is moved
-to journal.damaged.jsonl, and happens again.
+to journal.damaged.jsonl, and happens again. A result whose proposal was lost waits for it to be written again.
 
 >>> import tempfile
 >>> journal = Journal(Path(tempfile.mkdtemp()) / "journal.jsonl")
@@ -25,7 +27,6 @@ False
 
 import math
 import os
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ from filelock import FileLock
 from nas.errors import NasError
 from nas.files import check_file
 from nas.search.lines import FILLER, Line, dump, filler, read
-from nas.search.trials import STATES, Trial, told_fields
+from nas.search.record import Record
+from nas.search.trials import STATES, Trial
 
 __all__ = ["DAMAGED", "FILE", "STATES", "Journal", "Trial"]
 
@@ -43,24 +45,16 @@ FILE = "journal.jsonl"
 DAMAGED = "journal.damaged.jsonl"
 
 
-class Journal:
+class Journal(Record):
     """The events of one run, read incrementally and appended atomically.
-
-    Attributes:
-        jobs: number -> the NNI trial job whose process began it last.
-        repeats: number -> the NNI trial jobs that ended without its result, and are repeated.
 
     Raises:
         NasError: where the file cannot be read or written, with what to do.
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
-        self.run: dict[str, Any] = {}
-        self.trials: dict[int, Trial] = {}
-        self.events: list[dict[str, Any]] = []
-        self.jobs: dict[int, str] = {}
-        self.repeats: dict[int, list[str]] = {}
         self.unreadable = 0
         self._damaged: list[Line] = []
         self._checked = False
@@ -76,7 +70,9 @@ class Journal:
     def refresh(self) -> list[dict[str, Any]]:
         """Reads what was appended since the last call and returns the new events."""
         try:
-            self.path.stat()
+            if self.path.stat().st_size < self._offset:  # somebody cut it: what is known is no longer there
+                self.clear()
+                self._damaged, self._offset = [], 0
             check_file(self.path)
             with self.path.open("rb") as file:
                 file.seek(self._offset)
@@ -93,40 +89,14 @@ class Journal:
             try:
                 if line.event is None or (self._checked and not line.checked):
                     raise ValueError
-                self._apply(line.event)
+                self.apply(line.event)
             except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
                 self.unreadable += 1
                 self._damaged.append(line)
                 continue
             fresh.append(line.event)
         self._offset += raw.rfind(b"\n") + 1
-        self.events += fresh
         return fresh
-
-    def _apply(self, event: dict[str, Any]) -> None:
-        kind = event["event"]
-        if kind == "run":
-            self.run = event
-        elif kind == "asked":
-            number = int(event["number"])
-            fields: dict[str, Any] = {k: event.get(k) for k in ("macs", "params", "job", "time")}
-            self.trials[number] = Trial(number, dict(event["sample"]), str(event["key"]), **fields)
-        elif kind == "told":
-            number = int(event["number"])
-            self.trials[number] = replace(self.trials[number], **told_fields(event))
-        elif kind == "began":
-            self.jobs[int(event["number"])] = str(event["job"])
-        elif kind == "again":
-            self.repeats.setdefault(int(event["number"]), []).append(str(event["job"]))
-
-    def best(self) -> Trial | None:
-        """The complete trial of highest reward, the earliest of equals; None before the first."""
-        scored = [trial for trial in self.trials.values() if trial.scored]
-        return max(scored, key=lambda t: (t.reward, -t.number), default=None)
-
-    def ended(self) -> list[Trial]:
-        """Trials with a result of whatever kind, in order of number."""
-        return [t for t in sorted(self.trials.values(), key=lambda t: t.number) if t.state != "running"]
 
     # Writing
 
@@ -138,12 +108,18 @@ class Journal:
             self._append({"event": "run", **run})
             return True
 
-    def asked(self, sample: dict[str, Any], key: str, **facts: Any) -> int:
-        """Records a proposal and returns its number."""
+    def asked(self, sample: dict[str, Any], key: str, number: int | None = None, **facts: Any) -> int:
+        """Records a proposal and returns its number: the next one, or that of a line that was lost."""
         with self._locked():
-            number = max(self.trials, default=-1) + 1
-            self._append({"event": "asked", "number": number, "sample": sample, "key": key, **facts})
+            number = self.next_number if number is None else number
+            if number not in self.trials:
+                self._append({"event": "asked", "number": number, "sample": sample, "key": key, **facts})
             return number
+
+    def change(self, event: str, **facts: Any) -> None:
+        """Records that the number of trials was changed ('trials'), or that no network is left ('exhausted')."""
+        with self._locked():
+            self._append({"event": event, **facts})
 
     def began(self, number: int, job: str, pid: int) -> None:
         """Records whose process evaluates a proposal: NNI may give two trials each other's samples."""
@@ -151,17 +127,13 @@ class Journal:
             if self.jobs.get(number) != job:
                 self._append({"event": "began", "number": number, "job": job, "pid": pid})
 
-    def again(self, number: int, job: str, reason: str, trials: int | None) -> bool:
-        """Records that a trial ended without a result and is repeated; False where that was known.
-
-        Args:
-            job: the NNI trial job that ended.
-            trials: NNI's maxTrialNumber from now on, the repeated one counted.
-        """
+    def again(self, number: int, job: str, reason: str) -> bool:
+        """Records that a trial ended without a result, whose NNI trial job is `job`, and is repeated; False where
+        that was known."""
         with self._locked():
             if job in self.repeats.get(number, []) or self.trials[number].state != "running":
                 return False
-            self._append({"event": "again", "number": number, "job": job, "reason": reason, "trials": trials})
+            self._append({"event": "again", "number": number, "job": job, "reason": reason})
             return True
 
     def told(self, number: int, state: str, **facts: Any) -> bool:
@@ -173,7 +145,7 @@ class Journal:
             if trial.state != "running" and not (trial.state == "stopped" and state == "complete"):
                 return False
             clean = {k: _plain(v) for k, v in facts.items() if v is not None}
-            self._append({"event": "told", "number": number, "state": state, **clean})
+            self._append({"event": "told", "number": number, "nth": self.next_nth, "state": state, **clean})
             return True
 
     def _locked(self) -> "_Locked":
@@ -228,7 +200,7 @@ class _Locked:
 
     def __enter__(self) -> None:
         try:
-            self.journal.path.parent.mkdir(parents=True, exist_ok=True)
+            self.journal.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.journal._lock.acquire()
         except OSError as error:
             raise NasError(f"{self.journal.path}: cannot be written ({error.strerror})") from None

@@ -19,6 +19,7 @@ class Job:
         parameters: what NNI holds for its proposal; another trial that began at the same moment may have got it.
         final: (parameter id, value) of the final result, of a job that SUCCEEDED with one.
         seconds: from its start to its end, None before.
+        ended: when it ended, in seconds since 1970.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Job:
     parameters: list[dict[str, Any]]
     final: tuple[Any, Any] | None = None
     seconds: float | None = None
+    ended: float | None = None
 
     @property
     def lives(self) -> bool:
@@ -88,7 +90,8 @@ class Manager:
             begin, end = job.get("startTime"), job.get("endTime")
             seconds = (end - begin) / 1000 if begin and end else None
             parameters = [json.loads(p) for p in raw]
-            found.append(Job(job["trialJobId"], job["status"], parameters, _final(job), seconds))
+            ended = end / 1000 if end else None
+            found.append(Job(job["trialJobId"], job["status"], parameters, _final(job), seconds, ended))
         return found
 
     def last_intermediate(self, job: str) -> float | None:

@@ -133,13 +133,15 @@ class Reporter:
 
     def _alive(self, trial: Trial) -> bool:
         """Whether the process that evaluates a trial is there; one that was killed says nothing."""
+        import psutil
+
         assert self.journal is not None
         asked = [e for e in self.journal.events if e["event"] == "asked" and e["number"] == trial.number]
         try:
-            os.kill(int(asked[-1]["pid"]), 0)
-        except (OSError, TypeError, ValueError, LookupError):
+            environ = psutil.Process(int(asked[-1]["pid"])).environ()
+        except (psutil.Error, TypeError, ValueError, LookupError):
             return False
-        return True
+        return environ.get("NNI_TRIAL_JOB_ID") == trial.job  # after a reboot the id may be another process's
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         """One epoch's metrics: to NNI for its assessors, and to TensorBoard."""

@@ -21,6 +21,9 @@ TRIALS = "trials"
 INTERRUPTED, LOCK = "interrupted", "lock"
 """Of a trial: the file that says it was told to end (a process that was killed leaves none), and the one that its
 process holds locked."""
+KINDS = ("manager", "tuner", "trial")
+MARK = "B0NAS_SEARCH"
+"""In the environment of an NNI that `nas search` started: which of them did."""
 LOG = 1 << 18
 """Bytes of a log's end that are read."""
 
@@ -106,6 +109,12 @@ def trial_file(run: Path, number: int, what: str) -> Path:
     return run / ".trials" / f"{number:03d}.{what}"
 
 
+def forget_marks(run: Path) -> None:
+    """Removes what says that trials of an earlier session were told to end."""
+    for mark in (run / ".trials").glob(f"*.{INTERRUPTED}"):
+        mark.unlink(missing_ok=True)
+
+
 def hold(run: Path) -> None:
     """Keeps a run for this process, in whose foreground it is, until it ends.
 
@@ -146,15 +155,25 @@ def processes_of(experiment: str) -> dict[int, str]:
     return found
 
 
-def experiment_on(port: int) -> str:
-    """The id of the experiment whose manager was started for `port`, whether it answers yet or not."""
+def experiment_marked(mark: str) -> str:
+    """The id of the experiment whose manager was started with `MARK` in its environment being `mark`."""
     import psutil
 
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if _option(words, "--port") == str(port) and (found := _option(words, "--experiment-id")):
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        words, environ = process.info["cmdline"] or [], process.info["environ"] or {}
+        if environ.get(MARK) == mark and (found := _option(words, "--experiment-id")):
             return found
     return ""
+
+
+def end_job(job: str) -> None:
+    """Ends the processes of one NNI trial job."""
+    import psutil
+
+    for process in psutil.process_iter(["environ"]):
+        if (process.info["environ"] or {}).get("NNI_TRIAL_JOB_ID") == job:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process.pid, signal.SIGKILL)
 
 
 def _option(words: list[str], name: str) -> str | None:
@@ -169,8 +188,6 @@ def end_processes(experiment: str, *kinds: str) -> int:
     """
     orphans = [pid for pid, kind in processes_of(experiment).items() if not kinds or kind in kinds]
     for pid in orphans:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
     return len(orphans)

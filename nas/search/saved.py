@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nas.errors import NasError, short
-from nas.files import text_of
+from nas.files import text_of, write_whole
 from nas.search.view import Sample, View
 from nas.space import SearchSpace
 from nas.strict_json import load_json
@@ -65,13 +65,7 @@ def write_saved(
     if view.enumerable and given["canonical"]:
         document["networks"] = _names(view)
     document["events"] = [[kind, view.row(sample).tolist(), *rest] for kind, sample, *rest in events]
-    text = json.dumps(document, allow_nan=False)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text)
-        partial.replace(path)
-    except OSError as error:
-        raise NasError(f"{path}: cannot be written ({error.strerror}); choose another path") from None
+    write_whole(path, json.dumps(document, allow_nan=False), "choose another path")
 
 
 def read_saved(

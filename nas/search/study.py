@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError
+from nas.files import write_whole
 from nas.search.asktell import AskTell
 from nas.search.finding import check_unchanged
 from nas.search.journal import FILE, Journal
 from nas.search.proposals import RUN
-from nas.search.runs import POINTER
+from nas.search.runs import POINTER, forget_marks
 from nas.search.settings import TunerSettings, fitted
 from nas.search.strategies import make
 from nas.search.subject import Subject
@@ -53,14 +54,13 @@ class Study:
         self.subject = subject
         self.journal = Journal(run_dir / FILE)
         self.journal.refresh()
-        self.resumed = bool(self.journal.trials)
-        self._told = 0
-        self._board: Any = None
+        self._told: set[int] = set()
+        self._replayed = self._heard = 0
+        self._whole, self._settled = not self.journal.events, False
         self._begin(profile)
         self._talk = self._conversation()
-        self._replay()
         self._board = StudyBoard(run_dir, self.journal)
-        self._board.update()
+        self.learn()
 
     def _begin(self, profile: dict[str, Any]) -> None:
         """Writes what is searched, or checks that a resumed run is the same search."""
@@ -104,15 +104,18 @@ class Study:
             },
         )
         check_unchanged(subject, self.journal.run, str(self.run_dir))
+        forget_marks(self.run_dir)
         logs = os.environ.get("NNI_LOG_DIRECTORY")
-        if logs:
-            (Path(logs).parent / POINTER).write_text(str(self.run_dir.resolve()))
         config = {
-            key: value for key, value in profile.items() if key != "trainingService"
+            name: value for name, value in profile.items() if name != "trainingService"
         }  # may hold passwords
-        (self.run_dir / "config.json").write_text(json.dumps(config, indent=1))
+        written = {self.run_dir / "config.json": json.dumps(config, indent=1)}
+        if logs:
+            written[Path(logs).parent / POINTER] = str(self.run_dir.resolve())
         if (document := subject.document()) is not None:
-            (self.run_dir / "space.json").write_text(document)
+            written[self.run_dir / "space.json"] = document
+        for path, text in written.items():
+            write_whole(path, text, "mend it and resume the search")
 
     def _conversation(self) -> AskTell:
         options = dict(self.journal.run["strategy"])
@@ -121,56 +124,94 @@ class Study:
         view = self.subject.view(self.settings.limits, partial(reward.factor, target=target))
         return AskTell(view, make(options.pop("name"), options, seed), seed)
 
-    def _replay(self) -> None:
-        """Has the conversation of the journal again, so that the strategy is where it was."""
-        told = [event for event in self.journal.events if event["event"] == "told"]
-        replayed = 0
-        for event in [e for e in self.journal.events if e["event"] == "asked"]:
-            while replayed < int(event.get("seen", 0)):
-                self._tell(told[replayed])
-                replayed += 1
-            if not self._talk.ask_again(event["sample"]):
-                log.warning("from trial %s on the strategy proposes otherwise than recorded", event["number"])
-                break
-        for trial in self.journal.trials.values():
+    @property
+    def whole(self) -> bool:
+        """Whether the strategy is where the journal is, so that it can be asked for what comes next."""
+        return self._whole
+
+    def settle(self) -> None:
+        """No proposal that the journal lost is to be had any more: those after it are not held back for it."""
+        self._settled = True
+
+    def _replay(self, held: bool = True) -> None:
+        """Has the conversation of the journal again, so that the strategy is where it was.
+
+        A proposal of before that followed a result which was lost is `held` until that is there again, as long as
+        a trial before it is about to be repeated; so is one that followed a lost proposal, until all is settled.
+        """
+        trials, results = self.journal.trials, self.journal.results()
+        asked = {int(e["number"]): e for e in self.journal.events if e["event"] == "asked"}
+        first_lost = next((n for n, result in enumerate(results) if result["nth"] != n), len(results))
+        first_running = min((n for n, trial in trials.items() if trial.state == "running"), default=math.inf)
+        told = 0
+        while self._replayed < self.journal.next_number:
+            number = self._replayed
+            event = asked.get(number)
+            if event is None and held and not self._settled:
+                return
+            if event is not None:
+                seen = int(event.get("seen", 0))
+                if held and first_lost < seen and first_running < number:
+                    return
+                while told < len(results) and results[told]["nth"] < seen:
+                    self._tell(results[told])
+                    told += 1
+                if not self._talk.ask_again(event["sample"]):
+                    log.warning("from trial %s on the strategy proposes otherwise than recorded", number)
+                    break
+            self._replayed += 1
+        self._replayed = self.journal.next_number
+        for trial in trials.values():
             self._talk.exclude(trial.sample)
-        self._told = replayed
-        self.learn()
+        self._whole = True
 
     def propose(self) -> int | None:
         """The number of a new trial; None where every network (within limits) was proposed."""
+        if not self._whole:
+            self._replay(held=False)
         sample = self._talk.ask()
         if sample is None:
+            if not self.journal.exhausted:
+                self.journal.change("exhausted")
             return None
         key, cost = self.subject.key(sample), self.subject.cost(sample)
-        return self.journal.asked(sample, key, **cost, seen=self._told)
+        self._replayed = 1 + self.journal.asked(sample, key, **cost, seen=self._seen)
+        return self._replayed - 1
+
+    @property
+    def _seen(self) -> int:
+        """Up to which `nth` results were told, or are lost for good."""
+        return max(self._told, default=-1) + 1
 
     def restore(self, number: int, parameters: dict[str, Any]) -> None:
         """Writes a proposal again that the journal lost and NNI still has.
 
-        What was lost with it may change what comes next, but nothing is evaluated twice.
+        What it had seen is lost with it, and told by its neighbours: about one result more than the one before.
         """
-        sample = {name: value for name, value in parameters.items() if name != RUN}
-        if number != max(self.journal.trials, default=-1) + 1:
-            log.warning("the proposal of trial %s is lost, and others before it", number)
-            return
-        sample = self.subject.validate(sample)
-        if not self._talk.ask_again(sample):
-            log.warning("from trial %s on the strategy proposes otherwise than recorded", number)
-            self._talk.exclude(sample)
-        self.journal.asked(sample, self.subject.key(sample), **self.subject.cost(sample), seen=self._told)
+        sample = self.subject.validate({name: value for name, value in parameters.items() if name != RUN})
+        seen = {int(e["number"]): int(e.get("seen", 0)) for e in self.journal.events if e["event"] == "asked"}
+        before = max((seen[n] for n in seen if n < number), default=-1)
+        about = min([before + 1, *(seen[n] for n in seen if n > number)])
+        self.journal.asked(sample, self.subject.key(sample), number, **self.subject.cost(sample), seen=about)
+        self._whole = False
 
     def learn(self) -> None:
         """Tells the strategy every result that the journal has and it has not heard."""
         self.journal.refresh()
-        told = [event for event in self.journal.events if event["event"] == "told"]
-        for event in told[self._told :]:
-            self._tell(event)
-        if len(told) > self._told and self._board is not None:
-            self._board.update()
-        self._told = len(told)
+        if len(self.journal.events) == self._heard and self._whole:
+            return
+        if not self._whole:
+            self._replay()
+        if self._whole:
+            for result in self.journal.results():
+                self._tell(result)
+        self._heard = len(self.journal.events)
+        self._board.update()
 
     def _tell(self, event: dict[str, Any]) -> None:
+        if event["nth"] in self._told:
+            return
+        self._told.add(event["nth"])
         worth = event.get("reward") if event["state"] in ("complete", "stopped", "duplicate") else None
         sample, stopped = self.journal.trials[int(event["number"])].sample, event["state"] == "stopped"
         self._talk.tell(sample, worth, event.get("accuracy"), stopped)

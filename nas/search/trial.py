@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nas.errors import NasError
-from nas.files import text_of
+from nas.files import UMASK, text_of
 from nas.search.guard import PRIVATE
 from nas.search.measuring import measuring
 from nas.search.options import parser
@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
 def _watched(options: argparse.Namespace, reporter: Reporter) -> None:
     """Signals and memory are looked after: of a search of ours by a thread, else in the main one, which has a
     lower bound to record. Its files are the user's alone."""
-    os.umask(PRIVATE)
+    os.environ.setdefault(UMASK, f"{os.umask(PRIVATE):o}")
     if not reporter.ours:
         _on_signals(_interrupt)
     if not reporter.ours and options.memory_limit is None:

@@ -35,8 +35,10 @@ from nas.search.settings import TunerSettings
 
 log = logging.getLogger(__name__)
 
-PAUSE = 0.2
-"""Seconds between two looks at the trials that are waited for."""
+PAUSE, SHARE = 0.2, 5
+"""Seconds between two looks at the trials that are waited for; at least SHARE times as long as a look takes."""
+START = 6
+"""So often is the manager asked for the experiment's settings, before there is no search without them."""
 
 
 def _is_recovered(self: Recoverable, param_id: int | None) -> bool:
@@ -61,6 +63,9 @@ def _process(self: MsgDispatcherBase, command: Any, data: Any) -> None:
     except NasError as error:
         self.report_error(f"nas.errors.NasError: {error}")
         raise
+    except Exception as error:
+        self.report_error(f"the tuner failed: {type(error).__name__}: {error}")
+        raise
 
 
 Recoverable.is_created_in_previous_exp = _is_recovered
@@ -78,7 +83,8 @@ class StrategyTuner(Tuner):
         self._lock = threading.RLock()
         self._study: Any = None
         self._flights: Any = None
-        self._restored = False
+        self._allowance: Any = None
+        self._restored = self._looking = False
         channel = os.environ.get("NNI_TUNER_COMMAND_CHANNEL")
         self._manager = Manager.of_channel(channel) if channel else None
 
@@ -86,21 +92,29 @@ class StrategyTuner(Tuner):
 
     def update_search_space(self, search_space: Any) -> None:
         """Builds the strategy; on a resumed experiment, replays its journal."""
-        from nas.search.flights import Flights
         from nas.search.guard import guard_tuner
-        from nas.search.study import Study
 
         with self._lock:
             if self._study is not None:
                 raise NasError("the search space of a running search cannot change; start another search")
+            guard_tuner()  # before what is heavy: the manager may end meanwhile
+            from nas.search.allowance import Allowance
+            from nas.search.flights import Flights
+            from nas.search.study import Study
+
             settings = TunerSettings.read(self._args, default=default_strategy(search_space))
             profile = self._profile()
-            guard_tuner()
             self._study = Study(
                 run_directory(profile), settings, subject_of_trials(search_space, profile, settings), profile
             )
-            self._flights = Flights(self._study, self._manager, profile)
-            self._flights.raise_trials()
+            self._allowance = Allowance(self._study.journal, self._manager)
+            self._flights = Flights(self._study, self._manager, profile, self._allowance)
+            try:
+                self._allowance.begin()
+            except (OSError, ValueError, KeyError) as error:
+                if isinstance(error, NasError):
+                    raise
+                log.warning("NNI's manager did not tell the experiment's settings (%s)", error)
 
     def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
         """The next sample, with its `run` entry.
@@ -112,7 +126,7 @@ class StrategyTuner(Tuner):
         with self._lock:
             study = self._study
             if number is None:
-                self._end_at(len(study.journal.trials) + sum(map(len, study.journal.repeats.values())))
+                self._allowance.end()
                 raise nni.NoMoreTrialError("every network of the space was proposed")
             trial = study.journal.trials[number]
             return {**trial.sample, RUN: {**study.journal.run["trial"], "number": number}}
@@ -120,18 +134,20 @@ class StrategyTuner(Tuner):
     def _next(self, dispatcher: Any) -> int | None:
         """The number of the proposal to hand out, once there is room for it."""
         while True:
+            began = time.monotonic()
             with self._lock:
                 self._restore()
                 waiting, flying = self._in_flight(unknown=0 if dispatcher is None else sys.maxsize)
                 self._study.learn()
-                if waiting or dispatcher is None or flying < self._concurrency():
+                room = dispatcher is None or (flying < self._concurrency() and self._study.whole)
+                if waiting or room:
                     number = waiting[0] if waiting else self._study.propose()
                     if number is not None:
                         self._flights.hand(number)
                     return number
-            if dispatcher.stopping:
+            if dispatcher is not None and dispatcher.stopping:
                 raise nni.NoMoreTrialError("the search is being stopped")
-            time.sleep(PAUSE)
+            time.sleep(max(PAUSE, SHARE * (time.monotonic() - began)))
 
     def _in_flight(self, unknown: int = 0) -> tuple[list[int], int]:
         """(numbers to hand out, how many fly); none and `unknown` while NNI's manager does not answer."""
@@ -144,7 +160,10 @@ class StrategyTuner(Tuner):
             return [], unknown
 
     def _concurrency(self) -> int:
-        return int(self._profile().get("trialConcurrency") or 1)
+        try:
+            return self._allowance.concurrency
+        except (OSError, ValueError, KeyError):
+            return 0  # no room, until it answers
 
     def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
         """Records a result that the trial could not write itself, and learns."""
@@ -157,6 +176,18 @@ class StrategyTuner(Tuner):
         with self._lock:
             self._in_flight()
             self._study.learn()
+            if self._flights.quiet and not self._looking:
+                self._looking = True
+                threading.Thread(target=self._look_again, daemon=True).start()
+
+    def _look_again(self) -> None:
+        """The result of a job that succeeded may never come, and nobody may ask for a proposal any more."""
+        while self._looking:
+            time.sleep(1)
+            with self._lock:
+                self._in_flight()
+                self._study.learn()
+                self._looking = self._flights.quiet
 
     def import_data(self, data: list[Any]) -> None:
         """Results that NNI had of an earlier start of this experiment; most are in the journal."""
@@ -178,7 +209,9 @@ class StrategyTuner(Tuner):
         for number, parameters in lost:
             if last is None or number <= last:
                 self._study.restore(number, parameters)
-        self._restored = last is None
+        if last is None:
+            self._restored = True
+            self._study.settle()
 
     def load_checkpoint(self) -> None:
         """The journal is the checkpoint; it is read in `update_search_space`."""
@@ -192,14 +225,23 @@ class StrategyTuner(Tuner):
                 self._study.close()
 
     def _profile(self) -> dict[str, Any]:
-        """The experiment's configuration, empty outside of NNI."""
+        """The experiment's configuration, empty outside of NNI.
+
+        Raises:
+            NasError: where the manager does not tell it: without it another search would begin.
+        """
         if self._manager is None:
             return {}
-        try:
-            return self._manager.profile()["params"]
-        except (OSError, ValueError, KeyError) as error:
-            log.warning("NNI's manager did not tell the experiment's settings (%s)", error)
-            return {}
+        for left in range(START - 1, -1, -1):
+            try:
+                return self._manager.profile()["params"]
+            except (OSError, ValueError, KeyError) as error:
+                if not left:
+                    raise NasError(
+                        f"NNI's manager did not tell the experiment's settings ({error}); resume the search"
+                    ) from None
+                time.sleep(1)
+        raise AssertionError
 
     def _record(self, parameters: Any, value: Any, job: str | None = None) -> None:
         number = number_of(parameters)
@@ -207,15 +249,3 @@ class StrategyTuner(Tuner):
             log.warning("a result without a proposal of this run is passed over: %s", parameters)
             return
         self._study.record(number, value, job)
-
-    def _end_at(self, trials: int) -> None:
-        """NNI would wait for ever for more trials of an exhausted space."""
-        if self._manager is not None:
-            threading.Thread(target=self._lower, args=(trials,), daemon=True).start()
-
-    def _lower(self, trials: int) -> None:
-        try:
-            assert self._manager is not None
-            self._manager.set_trials(trials)
-        except (OSError, ValueError, KeyError) as error:
-            log.warning("NNI's manager did not lower the number of trials (%s)", error)

@@ -55,19 +55,31 @@ class Watch:
             ready, _, _ = select.select([self._reading], [], [], INTERVAL)
             if ready and set(os.read(self._reading, 64)) & set(SIGNALS):
                 self._die()
-            if self._memory is not None and (used := memory_in_use()) > self._memory:
+            if self._memory is not None and (used := memory_in_use(self._memory)) > self._memory:
                 self._over(used)
                 os._exit(1)
 
 
-def memory_in_use() -> int:
-    """Bytes in memory of this process and its children."""
+def memory_in_use(over: int = 0) -> int:
+    """Bytes in memory of this process and its children; what they share is told apart where that makes it more
+    than `over` (data loaders share the images, and telling it takes the kernel a while)."""
     import psutil
 
-    process, total = psutil.Process(), 0
-    for one in [process, *process.children(recursive=True)]:
+    process = psutil.Process()
+    family = [process, *process.children(recursive=True)]
+    total = _sum(family, lambda one: one.memory_info().rss)
+    if total > over and psutil.LINUX:
+        total = _sum(family, lambda one: one.memory_full_info().pss)
+    return total
+
+
+def _sum(processes: list[Any], memory: Callable[[Any], int]) -> int:
+    import psutil
+
+    total = 0
+    for one in processes:
         with contextlib.suppress(psutil.Error):
-            total += one.memory_info().rss
+            total += memory(one)
     return total
 
 

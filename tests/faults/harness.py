@@ -228,6 +228,7 @@ def by_nas(
         ):  # killed more often than it tries
             process = search.nas("--resume", search.id)
     assert process.returncode == 0, out_of(search)[-3000:]
+    assert "for two minutes no trial runs" not in out_of(search)  # it would go on, but it had stood still
     return done
 
 

@@ -1,20 +1,27 @@
 """A search in the foreground, with a manager of the tests' own: following it, resuming it."""
 
 import io
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from nas.errors import NasError
+from nas.main_job import conducted
 from nas.search import experiment as experiment_module
 from nas.search import foreground
 from nas.search.config import SearchConfig
 from nas.search.experiment import Experiment, StartFailed
 from nas.search.foreground import follow
 from nas.search.manager import Job
+from nas.search.runs import MARK
 
 GOOD = ("complete", {"accuracy": 0.9, "reward": 0.9})
 BAD = ("failed", {"reason": "no CUDA device"})
@@ -194,8 +201,10 @@ def test_a_manager_that_is_gone_is_told_and_one_that_stutters_is_not(search, mak
 def test_interrupted_it_says_how_to_resume_with_as_many_trials(search, make_run, trials, end):
     make_run(GOOD)
     found = search(FakeManager(KeyboardInterrupt()), trials)
-    with pytest.raises(NasError, match=f"^interrupted; nothing is lost: nas search .*search.yml {end}$"):
+    with pytest.raises(KeyboardInterrupt):
         follow(found, QUIET)
+    with pytest.raises(NasError, match=f"^interrupted; nothing is lost: nas search .*search.yml {end}$"):
+        raise found.interrupted()
     assert found.said == ["stop abc123"]
 
 
@@ -239,8 +248,107 @@ def test_an_interruption_while_nni_resumes_leaves_no_manager(search, make_run, m
 
     monkeypatch.setattr(Experiment, "_resume", interrupted)
     with pytest.raises(NasError, match=r"interrupted; nothing is lost: nas search .* --resume abc123"):
-        found.resume("abc123")
+        conducted(QUIET, found, "abc123")
     assert found.said[-1] == "stop abc123"
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """Of this process, which are not the search's to change."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored(search, make_run, monkeypatch):
+    """As under nohup."""
+    make_run(GOOD, max_trials=1)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    conducted(QUIET, search(FakeManager("DONE", trials=1)), "abc123")
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+
+
+def test_what_runs_on_its_port_is_another_search_and_is_left_alone(search, make_run, monkeypatch):
+    """Two that start at once may both find the port free; the experiment there is not ours to end."""
+    make_run(GOOD)
+    found = search(FakeManager("RUNNING"))
+    found.id = ""
+    argv = [
+        sys.executable,
+        "-c",
+        "import time; time.sleep(60)",
+        "--port",
+        str(found.port),
+        "--experiment-id",
+        "theirs",
+    ]
+    monkeypatch.setattr(
+        Experiment,
+        "_nnictl",
+        lambda self, *words: self.said.append(words[0]) or CompletedProcess(words, 1, "", "not idle"),
+    )
+    theirs = subprocess.Popen(argv, env={**os.environ, MARK: "1-1"})
+    try:
+        with pytest.raises(NasError, match=r"NNI did not start after 3 attempts: not idle$"):
+            found.start()
+        assert theirs.poll() is None
+        assert found.said.count("create") == 3
+        assert not [word for word in found.said if word.startswith("stop")]
+        assert experiment_module.runs.experiment_marked("1-1") == "theirs"
+        assert experiment_module.runs.experiment_marked("1-2") == ""
+    finally:
+        theirs.kill()
+        theirs.wait()
+
+
+def test_after_a_breakdown_trials_of_before_go_on(search, make_run, monkeypatch):
+    """Their results count; an interruption ends them."""
+    make_run(GOOD)
+    ended = []
+    found = search(FakeManager(ConnectionError("gone")))
+    monkeypatch.setattr(experiment_module.runs, "processes_of", lambda _: {1: "trial", 2: "tuner"})
+    monkeypatch.setattr(experiment_module.runs, "end_processes", lambda _, *kinds: ended.append(kinds) or 0)
+    monkeypatch.setattr(experiment_module.time, "sleep", lambda _: None)
+    found.end(trials=False)
+    found.end()
+    assert ended == [("manager", "tuner"), ()]
+
+
+def test_one_that_was_stopped_is_not_over(search, make_run):
+    make_run(GOOD)
+    with pytest.raises(
+        NasError, match=r"^the search was stopped, by nnictl stop or .*; resume with: nas search"
+    ):
+        follow(search(FakeManager("RUNNING", "STOPPING")), QUIET)
+
+
+def test_of_a_changed_number_of_trials_the_last_counts(search, make_run):
+    journal = make_run(GOOD, GOOD, GOOD, max_trials=3)
+    journal.change("trials", trials=8)
+    assert search(FakeManager("RUNNING", trials=8)).resume("abc123")
+    journal.change("exhausted")
+    assert not search(FakeManager("DONE", trials=8)).resume("abc123")
+
+
+def test_a_space_that_is_exhausted_is_believed_at_once(search, make_run):
+    make_run(GOOD, max_trials=40).change("exhausted")
+    turns = FakeManager("DONE")
+    assert follow(search(turns), QUIET).best().number == 0
+
+
+def test_failures_that_differ_in_numbers_are_alike(search, make_run):
+    reasons = [f"out of memory: 1.0{n} GB in use, over --memory-limit 1G" for n in range(3)]
+    journal = make_run(("running", {}), ("running", {}), ("running", {}))
+
+    class Failing(FakeManager):
+        def status(self) -> tuple[str, list[str]]:
+            journal.told(len(journal.ended()), "failed", reason=reasons[len(journal.ended())])
+            return "RUNNING", []
+
+    with pytest.raises(NasError, match=r"the first 3 trials all failed alike: out of memory: 1\.00 GB"):
+        follow(search(Failing("RUNNING")), QUIET)
 
 
 def test_a_start_that_loses_its_race_is_tried_three_times(search, make_run, monkeypatch):

@@ -114,7 +114,7 @@ def test_a_tuner_ends_with_its_manager():
 GUARDED = """
 import os, sys, time
 import nas.search.guard as guard
-guard.PATIENCE = 0.2
+guard.PATIENCE = float(sys.argv[2])
 try:
     guard.guard_tuner()
 except ValueError as error:
@@ -125,21 +125,66 @@ time.sleep(float(sys.argv[1]))
 """
 
 
+MANAGER = """
+import subprocess, sys
+sys.exit(subprocess.call([sys.executable, "-c", *sys.argv[1:4]]))
+"""
+
+
 def test_a_run_has_one_tuner_whose_files_are_the_users_alone(tmp_path):
     logs = tmp_path / "exp1" / "log"
     logs.mkdir(parents=True)
     environment = os.environ | {"NNI_LOG_DIRECTORY": str(logs)}
-    command = [sys.executable, "-c", GUARDED]
-    with subprocess.Popen([*command, "600"], env=environment, stdout=subprocess.PIPE, text=True) as first:
+
+    def command(seconds: str, patience: str) -> list[str]:
+        """A tuner under a process that names its experiment."""
+        return [sys.executable, "-c", MANAGER, GUARDED, seconds, patience, "--experiment-id", "exp1"]
+
+    with subprocess.Popen(command("600", "0.2"), env=environment, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "on\n"
         assert stat.S_IMODE((logs / "written").stat().st_mode) == 0o600
-        second = subprocess.run([*command, "0"], env=environment, capture_output=True, text=True)
+        second = subprocess.run(command("0", "0.2"), env=environment, capture_output=True, text=True)
         assert second.returncode == 1
         assert second.stderr == "experiment exp1 has a tuner already; end that search before you resume it\n"
         first.kill()
-    third = subprocess.run([*command, "0"], env=environment, capture_output=True, text=True)
+    third = subprocess.run(command("0", "30"), env=environment, capture_output=True, text=True)
     assert third.returncode == 0
+
+
+def test_a_tuner_whose_manager_has_ended_begins_nothing(tmp_path):
+    """An orphan would write into the run of its successor."""
+    logs = tmp_path / "exp1" / "log"
+    logs.mkdir(parents=True)
+    environment = os.environ | {"NNI_LOG_DIRECTORY": str(logs)}
+    found = subprocess.run(
+        [sys.executable, "-c", GUARDED, "0", "1"], env=environment, capture_output=True, text=True
+    )
+    assert found.returncode == 1
+    assert found.stderr == "NNI's manager, which started this tuner, has ended; resume the search\n"
+    assert not (logs / "written").exists()
+
+
+FORKS = """
+import os, sys, time
+from nas.search.watch import memory_in_use
+block = b"x" * 300_000_000
+for _ in range(4):
+    if os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+time.sleep(0.5)
+print(memory_in_use(0) < 600_000_000, memory_in_use(10**12) > 1_200_000_000, flush=True)
+os.killpg(0, 9)
+"""
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="other systems do not tell what processes share")
+def test_what_data_loaders_share_is_counted_once():
+    found = subprocess.run(
+        [sys.executable, "-c", FORKS], capture_output=True, text=True, start_new_session=True
+    )
+    assert found.stdout.split() == ["True", "True"]
 
 
 WATCHED = """

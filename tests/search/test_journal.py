@@ -205,7 +205,7 @@ BROKEN: list[Any] = [
     {"event": "asked", "number": "x", "sample": {}, "key": "k"},
     {"event": "asked", "number": 9, "key": "k"},
     {"event": "asked", "number": 9, "sample": "abc", "key": "k"},
-    {"event": "told", "number": 9, "state": "complete"},
+    {"event": "told", "number": 9, "state": "over"},
     {"event": "told", "number": 0, "state": "finished"},
     {"event": "told", "number": 0, "state": "complete", "reward": "a"},
     {"event": "told", "number": 0, "state": "complete", "reward": True},
@@ -262,17 +262,70 @@ def test_a_journal_without_checksums_is_read(journal: Journal):
     assert old.unreadable == 0
 
 
+def test_a_result_whose_proposal_is_lost_is_kept_until_that_is_written_again(journal: Journal):
+    for number in range(3):
+        journal.asked({"a": number}, key=f"k{number}")
+        journal.told(number, "complete", accuracy=0.5, reward=0.5 + number / 10)
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace(b"asked", b"asced")
+    journal.path.write_bytes(b"".join(lines))
+    found = reread(journal)
+    assert (list(found.trials), found.next_number, found.unreadable) == ([0, 2], 3, 1)
+    assert [event["number"] for event in found.results()] == [0, 2]
+    assert found.asked({"a": 1}, key="k1", number=1) == 1
+    found = reread(journal)
+    assert found.trials[1].reward == 0.6
+    assert [event["number"] for event in found.results()] == [0, 1, 2]
+    assert found.asked({"a": 9}, key="k9", number=1) == 1  # there already: nothing is written
+    assert found.trials[1].sample == {"a": 1}
+
+
+def test_a_result_that_is_told_again_takes_the_place_of_the_lost_one(journal: Journal):
+    for number in range(3):
+        journal.asked({"a": number}, key=f"k{number}")
+        journal.told(number, "complete", accuracy=0.5, reward=0.5)
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    lines[3] = lines[3][:20] + b"\n"
+    journal.path.write_bytes(b"".join(lines))
+    found = reread(journal)
+    assert found.trials[1].state == "running"
+    assert found.told(1, "complete", accuracy=0.5, reward=0.5)
+    assert [(event["number"], event["nth"]) for event in reread(journal).results()] == [
+        (0, 0),
+        (1, 1),
+        (2, 2),
+    ]
+
+
+def test_one_that_was_cut_is_read_anew(journal: Journal):
+    journal.asked({"a": 0}, key="k0")
+    journal.asked({"a": 1}, key="k1")
+    journal.path.write_bytes(journal.path.read_bytes().splitlines(keepends=True)[0])
+    journal.refresh()
+    assert list(journal.trials) == [0]
+    assert journal.asked({"a": 2}, key="k2") == 1
+
+
+def test_the_number_of_trials_is_the_one_that_was_changed_last(journal: Journal):
+    journal.start(max_trials=10)
+    assert journal.max_trials == 10
+    journal.change("exhausted")
+    journal.change("trials", trials=20)
+    found = reread(journal)
+    assert (found.max_trials, found.exhausted) == (20, False)
+
+
 def test_a_trial_is_repeated_once_for_each_job_that_ended(journal: Journal):
     journal.asked({"a": 1}, key="one")
     journal.began(0, "job0", pid=1)
-    assert journal.again(0, "job0", "killed", trials=41)
-    assert not journal.again(0, "job0", "killed", trials=42)
+    assert journal.again(0, "job0", "killed")
+    assert not journal.again(0, "job0", "killed")
     journal.began(0, "job1", pid=2)
     after = reread(journal)
     assert after.jobs == {0: "job1"}
     assert after.repeats == {0: ["job0"]}
     assert after.told(0, "complete", accuracy=0.5, reward=0.5)
-    assert not after.again(0, "job1", "killed", trials=42)
+    assert not after.again(0, "job1", "killed")
 
 
 def test_a_full_disk_is_one_sentence(journal: Journal, monkeypatch: pytest.MonkeyPatch):

@@ -641,8 +641,25 @@ def twin_of(bench: Bench, tiny: SearchSpace, pid: int) -> None:
     bench.journal.asked(TWIN, arch.key, macs=arch.macs, params=arch.params, job="other", pid=pid)
 
 
-def test_a_twin_that_still_runs_is_waited_for(foreign, tiny, monkeypatch):
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[bytes]]:
+    """The process of NNI's trial job `other`."""
+    environ = {**os.environ, "NNI_TRIAL_JOB_ID": "other"}
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environ) as process:
+        yield process
+        process.kill()
+
+
+def test_a_process_that_has_a_dead_trials_number_is_no_twin(foreign, tiny):
+    """After a reboot it may be anything."""
     twin_of(foreign, tiny, os.getpid())
+    foreign.nni.parameters = SAMPLE
+    assert foreign.start("--space", str(foreign.folder / "tiny.yml")) == 0
+    assert foreign.trial(1).state == "complete"
+
+
+def test_a_twin_that_still_runs_is_waited_for(foreign, tiny, monkeypatch, other):
+    twin_of(foreign, tiny, other.pid)
     monkeypatch.setattr(
         "nas.search.reporter.time.sleep",
         lambda _: foreign.journal.told(0, "complete", accuracy=0.75, reward=0.8),

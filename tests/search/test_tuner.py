@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pytest
 
 from nas import NasError, SearchSpace, reward
 from nas.search import board, choice_space, flights
+from nas.search import tuner as tuner_module
 from nas.search.asktell import AskTell
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.lines import dump
@@ -77,7 +79,7 @@ class FakeNNI:
         }  # fmt: skip
         self.jobs_: list[TrialJob] = []
         self.silent = False
-        self.wanted = 0
+        self.change = 0
         self.ended_at: list[int] = []
         self.lowered = threading.Event()
         self.ids = iter(range(1000))
@@ -124,8 +126,15 @@ class FakeNNI:
 
     def set_concurrency(self, trials: int) -> None:
         self._answer()
-        self.wanted += max(0, trials - self.params["trialConcurrency"])
+        self.change += trials - self.params["trialConcurrency"]
         self.params["trialConcurrency"] = trials
+
+    def poll(self, finished: int = 0) -> int:
+        """Proposals that NNI asks for at its next look, every five seconds; those of before it forgets where
+        maxTrialNumber trials have begun (manageTrials in nnimanager.js)."""
+        wanted = self.change + finished
+        self.change = min(0, wanted)
+        return max(0, wanted) if len(self.jobs_) < self.params["maxTrialNumber"] else 0
 
     # What the dispatcher does
 
@@ -420,7 +429,7 @@ def test_a_killed_trial_is_handed_out_again_and_costs_nothing(start, tiny):
     assert fake.launch().number == 1
     assert fake.journal().repeats == {0: [job.id]}
     assert fake.ended_at == [13]
-    assert fake.wanted == 0
+    assert fake.poll(finished=1) == 1  # it asks by itself
 
 
 def test_a_trial_that_is_always_killed_is_a_failure_in_the_end(start):
@@ -444,10 +453,72 @@ def test_when_the_last_trial_is_killed_nni_is_made_to_ask_once_more(start, tiny)
     first, last = fake.launch(), fake.launch()
     fake.report(first, result_of(first, tiny))
     fake.end(first, "SUCCEEDED")
+    assert fake.poll(finished=1) == 0
     fake.end(last, "USER_CANCELED")
-    assert fake.wanted == 1
+    assert fake.poll(finished=0) == 1
+    again = fake.launch()
+    assert again.parameters == last.parameters
     assert fake.params == fake.params | {"maxTrialNumber": 3, "trialConcurrency": 2}
+    fake.end(again, "USER_CANCELED")
+    assert fake.poll(finished=1) == 1
     assert fake.launch().parameters == last.parameters
+    assert fake.params == fake.params | {"maxTrialNumber": 4, "trialConcurrency": 2}
+
+
+def test_a_raised_concurrency_that_a_crash_left_is_lowered(start, document):
+    fake = start({"maxTrialNumber": 1})
+    fake.end(fake.launch(), "USER_CANCELED")
+    assert fake.params["trialConcurrency"] == 3
+    fake.resume(document)
+    assert fake.params["trialConcurrency"] == 2
+    fake.params["trialConcurrency"] = 4  # the user's own
+    fake.resume(document)
+    assert fake.params["trialConcurrency"] == 4
+
+
+def test_a_changed_number_of_trials_is_written_down(start, tiny):
+    fake = start()
+    job = fake.launch()
+    fake.end(job, "USER_CANCELED")
+    assert fake.launch().parameters == job.parameters
+    assert (fake.journal().max_trials, fake.params["maxTrialNumber"]) == (12, 13)
+    fake.params["maxTrialNumber"] = 9  # nnictl update trialnum
+    fake.launch()
+    assert fake.journal().max_trials == 8
+    assert fake.params["maxTrialNumber"] == 9
+
+
+def test_what_nni_could_not_be_told_it_is_told_later(start, monkeypatch):
+    fake = start({"maxTrialNumber": 1})
+    job = fake.launch()
+
+    def deaf(_: int) -> None:
+        raise ConnectionResetError(104, "reset")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fake, "set_trials", deaf)
+        fake.end(job, "USER_CANCELED")
+    assert fake.params["maxTrialNumber"] == 1
+    again = fake.launch()
+    assert again.parameters == job.parameters
+    assert fake.params == fake.params | {"maxTrialNumber": 2, "trialConcurrency": 2}
+    assert fake.journal().max_trials == 1
+
+
+def test_a_result_that_never_comes_is_not_waited_for_by_nobody(start, monkeypatch):
+    """The last trial: no proposal is asked for any more."""
+    monkeypatch.setattr(flights, "GRACE", 0.5)
+    fake = start({"maxTrialNumber": 1})
+    job = fake.launch()
+    fake.end(job, "SUCCEEDED")
+    assert fake.trial(job).state == "running"
+    deadline = time.monotonic() + 20
+    while fake.trial(job).state == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert (
+        fake.trial(job).reason
+        == "the trial's process ended without a result, though it ended with exit code 0"
+    )
 
 
 def test_a_trial_that_its_user_cancelled_is_a_failure(start):
@@ -925,13 +996,47 @@ def test_a_bad_space_is_one_sentence(start, document):
         start(space=document)
 
 
-def test_a_manager_that_does_not_answer_at_first_leaves_the_defaults(start, document, tmp_path, monkeypatch):
+def one_by_one(fake: FakeNNI, tiny: SearchSpace, until: int) -> dict[int, dict[str, Any]]:
+    """Trials one at a time, until there are so many results; their samples by number."""
+    while len([t for t in fake.journal().trials.values() if t.state == "complete"]) < until:
+        job = fake.launch()
+        write_result(fake, job, result_of(job, tiny))
+        fake.report(job, result_of(job, tiny))
+        fake.end(job, "SUCCEEDED")
+    return {number: trial.sample for number, trial in fake.journal().trials.items()}
+
+
+@pytest.mark.parametrize("name", ["evolution", "local", "model", "random", "tpe"])
+def test_whichever_line_is_damaged_the_search_goes_on_as_it_did(start, tiny, document, name):
+    strategy = {"name": name, **FEW.get(name, {})}
+    fake = start({"trialConcurrency": 1}, strategy=strategy, seed=1)
+    one_by_one(fake, tiny, 6)
+    path, jobs = fake.run / FILE, list(fake.jobs_)
+    whole = path.read_bytes().splitlines(keepends=True)
+    wanted = one_by_one(fake, tiny, 9)
+    for number in range(len(whole)):
+        broken = bytearray(whole[number])
+        broken[5 + 7 * number % 15] ^= 1
+        path.write_bytes(b"".join([*whole[:number], bytes(broken), *whole[number + 1 :]]))
+        fake.jobs_ = list(jobs)
+        fake.resume(document)
+        assert one_by_one(fake, tiny, 9) == wanted, whole[number]
+        journal = fake.journal()
+        assert journal.unreadable == 0
+        assert [event["number"] for event in journal.results()] == list(range(9))
+        keys = [trial.key for trial in journal.trials.values()]
+        assert len(set(keys)) == len(keys)
+
+
+def test_a_manager_that_does_not_answer_begins_no_other_search(start, document, tmp_path, monkeypatch):
     fake = start()
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "code")])  # where NNI puts codeDirectory
+    monkeypatch.setattr(tuner_module.time, "sleep", lambda _: None)
     fake.silent = True
-    fake.resume(document)
-    assert fake.generate()[1]["run"]["number"] == 0
-    assert (tmp_path / "code" / "runs" / "exp1" / FILE).is_file()
+    with pytest.raises(
+        NasError, match=r"NNI's manager did not tell the experiment's settings .*; resume the search"
+    ):
+        fake.resume(document)
+    assert [path.parent.name for path in tmp_path.rglob(FILE)] == ["exp1"]
 
 
 def test_without_nni_it_runs_in_the_working_directory(in_folder, document, monkeypatch):
