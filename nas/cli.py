@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from nas.errors import NasError
+from nas.judging_commands import init
 from nas.ranks import leave_to_first
 from nas.scaling_command import scale
 from nas.terminal import Json, console
@@ -137,6 +138,7 @@ def freeze(
     baseline_report(screen, baseline)
 
 
+app.command()(init)
 app.command()(scale)
 app.command()(train)
 app.command()(evaluate)

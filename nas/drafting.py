@@ -24,8 +24,9 @@ HALVED = (-1, 1, 2, 3, 5)
 """Where MobileNetV2 strides by two: stem (-1), stages 2, 3, 4 and 6. Small images lack the first of them."""
 SMALLEST_MAP = 4
 """Pixels of the last map's side, at least; MobileNetV2's at 224 is 7."""
-SHALLOW = 0.5
-"""Depth below which stages 5 and 7, which have the pixels of those before them, are left out."""
+LEVELS = (0.5, 0.25, 0.0)
+"""Depths down to which MobileNetV2 keeps all its stages; lacks stages 5 and 7; and lacks those of the first two,
+too, that do not stride. Each of these has the pixels of the one before it."""
 B0_MACS, B0_PIXELS = 400_000_000, 224
 RATIO = math.log(1.2) / math.log(1.1)
 """Depth grows with width to this power (EfficientNet's alpha and beta)."""
@@ -55,29 +56,33 @@ def draft(name: str, pixels: int, in_chans: int, classes: int, target: int) -> S
     Raises:
         NasError: where none comes within a factor of 1.5 of the target, with what is possible.
     """
-    low, high = math.log(0.05), math.log(8)
-    found: dict[float, SearchSpace] = {}
-    for _ in range(14):
-        width = math.exp((low + high) / 2)
-        space = SearchSpace.from_data(_document(name, pixels, in_chans, classes, width), name)
-        found[space.target / target] = space
-        low, high = (low, math.log(width)) if space.target > target else (math.log(width), high)
-    off = min(found, key=lambda ratio: abs(math.log(ratio)))
-    if abs(math.log(off)) > math.log(1.5):
+    found: list[tuple[float, SearchSpace]] = []
+    for level, (least, most) in enumerate(zip(LEVELS, (math.inf, *LEVELS[:-1]), strict=True)):
+        low, high = math.log(0.02), math.log(8)
+        for _ in range(9):
+            width = math.exp((low + high) / 2)
+            space = SearchSpace.from_data(_document(name, pixels, in_chans, classes, width, level), name)
+            low, high = (low, math.log(width)) if space.target > target else (math.log(width), high)
+            depth = width**RATIO
+            outside = max(0.0, math.log(max(depth / most, 1)), math.log(max(least / depth, 1)))
+            found.append((abs(math.log(space.target / target)) + outside / 4, space))
+    space = min(found, key=lambda one: one[0])[1]
+    if abs(math.log(space.target / target)) > math.log(1.5):
         raise NasError(
             f"no space of {pixels} x {pixels} pixels has its median network near {target:,} multiply-adds; the nearest "
-            f"has {found[off].target:,}: give --macs {found[off].target} or another --resolution"
+            f"has {space.target:,}: give --macs {space.target} or another --resolution"
         )
-    document = found[off].document.model_copy(update={"target": target})
-    return SearchSpace(document)
+    return SearchSpace(space.document.model_copy(update={"target": target}))
 
 
-def _document(name: str, pixels: int, in_chans: int, classes: int, width: float) -> dict[str, Any]:
+def _document(
+    name: str, pixels: int, in_chans: int, classes: int, width: float, level: int
+) -> dict[str, Any]:
     strides = HALVED[len(HALVED) - halvings(pixels) :]
     depth = width**RATIO
     stages = []
     for number, (channels, layers) in enumerate(STAGES):
-        if depth < SHALLOW and number in (4, 6):
+        if (level > 0 and number in (4, 6)) or (level > 1 and number < 2 and number not in strides):
             continue
         whole = max(1, round(layers * depth))
         stages.append({
@@ -117,7 +122,7 @@ def space_text(space: SearchSpace) -> str:
     head = {"channels": document.head.channels, "classes": document.head.classes}
     lines += [f"head: {_flow(head)}", f"activation: {document.activation}"]
     text = "\n".join(lines) + "\n"
-    assert SpaceDocument.parse(text, document.name) == document
+    assert SpaceDocument.parse(text, document.name).model_dump() == document.model_dump()
     return text
 
 

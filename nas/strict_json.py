@@ -65,3 +65,16 @@ def _depth(data: Any) -> int:
         depth += any(isinstance(value, dict | list) for value in level)
         level = inner
     return depth
+
+
+def dump_lines(data: dict[str, Any]) -> str:
+    """JSON of a mapping, a key a line.
+
+    >>> print(dump_lines({"a": [1, 2], "b": {"c": 3}}), end="")
+    {
+     "a": [1, 2],
+     "b": {"c": 3}
+    }
+    """
+    lines = [f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in data.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
