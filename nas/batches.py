@@ -60,6 +60,10 @@ class Split(ABC):
         return batch_count(len(self), batch_size)
 
     @abstractmethod
+    def take(self, indices: np.ndarray) -> "Split":
+        """The images of these places alone, normalized as they are here."""
+
+    @abstractmethod
     def batches(
         self,
         batch_size: int,
@@ -192,6 +196,10 @@ class TensorSplit(Split):
         self.normalization = normalization
         self.flip = flip
         self._moved: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    def take(self, indices: np.ndarray) -> "TensorSplit":
+        chosen = torch.from_numpy(indices)
+        return TensorSplit(self.images[chosen], self.labels[chosen], self.normalization, self.flip)
 
     @property
     def statistics(self) -> Statistics:

@@ -24,7 +24,7 @@ from nas.files import at_home, is_dir, is_file
 from nas.folders import layout
 from nas.loading import Reading, load_arrays, load_folder
 from nas.npz import npz
-from nas.sources import Source, Statistics, digits
+from nas.sources import Source, Statistics, digits, hold_out
 from nas.splits import FixedSplit
 
 if TYPE_CHECKING:  # torch is imported when images are, so that `describe` is quick
@@ -80,6 +80,18 @@ class Data:
     def test(self) -> "Split":
         """Never looked at in a search."""
         return self.split("test")
+
+    def with_part(self, fraction: float) -> "Data":
+        """The same data with that fraction of each class in `train`, one image at least; `val` and `test` stay."""
+        if fraction == 1:
+            return self
+        train = self.train
+        kept, _ = hold_out(train.labels.numpy(), 1 - fraction, seed=0)
+        reading = Reading(
+            self.class_names, self.in_chans, self.resolution, {**self._readers, "train": lambda: part}
+        )
+        part = train.take(kept)
+        return Data(self.name, reading, self.metric)
 
     def batches(
         self,

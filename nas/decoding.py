@@ -9,6 +9,7 @@ True
 
 import os
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -51,11 +52,15 @@ class FolderSplit(Split):
     def __init__(
         self, files: Files, resolution: int, workers: int | None, statistics: Statistics = IMAGENET
     ) -> None:
+        self._files = files
         self.paths = files.paths
         self.labels = torch.from_numpy(files.labels)
         self.resolution = resolution
         self._statistics = statistics
         self.workers = default_workers() if workers is None else workers
+
+    def take(self, indices: np.ndarray) -> "FolderSplit":
+        return FolderSplit(self._files.take(indices), self.resolution, self.workers, self._statistics)
 
     @property
     def statistics(self) -> Statistics:

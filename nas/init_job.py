@@ -180,7 +180,7 @@ def _findings(made: Made) -> list[str]:
         lines.append(f"left out: {made.unreadable:,} that cannot be read")
     if made.copies:
         shared = f", {made.shared:,} of them of an image in another part" if made.shared else ""
-        lines.append(f"left out: {made.copies:,} copies{shared}")
+        lines.append(f"left out: {made.copies:,} cop{'ies' if made.copies > 1 else 'y'}{shared}")
     if made.contradictory:
         lines.append(f"left out: {made.contradictory:,} whose copy is in another class")
     if made.kept:

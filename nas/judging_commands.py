@@ -1,4 +1,4 @@
-"""`nas init`, a thin function as those of `nas.cli`."""
+"""`nas init` and `nas calibrate`, thin functions as those of `nas.cli`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,26 @@ import typer
 
 from nas.errors import NasError
 from nas.terminal import console
+
+
+DataDir = Annotated[
+    str | None, typer.Option(help="Where torchvision's data sets are kept (by default ~/.cache/b0nas).")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Workers = Annotated[int | None, typer.Option(help="Processes that decode a folder's images.", min=0)]
+
+
+def multiply_adds(text: str | None, option: str) -> int | None:
+    """The multiply-adds of an option such as 10M; NasError for what is none."""
+    from nas.reading import count
+
+    try:
+        found = None if text is None else count(text)
+    except ValueError as error:
+        raise NasError(f"{option} is {text!r}; give {error}") from None
+    if found is not None and found < 1:
+        raise NasError(f"{option} is {text}; give multiply-adds over 0, such as 10M")
+    return found
 
 
 def init(
@@ -36,29 +56,19 @@ def init(
     output: Annotated[Path | None, typer.Option(help="Folder to write (by default the data's name).")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files that are there.")] = False,
     seed: Annotated[int, typer.Option(help="Of the split and the search.", min=0, max=2**32 - 1)] = 0,
-    data_dir: Annotated[
-        str | None, typer.Option(help="Where torchvision's data sets are kept (by default ~/.cache/b0nas).")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that decode a folder's images.", min=0)
-    ] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    workers: Workers = None,
 ) -> None:
     """From images of your own to a fixed split, a search space and a search.yml that fit your hours."""
     from nas.init_job import Request, run_init
-    from nas.reading import count
     from nas.splits import METRICS
 
     if metric is not None and metric not in METRICS:
         raise NasError(f"--metric is {metric!r}; allowed: {', '.join(METRICS)}")
     if hours is not None and not 0 < hours < 1e6:
         raise NasError(f"--hours is {hours:g}; give hours over 0, such as 2.5")
-    try:
-        target = None if macs is None else count(macs)
-    except ValueError as error:
-        raise NasError(f"--macs is {macs!r}; give {error}") from None
-    if target is not None and target < 1:
-        raise NasError(f"--macs is {macs}; give multiply-adds over 0, such as 10M")
+    target = multiply_adds(macs, "--macs")
     run_init(
         console(),
         Request(
@@ -77,3 +87,44 @@ def init(
             force,
         ),
     )
+
+
+def calibrate(
+    space: Annotated[str, typer.Argument(help="A search space: a catalogue name, or a path.")],
+    data: Annotated[str, typer.Option(help="digits, split:FILE, folder:PATH, npz:PATH ...")],
+    pilot: Annotated[
+        int, typer.Option(help="Networks that are trained, spread over the multiply-adds.")
+    ] = 24,
+    target: Annotated[str | None, typer.Option(help="T, such as 10M (by default the space's).")] = None,
+    limit: Annotated[str | None, typer.Option(help="Multiply-adds above which nothing is trained.")] = None,
+    epochs: Annotated[
+        int, typer.Option(help="Of the longest proxy, which the others are held against.", min=1)
+    ] = 8,
+    fidelity: Annotated[
+        list[str] | None,
+        typer.Option(help="A cheaper proxy, such as epochs=2 or fraction=0.5,width=0.5; again for another."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each network and proxy.", min=1, max=20)] = 2,
+    top: Annotated[int, typer.Option(help="k, of the regret.", min=1)] = 3,
+    regret: Annotated[
+        float, typer.Option(help="Largest expected regret of a proxy, as a reward.", min=0)
+    ] = 0.005,
+    jobs: Annotated[int, typer.Option(help="Trainings at a time.", min=1, max=64)] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder to write (by default pilots/SPACE).")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the pilot that is there.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the networks that are drawn.", min=0, max=2**32 - 1)] = 0,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads of each training.", min=1)] = 1,
+    workers: Workers = None,
+) -> None:
+    """Trains a pilot; says which exponent w ends at your T, and which shorter proxy has earned its place."""
+    from nas.calibrate_job import Request, run_calibration
+
+    run_calibration(
+        console(),
+        Request(
+            space, data, data_dir, pilot, multiply_adds(target, "--target"), multiply_adds(limit, "--limit"), epochs,
+            tuple(fidelity or ()), seeds, top, regret, jobs, out, resume, seed, device, threads, workers,
+        ),
+    )  # fmt: skip

@@ -100,6 +100,9 @@ class Flights:
     def _ended(self, trial: Trial, job: Job, jobs: list[Job]) -> bool:
         """Whether a trial whose process ended is to be repeated; else what came of it is recorded, or will be."""
         number, journal = trial.number, self.study.journal
+        if (other := journal.answers.get(job.id, number)) != number:
+            reason = f"NNI gave its process the parameters of trial {other}, which had ended"
+            return self._repeat(number, job, reason, len(jobs), killed=False)
         if job.status == "SUCCEEDED":
             self._succeeded(number, job, jobs)
             return False
@@ -129,15 +132,17 @@ class Flights:
 
     def _killed(self, number: int, job: Job, jobs: list[Job]) -> bool:
         journal = self.study.journal
-        before = journal.repeats.get(number, [])
         words = last_words(job.id)
-        if len(before) + 1 >= REPEATS:
+        if journal.kills.get(number, 0) + 1 >= REPEATS:
             often = f"; it was killed {REPEATS} times, as by a crash or for want of memory"
             self._fail(number, job, f" (NNI: {job.status}){often}{words}")
             return False
         reason = f"its process ended without a result (NNI: {job.status}){words}"
-        if journal.again(number, job.id, reason):
-            self.allowance.one_more(len(jobs))
+        return self._repeat(number, job, reason, len(jobs))
+
+    def _repeat(self, number: int, job: Job, reason: str, begun: int, killed: bool = True) -> bool:
+        if self.study.journal.again(number, job.id, reason, killed):
+            self.allowance.one_more(begun)
         return True
 
     def _lasted(self, number: int, job: Job) -> float:

@@ -5,6 +5,7 @@
     {"event": "began", "number": 0, "job": "Xy1z0", ...}
     {"event": "told", "number": 0, "nth": 0, "state": "complete", "accuracy": 0.97, "reward": 0.96, ...}
     {"event": "again", "number": 1, "job": "aB2c3", "reason": "its process was killed", ...}
+    {"event": "answered", "number": 0, "job": "cD3e4", ...}  a process was given what had ended
     {"event": "trials", "trials": 200, ...}     how many there are to be, once that was changed
     {"event": "exhausted", ...}                 every network (within limits) was proposed
 
@@ -127,13 +128,20 @@ class Journal(Record):
             if self.jobs.get(number) != job:
                 self._append({"event": "began", "number": number, "job": job, "pid": pid})
 
-    def again(self, number: int, job: str, reason: str) -> bool:
+    def answered(self, number: int, job: str) -> None:
+        """Records that a process was given a proposal that had ended: NNI hands parameters on in a queue, and one that
+        a killed trial did not fetch is the next one's."""
+        with self._locked():
+            if self.answers.get(job) != number:
+                self._append({"event": "answered", "number": number, "job": job})
+
+    def again(self, number: int, job: str, reason: str, killed: bool = True) -> bool:
         """Records that a trial ended without a result, whose NNI trial job is `job`, and is repeated; False where
         that was known."""
         with self._locked():
             if job in self.repeats.get(number, []) or self.trials[number].state != "running":
                 return False
-            self._append({"event": "again", "number": number, "job": job, "reason": reason})
+            self._append({"event": "again", "number": number, "job": job, "reason": reason, "killed": killed})
             return True
 
     def told(self, number: int, state: str, **facts: Any) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from nas.devices import device_of
 from nas.evaluators import Metrics
 from nas.evaluators.table import RUNS, Table, TableEvaluator
-from nas.search.options import training_of
+from nas.search.options import ratios_of, training_of
 from nas.search.subject import Subject
 from nas.search.task import Task, load_table, load_trained
 from nas.search.view import Sample
@@ -71,13 +71,16 @@ class Training(Measuring):
 
         from nas.data import load_data
         from nas.evaluators.proxy import ProxyEvaluator
+        from nas.search.fidelity import Fidelity
 
-        options, arch = self.options, subject.architecture(sample)
+        options = self.options
         torch.set_num_threads(options.threads)
         config = training_of(options, task.seed)
+        fidelity = Fidelity(config.epochs, **ratios_of(options))
+        arch = fidelity.of(subject.architecture(sample))
         data = load_data(
             options.data, data_dir=options.data_dir, resolution=arch.resolution, workers=options.workers
-        )
+        ).with_part(fidelity.fraction)
         return ProxyEvaluator(data, config, device_of(options.device)).evaluate(arch, report)
 
 

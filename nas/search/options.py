@@ -30,7 +30,13 @@ TRAINING = {
     "--norm-momentum": (float, "weight of the newest batch in batch norm"),
 }
 """Options handed to `nas.recipe.TrainingConfig`, whose defaults they have."""
-TRAINS = ("--data-dir", *TRAINING, "--no-augment", "--device", "--threads", "--workers")
+RATIOS = {
+    "--fraction": ("fraction", "of the training images of each class"),
+    "--resolution-ratio": ("resolution", "of the pixels, for the proxy alone"),
+    "--width-ratio": ("width", "of the channels, for the proxy alone"),
+}
+"""Options of a cheaper proxy, handed to `nas.search.fidelity.Fidelity`."""
+TRAINS = ("--data-dir", *TRAINING, *RATIOS, "--no-augment", "--device", "--threads", "--workers")
 """Options of trials that train: with --table there is nothing for them to do."""
 
 
@@ -65,6 +71,16 @@ def _from(least: int) -> Callable[[str], int]:
     return whole
 
 
+def _ratio(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; give a ratio over 0, up to 1")
+    return found
+
+
 def _bytes(text: str) -> int:
     from nas.reading import count
 
@@ -90,6 +106,8 @@ def parser(description: str | None = None, help: bool = True) -> argparse.Argume
     options.add_argument("--data-dir", help="where torchvision's data sets lie or are downloaded to")
     for flag, (kind, text) in TRAINING.items():
         options.add_argument(flag, type=kind, help=text)
+    for flag, (_, text) in RATIOS.items():
+        options.add_argument(flag, type=_ratio, help=text)
     options.add_argument("--no-augment", action="store_true", help="train on the images as they are")
     options.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     options.add_argument("--threads", type=_from(1), default=1, help="CPU threads of this trial")
@@ -133,3 +151,12 @@ def training_of(options: argparse.Namespace, seed: int) -> TrainingConfig:
     chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     chosen |= {"augment": False} if options.no_augment else {}
     return TrainingConfig.check({**chosen, "seed": seed}, "trial")
+
+
+def ratios_of(options: argparse.Namespace) -> dict[str, float]:
+    """What of a cheaper proxy is asked for: the fields of `nas.search.fidelity.Fidelity` but for the epochs."""
+    given = {
+        name: getattr(options, flag.removeprefix("--").replace("-", "_"))
+        for flag, (name, _) in RATIOS.items()
+    }
+    return {name: value for name, value in given.items() if value is not None}

@@ -24,6 +24,8 @@ class Record:
         jobs: number -> the NNI trial job whose process began it last.
         began_at: number -> when that was, ISO 8601.
         repeats: number -> the NNI trial jobs that ended without its result, and are repeated.
+        kills: number -> how many of them were killed.
+        answers: NNI trial job -> the number, ended before, that its process was given.
         max_trials: how many trials there are to be, None where that is not known.
         exhausted: whether every network (within limits) was proposed.
     """
@@ -39,6 +41,8 @@ class Record:
         self.jobs: dict[int, str] = {}
         self.began_at: dict[int, str] = {}
         self.repeats: dict[int, list[str]] = {}
+        self.kills: dict[int, int] = {}
+        self.answers: dict[str, int] = {}
         self.max_trials: int | None = None
         self.exhausted = False
         self._nths: set[int] = set()
@@ -66,7 +70,11 @@ class Record:
             self.jobs[int(event["number"])] = str(event["job"])
             self.began_at[int(event["number"])] = str(event.get("time") or "")
         elif kind == "again":
-            self.repeats.setdefault(int(event["number"]), []).append(str(event["job"]))
+            number = int(event["number"])
+            self.repeats.setdefault(number, []).append(str(event["job"]))
+            self.kills[number] = self.kills.get(number, 0) + bool(event.get("killed", True))
+        elif kind == "answered":
+            self.answers[str(event["job"])] = int(event["number"])
         elif kind == "trials":
             self.max_trials = int(event["trials"])
             self.exhausted = False

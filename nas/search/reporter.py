@@ -80,6 +80,8 @@ class Reporter:
             self._lock.acquire()
         self.file(INTERRUPTED).unlink(missing_ok=True)
         trial = self._proposed()
+        if trial.scored or trial.state in ("failed", "rejected"):
+            self.journal.answered(self.number, os.environ["NNI_TRIAL_JOB_ID"])
         if trial.state in ("failed", "rejected"):
             raise NasError(f"this trial has ended before: {trial.reason}")
         if trial.scored:

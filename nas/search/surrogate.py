@@ -126,7 +126,7 @@ class Process:
         """Takes `y` for what was observed, with the weights as they are."""
         self._mean, self._scale = float(y.mean()), max(float(y.std()), 1e-9)
         self._features = features
-        covariance = self._between(features)
+        covariance = self._between(features, features)
         covariance[np.diag_indices(len(y))] += np.exp(self.weights[-1]) + JITTER
         self._root = np.linalg.cholesky(covariance)
         self._alpha = cho_solve((self._root, True), (y - self._mean) / self._scale)
@@ -140,8 +140,18 @@ class Process:
         means, deviations = zip(*parts, strict=True)
         return np.concatenate(means), np.concatenate(deviations)
 
+    def draw(self, features: list[np.ndarray], n: int, rng: np.random.Generator) -> np.ndarray:
+        """`n` functions drawn from the posterior at these networks at once, (networks, n)."""
+        cross = self._between(features, self._features)
+        solved = solve_triangular(self._root, cross.T, lower=True, check_finite=False)
+        covariance = self._between(features, features) - solved.T @ solved
+        covariance[np.diag_indices(len(covariance))] += 1e-6 * covariance.diagonal().mean() + JITTER
+        root = np.linalg.cholesky(covariance)
+        drawn = (cross @ self._alpha)[:, None] + root @ rng.standard_normal((len(covariance), n))
+        return drawn * self._scale + self._mean
+
     def _predict(self, features: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        cross = self._between(features)
+        cross = self._between(features, self._features)
         solved = solve_triangular(self._root, cross.T, lower=True, check_finite=False)
         linear = np.exp(self.weights[: self._groups])
         own = 1 + np.exp(self.weights[self._groups])
@@ -149,12 +159,12 @@ class Process:
         variance = np.maximum(own - (solved**2).sum(0), 1e-12)
         return cross @ self._alpha * self._scale + self._mean, np.sqrt(variance) * self._scale
 
-    def _between(self, features: list[np.ndarray]) -> np.ndarray:
-        """Covariances with what was observed, (n, observations), with one product for each term."""
+    def _between(self, features: list[np.ndarray], others: list[np.ndarray]) -> np.ndarray:
+        """Covariances with others, (n, others), with one product for each term."""
         roots = np.exp(0.5 * self.weights)
         linear, distance = roots[: self._groups], roots[self._groups + 1 : -1]
-        left, right = _joined(features, linear), _joined(self._features, linear)
-        near, far = _joined(features, distance), _joined(self._features, distance)
+        left, right = _joined(features, linear), _joined(others, linear)
+        near, far = _joined(features, distance), _joined(others, distance)
         apart = np.add.outer((near**2).sum(1), (far**2).sum(1)) - 2 * near @ far.T
         return 1 + left @ right.T + np.exp(self.weights[self._groups] - 0.5 * np.maximum(apart, 0))
 

@@ -447,6 +447,31 @@ def test_a_trial_that_is_always_killed_is_a_failure_in_the_end(start):
     assert fake.params["maxTrialNumber"] == 14
 
 
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
+def test_a_process_that_nni_gave_an_ended_trial_costs_its_own_proposal_nothing(start, tiny, status):
+    """NNI hands parameters on in a queue: those that a killed trial did not fetch are the next one's."""
+    fake = start({"trialConcurrency": 1})
+    killed = fake.launch()
+    fake.end(killed, "USER_CANCELED")
+    again = fake.launch()
+    write_result(fake, again, result_of(again, tiny))
+    fake.report(again, result_of(again, tiny))
+    fake.end(again, "SUCCEEDED")
+    for turn in range(4):
+        job = fake.launch()
+        assert job.number == 1
+        Journal(fake.run / FILE).answered(0, job.id)
+        if status == "SUCCEEDED":
+            job.value = result_of(again, tiny)
+        fake.end(job, status)
+        assert fake.trial(job).state == "running"
+        assert fake.params["maxTrialNumber"] == 14 + turn
+    job = fake.launch()
+    fake.end(job, "USER_CANCELED")
+    assert fake.launch().parameters == job.parameters
+    assert fake.journal().kills == {0: 1, 1: 1}
+
+
 def test_when_the_last_trial_is_killed_nni_is_made_to_ask_once_more(start, tiny):
     """It asks for a proposal when a trial ends, but not where maxTrialNumber is reached."""
     fake = start({"maxTrialNumber": 2})
