@@ -26,6 +26,8 @@ GOOD_TRIALS = 60
 EPOCHS = (16, 12, 8, 5, 3, 2, 1)
 """Lengths of a trial that are considered, the longest first."""
 USUAL_EPOCHS = 8
+TELLING = 3
+"""Epochs below which more trials are not worth it."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,10 @@ def chosen(costs: Costs, hours: float | None, epochs: int | None, target: int) -
     if hours is None:
         return epochs or USUAL_EPOCHS, 100
     lengths = EPOCHS if epochs is None else (epochs,)
-    for least in (GOOD_TRIALS, LEAST_TRIALS):
+    for least, shortest in ((GOOD_TRIALS, TELLING), (LEAST_TRIALS, 1)):
         for length in lengths:
+            if length < shortest and epochs is None:
+                continue
             if costs.trials(hours, length) >= least:
                 return length, min(costs.trials(hours, length), 10_000)
     length = lengths[-1]

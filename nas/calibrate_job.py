@@ -115,6 +115,7 @@ def run_calibration(console: Console, request: Request) -> dict[str, Any]:
         worth = np.array([factor(cost, target, w) for cost in macs])
         given = verdicts(scores, seconds, macs, worth, base, request.top)
         found["proxies"] = _proxies(console, given, base, request)
+    found = _plain(found)
     write_whole(folder / "calibration.json", dump_lines(found))
     console.print(f"\nwritten: {folder / 'calibration.json'}; every training: {folder / 'journal.jsonl'}")
     return found
@@ -230,6 +231,15 @@ def _exponent(
     }  # fmt: skip
 
 
+def _plain(value: Any) -> Any:
+    """Data as JSON has them, null for what is no number."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _shown(frontier: Frontier) -> list[tuple[float, float]]:
     """Up to eight points of the frontier."""
     places = np.unique(np.linspace(0, len(frontier.macs) - 1, 8).round().astype(int))
@@ -249,6 +259,7 @@ def _proxies(console: Console, given: list[Verdict], base: Fidelity, request: Re
             one.fidelity.label, f"{one.cost:.2f} x", f"{one.rank:.2f}", f"{one.rank_low:.2f} to {one.rank_high:.2f}",
             f"{one.rank_at_cost:.2f}", f"{one.noise:.2f}", f"{one.regret:.4f}", f"{one.regret_high:.4f}",
         )  # fmt: skip
+    listing.add_row("a random order", "", "0", "", "0", "", f"{given[-1].chance:.4f}", "")
     show(console, listing)
     console.print(
         "rank: Spearman correlation with the longest's mean; own seeds: between two seeds, which no proxy can pass by "
@@ -257,17 +268,18 @@ def _proxies(console: Console, given: list[Verdict], base: Fidelity, request: Re
     best = cheapest(given, request.regret)
     if best is None:
         console.print(
-            f"no proxy has an expected regret of at most {request.regret:g}, the longest itself not: train longer, or "
-            "with more seeds"
+            f"no proxy has a regret of at most {request.regret:g} with {round(LEVEL * 100)} % confidence, one seed of "
+            "the longest itself not: train longer, give more networks (--pilot), or a larger --regret"
         )
     elif best.fidelity == base:
         console.print(
-            f"none but the longest has an expected regret of at most {request.regret:g}: keep {base.label}"
+            f"none but the longest has a regret of at most {request.regret:g} with confidence: keep {base.label}"
         )
     else:
         console.print(
-            f"cheapest with an expected regret of at most {request.regret:g}: [bold]{best.fidelity.label}[/bold], "
-            f"{best.cost:.2f} x the time; in search.yml's trialCommand: {_options(best.fidelity)}"
+            f"cheapest with a regret of at most {request.regret:g}, with {round(LEVEL * 100)} % confidence: "
+            f"[bold]{best.fidelity.label}[/bold], {best.cost:.2f} x the time; in search.yml's trialCommand: "
+            f"{_options(best.fidelity)}"
         )
     return {
         "longest": asdict(base), "top": request.top, "bound": request.regret,

@@ -8,7 +8,6 @@ import typer
 from nas.errors import NasError
 from nas.terminal import console
 
-
 DataDir = Annotated[
     str | None, typer.Option(help="Where torchvision's data sets are kept (by default ~/.cache/b0nas).")
 ]

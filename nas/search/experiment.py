@@ -4,11 +4,13 @@ NNI gives its own tuner ten seconds to connect, whatever else the machine is doi
 own manager; a start that loses one of these races is tried again.
 """
 
+import json
 import os
 import re
+import signal
 import subprocess
-import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,17 +18,15 @@ from pathlib import Path
 import yaml
 
 from nas.errors import NasError
-from nas.files import UMASK
 from nas.search import runs
 from nas.search.config import SearchConfig
-from nas.search.guard import PRIVATE, at_home, undisturbed
+from nas.search.guard import undisturbed
 from nas.search.journal import FILE
 from nas.search.manager import Manager
+from nas.search.nnictl import last_line, nnictl
 from nas.search.ports import checked_port, free_port
 
 ATTEMPTS = 3
-NNICTL = 180
-"""Seconds after which nnictl is taken for hung."""
 
 
 class StartFailed(Exception):
@@ -99,6 +99,11 @@ class Experiment:
         self.id = experiment
         journal = runs.open_journal(self.run)
         runs.hold(self.run)
+        if changed := self._changed():
+            self._say(
+                f"note: {', '.join(changed)} of {self.config.path.name} changed since this search began, which keeps "
+                "its own; start another search for them"
+            )
         self.trials = self._asked or journal.max_trials or self.config.trials
         known = runs.registered(experiment)
         if known and _served(int(known["port"])) == experiment:
@@ -116,6 +121,32 @@ class Experiment:
         self._try(self._resume, "resume")
         self._agree_on_trials()
         return True
+
+    def _changed(self) -> list[str]:
+        """What of search.yml is no longer what the run was begun with."""
+        try:
+            then = json.loads((self.run / "config.json").read_text())
+        except (OSError, ValueError):
+            return []
+        now = self.config.prepared()
+        pairs = {name: (then.get(name), now.get(name)) for name in ("trialCommand", "searchSpaceFile")}
+        pairs["classArgs"] = (
+            (then.get("tuner") or {}).get("classArgs"),
+            (now.get("tuner") or {}).get("classArgs"),
+        )
+        return [
+            name for name, (before, after) in pairs.items() if None not in (before, after) and before != after
+        ]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody stopped the experiment, whose manager no longer answers: it says so as the last thing it
+        does, and one that was killed does not."""
+        for _ in range(240):
+            if "manager" not in runs.processes_of(self.id).values():
+                break
+            time.sleep(0.25)
+        return runs.registered(self.id).get("status") in ("STOPPING", "STOPPED")
 
     @property
     def again(self) -> str:
@@ -157,7 +188,10 @@ class Experiment:
             runs.end_processes(self.id, *kinds)
 
     def interrupted(self) -> NasError:
-        """Ends the experiment because the user asked for it; what to say then."""
+        """Ends the experiment because the user asked for it; what to say then. More signals change nothing."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
         self.id = self.id or runs.experiment_marked(self._mark)  # nnictl may not have said it yet
         if self.id:
             self.end()
@@ -182,12 +216,16 @@ class Experiment:
                     self.end()
                 if number == ATTEMPTS:
                     hint = f"; try again with: {self.again}" if what == "resume" else ""
-                    raise NasError(f"NNI did not {what} after {ATTEMPTS} attempts: {error}{hint}") from None
+                    raise NasError(
+                        f"NNI did not {what} after {ATTEMPTS} attempts: {error} (it gives its own processes ten "
+                        f"seconds, which is short on a busy machine){hint}"
+                    ) from None
                 self._say(f"NNI did not {what} ({error}); attempt {number + 1} of {ATTEMPTS}")
                 if self._any_port:
                     self.port = free_port()
 
     def _create(self) -> None:
+        self.id = ""  # of the attempt before
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "search.yml"
             path.write_text(yaml.safe_dump(self.config.prepared(self.trials), sort_keys=False))
@@ -237,19 +275,7 @@ class Experiment:
         raise StartFailed("the tuner did not begin within a minute")
 
     def _nnictl(self, *words: str) -> subprocess.CompletedProcess[str]:
-        beside = Path(sys.executable).with_name("nnictl")
-        command = [str(beside)] if beside.exists() else [sys.executable, "-m", "nni.tools.nnictl"]
-        environment = at_home(os.environ) if self.local else dict(os.environ)
-        umask = os.umask(PRIVATE)
-        os.umask(umask)
-        environment |= {runs.MARK: self._mark, UMASK: f"{umask:o}"}
-        try:
-            return subprocess.run(
-                [*command, *words], capture_output=True, text=True, check=False, env=environment, umask=PRIVATE,
-                timeout=NNICTL, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(words, 1, "", f"nnictl {words[0]} took over {NNICTL} seconds")
+        return nnictl(words, self.local, self._mark)
 
 
 def _served(port: int) -> str:
@@ -258,10 +284,3 @@ def _served(port: int) -> str:
         return str(Manager(port).profile()["id"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-
-
-def last_line(text: str) -> str:
-    """The last line of a program's output that says something, without colours."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    lines = [line.strip() for line in plain.splitlines() if re.search(r"\w", line)]
-    return lines[-1] if lines else ""

@@ -94,8 +94,9 @@ class Verdict:
         rank: Spearman correlation with the longest's mean; low and high its bootstrap interval over networks.
         rank_at_cost: the same of what multiply-adds do not explain.
         noise: correlation between two of its own seeds; nan of one.
-        regret: expected loss of reward where the best of its top k is taken, against the best of all.
-        regret_high: upper end of its interval.
+        regret: loss of reward where the best of its top k is taken, against the best of all; mean over seeds.
+        regret_high: upper end of its bootstrap interval over networks.
+        chance: expected regret of a random order.
     """
 
     fidelity: Fidelity
@@ -107,6 +108,7 @@ class Verdict:
     noise: float
     regret: float
     regret_high: float
+    chance: float
 
 
 def verdicts(
@@ -142,7 +144,7 @@ def _verdict(
     whole = [(a, b) for a, b in pairs if np.isfinite(a + b).sum() >= 3]
     if not whole:
         nan = float("nan")
-        return Verdict(fidelity, seconds[fidelity] / seconds[longest], nan, nan, nan, nan, nan, nan, nan)
+        return Verdict(fidelity, seconds[fidelity] / seconds[longest], nan, nan, nan, nan, nan, nan, nan, nan)
     n = len(macs)
     draws = [rng.integers(n, size=n) for _ in range(DRAWS)]
     everyone = np.arange(n)
@@ -159,8 +161,13 @@ def _verdict(
         float(high),
         _mean_rank(residuals, everyone),
         _mean_rank(seeds, everyone) if seeds else float("nan"),
-        float(np.nanmean(regrets)),
-        float(np.nanquantile(regrets, LEVEL)),
+        _mean_regret(whole, worth, everyone, top),
+        float(np.nanquantile(regrets, LEVEL)) if np.isfinite(regrets).any() else float("nan"),
+        float(
+            np.nanmean(
+                [_mean_regret([(rng.random(n), b) for _, b in whole], worth, everyone, top) for _ in draws]
+            )
+        ),
     )
 
 
@@ -196,5 +203,6 @@ def _unexplained(accuracy: np.ndarray, macs: np.ndarray) -> np.ndarray:
 
 
 def cheapest(found: list[Verdict], bound: float) -> Verdict | None:
-    """The cheapest proxy whose expected regret is at most `bound`; None where none's is."""
-    return next((verdict for verdict in found if verdict.regret <= bound), None)
+    """The cheapest proxy whose regret is at most `bound` with confidence, and whose rank correlation is over 0; None
+    where there is none: of few networks chance picks good ones, too."""
+    return next((one for one in found if one.regret_high <= bound and one.rank_low > 0), None)

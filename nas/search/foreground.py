@@ -20,9 +20,10 @@ from rich.progress import (
 
 from nas.errors import NasError
 from nas.search import runs
-from nas.search.experiment import Experiment, last_line
+from nas.search.experiment import Experiment
 from nas.search.flights import ALL_OF_IT
 from nas.search.journal import FILE, Journal, Trial
+from nas.search.nnictl import last_line
 from nas.search.winner import no_winner
 from nas.tables import short
 
@@ -41,6 +42,9 @@ IDLE = 10
 """So many times in a row without a job, once the tuner is exhausted, mean that the search is over."""
 LOOK, STALLED = 20, 12
 """Every LOOK questions (ten seconds) it is asked whether a trial runs; STALLED times no is an end."""
+
+
+STOPPED = "the search was stopped, by nnictl stop or on NNI's web page; nothing is lost"
 
 
 class Breakdown(Exception):
@@ -65,6 +69,8 @@ def follow(experiment: Experiment, console: Console) -> Journal:
             failure = _watch(experiment, journal, console)
             experiment.end()
         except Breakdown as error:
+            if experiment.stopped:
+                raise NasError(f"{STOPPED}; resume with: {experiment.again}") from None
             experiment.end(trials=False)
             journal.refresh()
             idle, ended = (0 if len(journal.ended()) > ended else idle + 1), len(journal.ended())
@@ -77,7 +83,8 @@ def follow(experiment: Experiment, console: Console) -> Journal:
         break
     journal.refresh()
     if failure is not None:
-        raise NasError(f"{failure}; resume with: {experiment.again}")
+        change = ", or start another search to change its settings" * ("alike" in failure)
+        raise NasError(f"{failure}; resume with: {experiment.again}{change}")
     if journal.best() is None:
         raise NasError(no_winner(journal))
     return journal
@@ -123,7 +130,7 @@ def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | 
                     return f"NNI ended with an error: {mistake}"
                 raise Breakdown(f"NNI ended with an error: {last_line(''.join(errors)) or 'it names none'}")
             if status in ("STOPPING", "STOPPED"):
-                return "the search was stopped, by nnictl stop or on NNI's web page; nothing is lost"
+                return STOPPED
             few = len(journal.ended()) < experiment.trials and not journal.exhausted
             early = early + 1 if status == "DONE" and few else 0
             over = idle >= IDLE or (status == "DONE" and (early == 0 or early >= PATIENCE))
@@ -178,5 +185,6 @@ def _all_alike(journal: Journal, before: set[int]) -> str | None:
         len({re.sub(r"\d+(\.\d+)?", "#", reason) for reason in reasons}) == 1
     )  # so are bytes, times and ids
     if len(ended) >= ALIKE and alike and all(trial.state == "failed" for trial in ended):
-        return f"the first {len(ended)} trials all failed alike: {reasons[0]}"
+        since = " since it was resumed" if before else ""
+        return f"the first {len(ended)} trials{since} all failed alike: {reasons[0]}"
     return None

@@ -73,7 +73,7 @@ def guard_tuner() -> None:
         return
     os.umask(PRIVATE)
     end_with_manager()
-    lock = FileLock(str(Path(logs).parent / ".b0nas-tuner.lock"), timeout=PATIENCE)
+    lock = FileLock(str(Path(logs).parent / ".b0nas-tuner.lock"), timeout=PATIENCE, mode=0o600)
     try:
         lock.acquire()
     except Timeout:

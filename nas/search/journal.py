@@ -60,7 +60,7 @@ class Journal(Record):
         self._damaged: list[Line] = []
         self._checked = False
         self._offset = 0
-        self._lock = FileLock(str(path.with_name(f".{path.name}.lock")))
+        self._lock = FileLock(str(path.with_name(f".{path.name}.lock")), mode=0o600)
 
     @property
     def exists(self) -> bool:

@@ -70,7 +70,7 @@ class Reporter:
         assert self.number is not None
         path = self.file(LOCK)
         path.parent.mkdir(exist_ok=True)
-        self._lock = FileLock(str(path))
+        self._lock = FileLock(str(path), mode=0o600)
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
@@ -202,7 +202,7 @@ class Reporter:
         assert self.run_dir is not None
         assert self.journal is not None
         mark = self.run_dir / STUDY / ".results"
-        with FileLock(str(self.run_dir / f".{STUDY}.lock")):
+        with FileLock(str(self.run_dir / f".{STUDY}.lock"), mode=0o600):
             self.journal.refresh()
             board = StudyBoard(self.run_dir, self.journal, int(mark.read_text()) if mark.is_file() else 0)
             shown = board.update()

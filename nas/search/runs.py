@@ -121,7 +121,7 @@ def hold(run: Path) -> None:
     Raises:
         NasError: where another process has it.
     """
-    lock = FileLock(str(run / ".search.lock"))
+    lock = FileLock(str(run / ".search.lock"), mode=0o600)
     if str(lock.lock_file) in _held:
         return
     try:

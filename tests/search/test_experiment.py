@@ -1,6 +1,7 @@
 """A search in the foreground, with a manager of the tests' own: following it, resuming it."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -112,7 +113,8 @@ def test_first_trials_that_fail_alike_end_it_but_not_again_once_resumed(search, 
             return "RUNNING", []
 
     with pytest.raises(
-        NasError, match="the first 3 trials all failed alike: no CUDA device; resume with: nas s"
+        NasError,
+        match=r"^the first 3 trials all failed alike: no CUDA device; resume with: nas s.*, or start another search",
     ):
         follow(search(Failing("RUNNING")), QUIET)
     journal.told(3, *GOOD[:1], **GOOD[1])
@@ -255,7 +257,7 @@ def test_an_interruption_while_nni_resumes_leaves_no_manager(search, make_run, m
 @pytest.fixture(autouse=True)
 def _own_signals() -> Iterator[None]:
     """Of this process, which are not the search's to change."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -291,7 +293,10 @@ def test_what_runs_on_its_port_is_another_search_and_is_left_alone(search, make_
     )
     theirs = subprocess.Popen(argv, env={**os.environ, MARK: "1-1"})
     try:
-        with pytest.raises(NasError, match=r"NNI did not start after 3 attempts: not idle$"):
+        with pytest.raises(
+            NasError,
+            match=r"NNI did not start after 3 attempts: not idle \(it gives its own processes ten seconds, .*\)$",
+        ):
             found.start()
         assert theirs.poll() is None
         assert found.said.count("create") == 3
@@ -322,6 +327,54 @@ def test_one_that_was_stopped_is_not_over(search, make_run):
         NasError, match=r"^the search was stopped, by nnictl stop or .*; resume with: nas search"
     ):
         follow(search(FakeManager("RUNNING", "STOPPING")), QUIET)
+
+
+def test_a_manager_that_was_stopped_is_no_breakdown(search, make_run, monkeypatch):
+    """nnictl stop: its port is closed first, and its last word is that it was stopped."""
+    make_run(GOOD)
+    monkeypatch.setattr(experiment_module.runs, "registered", lambda _: {"status": "STOPPED"})
+    found = search(FakeManager(ConnectionError("refused")))
+    monkeypatch.setattr(experiment_module.runs, "registered", lambda _: {"status": "STOPPED"})
+    with pytest.raises(
+        NasError, match=r"^the search was stopped, by nnictl stop or .*; resume with: nas search"
+    ):
+        follow(found, QUIET)
+    assert "resume" not in found.said
+
+
+def test_what_was_changed_in_search_yml_is_named(search, make_run, search_yml):
+    run = make_run(GOOD, max_trials=1).path.parent
+    found = search(FakeManager("DONE", trials=1))
+    (run / "config.json").write_text(
+        json.dumps(found.config.prepared() | {"trialCommand": "python other.py"})
+    )
+    assert not found.resume("abc123")
+    assert found.said[0].startswith(
+        "note: trialCommand of search.yml changed since this search began, which keeps its own"
+    )
+    found = search(FakeManager("DONE", trials=1))
+    (run / "config.json").write_text(json.dumps(found.config.prepared()))
+    assert not found.resume("abc123")
+    assert not [line for line in found.said if line.startswith("note")]
+
+
+def test_an_attempt_that_is_interrupted_ends_its_own_manager(search, make_run, monkeypatch):
+    """Not that of the attempt before, which lost its race."""
+    found = search(FakeManager("RUNNING"))
+    found.id = "before"
+    monkeypatch.setattr(experiment_module.runs, "experiment_marked", lambda _: "mine")
+
+    def interrupted(self: Experiment, *words: str) -> Any:
+        self.said.append(" ".join(words)[:12])
+        if words[0] == "create":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Experiment, "_nnictl", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        found.start()
+    with pytest.raises(NasError, match="interrupted; no search has begun"):
+        raise found.interrupted()
+    assert found.said[-1] == "stop mine"
 
 
 def test_of_a_changed_number_of_trials_the_last_counts(search, make_run):

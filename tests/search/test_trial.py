@@ -424,7 +424,7 @@ def test_a_trial_waits_for_a_process_that_evaluates_its_number_already(bench, ca
     assert bench.nni.final[0]["accuracy"] == 0.75
     assert "is still evaluated by another process" in capsys.readouterr().err
     bench.journal.refresh()
-    assert bench.journal.jobs == {}
+    assert (bench.journal.jobs, bench.journal.answers) == ({}, {"job1": number})
 
 
 def test_a_trial_that_failed_before_is_not_evaluated_again(bench, capsys):
@@ -433,6 +433,8 @@ def test_a_trial_that_failed_before_is_not_evaluated_again(bench, capsys):
     bench.forbid_training()
     assert bench.start(job="job1") == 2
     assert "this trial has ended before: diverged" in capsys.readouterr().err
+    bench.journal.refresh()
+    assert bench.journal.answers == {"job1": number}  # so that its job's own proposal is evaluated again
 
 
 def test_a_trial_says_in_the_journal_which_job_it_is(bench):

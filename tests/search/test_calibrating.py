@@ -1,0 +1,288 @@
+"""Before a search: the predicted frontier, what proxies are worth, and the pilot that says both."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from nas import NasError, SearchSpace
+from nas.calibrate_job import Request, run_calibration
+from nas.search import pilot as pilot_module
+from nas.search.fidelity import Fidelity, cheapest, verdicts
+from nas.search.frontier import Frontier, exponent_at, hull
+from nas.search.journal import FILE, Journal
+from nas.search.pilot import Pilot, Task, spread
+from nas.search.settings import Limits
+from nas.search.subject import SpaceSubject
+
+QUIET = Console(quiet=True)
+
+
+# The frontier
+
+
+def test_the_hull_is_what_no_straight_line_is_above():
+    rng = np.random.default_rng(0)
+    x, y = rng.random(200), rng.random(200)
+    corners = hull(x, y)
+    assert x[corners].tolist() == sorted(x[corners])
+    assert y[corners].tolist() == sorted(y[corners])
+    slopes = np.diff(y[corners]) / np.diff(x[corners])
+    assert slopes.tolist() == sorted(slopes, reverse=True)
+    inside = (x >= x[corners[0]]) & (x <= x[corners[-1]])
+    assert (y[inside] <= np.interp(x[inside], x[corners], y[corners]) + 1e-12).all()
+
+
+def test_the_exponent_is_the_slope():
+    """acc = macs ** 0.05 has the slope 0.05 everywhere: MnasNet's rule gives back w = -0.05."""
+    x = np.linspace(0, 3, 40)
+    assert exponent_at(x, 0.05 * x - 1, 1.5) == pytest.approx(-0.05)
+    assert np.isnan(exponent_at(np.zeros(1), np.zeros(1), 0.0))
+
+
+def test_a_frontier_is_found_from_a_pilot_where_the_truth_is_known():
+    """acc = 1 - c macs ** -0.3 for every network: its slope at T is known in closed form."""
+    space = SearchSpace.load("digits")
+    view = SpaceSubject(space).view(Limits())
+    rows = view.rows(spread(space, 16, seed=0))
+    macs = view.macs(rows)
+    scale = 0.5 * macs.min() ** 0.3
+    frontier = Frontier(view, rows, 1 - scale * macs**-0.3)
+    target = float(np.median(macs))
+    error = scale * target**-0.3
+    truth = -0.3 * error / (1 - error)
+    found = frontier.exponent(target)
+    assert found.value == pytest.approx(truth, rel=0.3)
+    assert found.low <= truth <= found.high
+    assert found.low < found.value < found.high
+    end = frontier.landing(truth)
+    assert end.low <= target * 1.5
+    assert end.high >= target / 1.5
+    assert frontier.landing(-1.0).value < frontier.landing(-0.001).value
+
+
+# Proxies
+
+
+def test_a_fidelity_is_read_and_told():
+    base = Fidelity(8)
+    assert Fidelity.parse("epochs=2", base) == Fidelity(2)
+    assert (
+        Fidelity.parse("fraction=0.5, resolution=0.75", base).label == "8 epochs, images x 0.5, pixels x 0.75"
+    )
+    assert Fidelity(1).label == "1 epoch"
+    arch = SearchSpace.load("cifar").frame
+    small = Fidelity(1, resolution=0.6, width=0.5).of(arch)
+    assert small.resolution == 20
+    assert small.stages[-1].channels < arch.stages[-1].channels
+    assert Fidelity(3).of(arch) is arch
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("epoch=2", "unknown 'epoch' (did you mean 'epochs'?); give epochs, fraction, resolution, width"),
+        ("epochs=0", "epochs is '0'; give a whole number from 1"),
+        ("width=2", "width is '2'; give a ratio over 0, up to 1"),
+        ("fraction=half", "fraction is 'half'; give a ratio over 0, up to 1"),
+        ("width", "width is ''; give a ratio"),
+    ],
+)
+def test_a_bad_fidelity_is_one_sentence(text, sentence):
+    with pytest.raises(NasError) as caught:
+        Fidelity.parse(text, Fidelity(8))
+    assert sentence in str(caught.value)
+
+
+def made_up(
+    noise: dict[Fidelity, float], n: int = 40, seeds: int = 2
+) -> tuple[dict[Fidelity, np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(1)
+    truth, macs = rng.normal(0.8, 0.02, n), np.exp(rng.normal(15, 1, n))
+    return {one: truth[:, None] + rng.normal(0, sd, (n, seeds)) for one, sd in noise.items()}, macs
+
+
+def test_a_faithful_proxy_passes_and_a_random_one_does_not():
+    long, good, bad = Fidelity(8), Fidelity(4), Fidelity(1)
+    scores, macs = made_up({long: 0.002, good: 0.003, bad: 0.5})
+    found = verdicts(scores, {long: 8.0, good: 4.0, bad: 1.0}, macs, np.ones(len(macs)), long, top=3)
+    by = {one.fidelity: one for one in found}
+    assert [one.fidelity for one in found] == [bad, good, long]
+    assert by[good].rank > 0.9 > 0.5 > abs(by[bad].rank)
+    assert by[good].rank_low <= by[good].rank <= by[good].rank_high
+    assert by[long].noise > 0.9 > by[bad].noise
+    assert by[good].regret < 0.003 < by[bad].regret < by[bad].regret_high
+    assert [one.cost for one in found] == [0.125, 0.5, 1.0]
+    chosen = cheapest(found, 0.005)
+    assert chosen is not None
+    assert chosen.fidelity == good
+    assert cheapest([by[bad]], 0.005) is None
+
+
+def test_what_multiply_adds_explain_earns_a_proxy_nothing():
+    """Both follow the cost and nothing else: the ranks agree, and at equal cost they do not."""
+    rng = np.random.default_rng(0)
+    macs = np.exp(rng.uniform(13, 17, 60))
+    follow = 1 - np.exp(-0.3 * np.log(macs) + 2)
+    long, short = Fidelity(8), Fidelity(1)
+    scores = {one: follow[:, None] + rng.normal(0, 0.004, (60, 2)) for one in (long, short)}
+    (cheap, _) = verdicts(scores, {long: 8.0, short: 1.0}, macs, np.ones(60), long)
+    assert cheap.rank > 0.95
+    assert abs(cheap.rank_at_cost) < 0.35
+
+
+def test_failed_trainings_are_left_out():
+    long, short = Fidelity(8), Fidelity(1)
+    scores, macs = made_up({long: 0.002, short: 0.002})
+    scores[short][:5] = np.nan
+    (cheap, _) = verdicts(scores, {long: 8.0, short: 1.0}, macs, np.ones(len(macs)), long)
+    assert cheap.rank > 0.9
+    scores[short][:] = np.nan
+    (cheap, _) = verdicts(scores, {long: 8.0, short: 1.0}, macs, np.ones(len(macs)), long)
+    assert np.isnan(cheap.rank)
+    assert cheapest([cheap], 1.0) is None
+
+
+# The pilot
+
+
+def test_a_pilot_is_spread_over_the_multiply_adds():
+    space = SearchSpace.load("cifar")
+    samples = spread(space, 24, seed=0)
+    macs = np.array([space.decode(sample).macs for sample in samples])
+    assert len({space.decode(sample).key for sample in samples}) == 24
+    assert macs.tolist() == sorted(macs)
+    every = space.costs.of_random(8192, seed=3)[1]
+    assert macs[0] < np.quantile(every, 0.05)
+    assert macs[-1] > np.quantile(every, 0.95)
+    steps = np.diff(np.log(macs))
+    assert steps.max() < 3 * np.log(macs[-1] / macs[0]) / 23
+    assert spread(space, 24, seed=0) == samples
+    assert spread(space, 24, seed=1) != samples
+    limited = spread(space, 8, seed=0, most=4e6)
+    assert max(space.decode(sample).macs for sample in limited) <= 4e6
+    with pytest.raises(NasError, match="random networks 0 are within the limit; raise it"):
+        spread(space, 8, seed=0, most=10)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Trainings that are looked up; what was asked for."""
+    asked: list[dict[str, Any]] = []
+
+    class Pool:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def __enter__(self) -> "Pool":
+            return self
+
+        def __exit__(self, *_: Any) -> None:
+            pass
+
+        def submit(self, _: Any, work: dict[str, Any]) -> Any:
+            from concurrent.futures import Future
+
+            future: Future[dict[str, Any]] = Future()
+            asked.append(work)
+            if len(asked) == getattr(asked, "stop", None):
+                raise KeyboardInterrupt
+            macs = SearchSpace.from_data(work["space"]).decode(work["sample"]).macs
+            rng = np.random.default_rng(work["seed"] + int(macs))
+            noise = 0.002 if work["fidelity"]["epochs"] > 1 else 0.05
+            accuracy = float(np.clip(1 - 0.4 * (macs / 1e5) ** -0.4 + rng.normal(0, noise), 0, 1))
+            future.set_result({"accuracy": accuracy, "seconds": float(work["fidelity"]["epochs"])})
+            return future
+
+    class Asked(list):
+        stop: int | None = None
+
+    asked = Asked()
+    monkeypatch.setattr(pilot_module, "ProcessPoolExecutor", Pool)
+    return asked
+
+
+def test_what_is_printed_is_written_and_an_interrupted_pilot_goes_on(in_folder, trained):
+    request = Request("digits", "digits", pilot=12, epochs=4, fidelities=("epochs=1",), device="cpu")
+    trained.stop = 20
+    with pytest.raises(
+        NasError, match="interrupted; nothing is lost: the same command with --resume goes on"
+    ):
+        run_calibration(QUIET, request)
+    trained.stop = None
+    with pytest.raises(NasError, match="pilots/digits has a pilot already; go on with --resume"):
+        run_calibration(QUIET, request)
+    request = Request(**{**vars(request), "resume": True})
+    console = Console(record=True, width=200)
+    found = run_calibration(console, request)
+    assert len(trained) == 12 * 2 * 2 + 1
+    text = console.export_text()
+    assert json.loads((in_folder / "pilots/digits/calibration.json").read_text()) == json.loads(
+        json.dumps(found)
+    )
+    assert found["exponent"]["low"] < found["exponent"]["value"] < found["exponent"]["high"] < 0
+    assert f"{found['exponent']['value']:.3f}" in text
+    assert "with one exponent T only rescales the reward" in text
+    assert found["reward"] in text
+    cheap, long = found["proxies"]["verdicts"]
+    assert cheap["rank"] < long["rank"]
+    again = run_calibration(QUIET, request)
+    assert again == found
+    assert len(trained) == 12 * 2 * 2 + 1
+    other = Request(**{**vars(request), "pilot": 13})
+    with pytest.raises(NasError, match=r"pilots/digits: has a pilot of pilot .*; choose another --out"):
+        run_calibration(QUIET, other)
+
+
+def test_more_fidelities_train_what_is_missing(in_folder, trained):
+    request = Request("digits", "digits", pilot=8, epochs=4, seeds=1, device="cpu")
+    assert "proxies" not in run_calibration(QUIET, request)
+    assert len(trained) == 8
+    more = Request(**{**vars(request), "resume": True, "fidelities": ("fraction=0.5",)})
+    found = run_calibration(QUIET, more)
+    assert len(trained) == 16
+    assert {work["fidelity"]["fraction"] for work in trained} == {1.0, 0.5}
+    assert len(found["proxies"]["verdicts"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"pilot": 4}, "--pilot is 4; give 8 networks or more"),
+        ({"data": "digit"}, "data is 'digit', which is no data set"),
+        ({"space": "digit"}, "digit"),
+        ({"device": "tpu"}, "--device is 'tpu'; allowed"),
+        ({"fidelities": ("epoch=1",)}, "unknown 'epoch'"),
+    ],
+)
+def test_a_mistake_trains_nothing(in_folder, trained, changes, sentence):
+    request = {"space": "digits", "data": "digits", "pilot": 8, "device": "cpu"} | changes
+    with pytest.raises(NasError) as caught:
+        run_calibration(QUIET, Request(**request))
+    assert sentence in str(caught.value)
+    assert len(trained) == 0
+
+
+def test_a_real_pilot_trains_in_processes_and_records_failures(tmp_path):
+    space = SearchSpace.load("digits")
+    samples = spread(space, 2, seed=0)
+    tasks = [
+        Task(sample, space.decode(sample).key, Fidelity(1, fraction=fraction), 0, 1, 1)
+        for sample, fraction in zip(samples, (1.0, 0.25), strict=True)
+    ]
+    pilot = Pilot(tmp_path / "pilot", space, {"data": "digits"})
+    options = {"data": "digits", "data_dir": None, "workers": 0, "threads": 1, "device": "cpu"}
+    told: list[str] = []
+    pilot.run(tasks, options, 2, lambda task, trial: told.append(trial.state))
+    assert told == ["complete", "complete"]
+    journal = Journal(tmp_path / "pilot" / FILE)
+    journal.refresh()
+    assert all(0 < trial.accuracy < 1 for trial in journal.trials.values())
+    assert [event["fidelity"]["fraction"] for event in journal.events if event["event"] == "asked"] == [
+        1.0,
+        0.25,
+    ]
+    pilot.run(tasks, options, 1, lambda *_: told.append("again"))
+    assert told == ["complete", "complete"]
