@@ -335,3 +335,8 @@ def test_the_tables_of_the_faults_are_those_of_their_rows():
     tables = done.stdout.strip().split("\n\n")
     assert len(tables) == 2
     assert all(table in page for table in tables)
+
+
+def test_the_table_of_exponents_is_that_of_its_rows():
+    page = (BENCHMARKS.parent / "docs" / "own-images.md").read_text()
+    assert module("exponents").report() in page
