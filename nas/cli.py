@@ -73,11 +73,15 @@ def search(
     allow_import: Annotated[
         bool, typer.Option("--allow-import", help="Let NNI import a tuner or assessor class of CONFIG's own.")
     ] = False,
+    known_answers: Annotated[
+        bool,
+        typer.Option("--known-answers", help="Rank B0's, A1's and MobileNetV2's shape by the same proxy."),
+    ] = False,
 ) -> None:
     """Runs the search of CONFIG through nnictl in the foreground, and freezes the winner."""
     from nas.main_job import run_search
 
-    run_search(console(), config, trials, port, resume, name, full_epochs, allow_import)
+    run_search(console(), config, trials, port, resume, name, full_epochs, allow_import, known_answers)
 
 
 @app.command()

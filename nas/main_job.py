@@ -11,6 +11,8 @@ from nas.baseline import Baseline, load
 from nas.documents import Named
 from nas.errors import NasError
 from nas.grid_report import grid_report
+from nas.headlines import closing, opening
+from nas.known_report import answer, check_answerable
 from nas.reading import validate
 from nas.report import baseline_report, family_report
 from nas.scaling import family
@@ -23,7 +25,6 @@ from nas.search.journal import Journal
 from nas.search.scaling_subject import ScalingSubject
 from nas.search.scaling_winner import check_free
 from nas.search.winner import data_of, default_folder, freeze, pick, train_in_full
-from nas.tables import short
 
 NOT_TRAINED = (
     "--full-epochs trains the winner, but trialCommand has --table, which trains nothing; leave it out"
@@ -37,7 +38,7 @@ NO_DATA = "--full-epochs needs trials of nas.search.trial, which say what the da
 
 def run_search(
     console: Console, path: Path, trials: int | None, port: int | None, resume: str | None,
-    name: str | None, full_epochs: int | None, allow_import: bool = False,
+    name: str | None, full_epochs: int | None, allow_import: bool = False, known_answers: bool = False,
 ) -> None:  # fmt: skip
     """`nas search`, from search.yml to a verified baseline."""
     if name is not None:  # now, not when the search is over
@@ -55,11 +56,15 @@ def run_search(
         raise NasError(NOT_TRAINED)
     if name is not None and config.subject is not None and not config.subject.freezes:
         raise NasError(NOT_FROZEN)
+    if known_answers:
+        check_answerable(config)
     experiment = Experiment(config, partial(console.print, markup=False), port, trials)
     experiment.options = f" --name {name}" * (name is not None)
     experiment.options += f" --full-epochs {full_epochs}" * (full_epochs is not None)
-    experiment.options += " --allow-import" * allow_import
+    experiment.options += " --allow-import" * allow_import + " --known-answers" * known_answers
     journal = conducted(console, experiment, resume)
+    if known_answers:
+        answer(console, journal, config)
     if subject_of(journal.run, str(journal.path)).freezes:
         _baseline(console, journal, config, name, resume is not None, full_epochs)
     else:
@@ -79,14 +84,14 @@ def conducted(console: Console, experiment: Experiment, resume: str | None) -> J
         journal = _followed(console, experiment, resume)
     except KeyboardInterrupt:
         raise experiment.interrupted() from None
-    _closing(console, journal, experiment.trials)
+    closing(console, journal, experiment.trials)
     return journal
 
 
 def _followed(console: Console, experiment: Experiment, resume: str | None) -> Journal:
     config = experiment.config
     if resume is None:
-        _opening(console, config, experiment.trials)
+        opening(console, config, experiment.trials)
         experiment.start()
         runs_on = True
         console.print(
@@ -145,52 +150,6 @@ def _interrupted_by_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, interrupt)
-
-
-def _opening(console: Console, config: SearchConfig, trials: int) -> None:
-    subject, tuner = config.subject, config.tuner
-    if subject is None or tuner is None:
-        console.print(f"{trials} trials, proposed by {config.proposer}", markup=False)
-        return
-    target = tuner.reward.target or subject.target
-    console.print(
-        f"{subject.headline()}; {trials} trials by {tuner.strategy.name}, "
-        f"{config.data.get('trialConcurrency', 1)} at a time, seed {tuner.seed}"
-    )
-    alpha, beta = tuner.reward.exponents
-    if tuner.reward.only_rescales:
-        console.print(
-            f"reward acc * (macs / {short(target)})^{alpha:g}: with one exponent T only rescales it, the winner is "
-            "the same for every T (hard or two exponents make T count)"
-        )
-    else:
-        console.print(
-            f"reward acc * (macs / {short(target)})^w, w = {alpha:g} up to the target, {beta:g} above it"
-        )
-
-
-def _closing(console: Console, journal: Journal, trials: int) -> None:
-    best = pick(journal, None)
-    counts: dict[str, int] = {}
-    for trial in journal.ended():
-        counts[trial.state] = counts.get(trial.state, 0) + 1
-    keys = {trial.key for trial in journal.ended() if trial.scored}
-    console.print(
-        f"{', '.join(f'{n} {state}' for state, n in counts.items())}; {len(keys)} distinct networks evaluated"
-    )
-    if len(journal.ended()) < trials:
-        why = "every network (within limits) was proposed" if journal.exhausted else (
-            "NNI ended the search before, as after maxExperimentDuration; --resume goes on")  # fmt: skip
-        console.print(f"fewer than the {trials} trials asked for: {why}")
-    reward = journal.run["trial"]["reward"]
-    target = reward["target"] or 0
-    where = f", {(best.macs or 0) / target:.2f} x the target of {short(target)}" if target else ""
-    if target and reward.get("form") == "hard" and (best.macs or 0) > target:
-        where += ": over it, for nothing better was found below"
-    console.print(
-        f"winner: trial {best.number}, reward {best.reward:.4f}, accuracy {best.accuracy:.4f}, "
-        f"{short(best.macs or 0)} multiply-adds{where}"
-    )
 
 
 def _frozen(journal: Journal, name: str | None, resumed: bool) -> tuple[Baseline, Path]:

@@ -68,7 +68,7 @@ def _settings(journal: Journal) -> list[str]:
         "reward": _words(trial["reward"]),
         "limits": _words(trial["limits"]),
         "seed": run["seed"],
-        "trials at most": run.get("max_trials"),
+        "trials at most": journal.max_trials,
         "at a time": run.get("concurrency"),
         "command": f"`{run['command']}`" if run.get("command") else None,
         "began": run.get("time"),

@@ -1,0 +1,56 @@
+"""What `nas search` says first and last, in a few lines."""
+
+from rich.console import Console
+
+from nas.search.config import SearchConfig
+from nas.search.journal import Journal
+from nas.search.winner import pick
+from nas.tables import short
+
+
+def opening(console: Console, config: SearchConfig, trials: int) -> None:
+    """What is searched, how, and what for."""
+    subject, tuner = config.subject, config.tuner
+    if subject is None or tuner is None:
+        console.print(f"{trials} trials, proposed by {config.proposer}", markup=False)
+        return
+    target = tuner.reward.target or subject.target
+    console.print(
+        f"{subject.headline()}; {trials} trials by {tuner.strategy.name}, "
+        f"{config.data.get('trialConcurrency', 1)} at a time, seed {tuner.seed}"
+    )
+    alpha, beta = tuner.reward.exponents
+    if tuner.reward.only_rescales:
+        console.print(
+            f"reward acc * (macs / {short(target)})^{alpha:g}: with one exponent T only rescales it, the winner is "
+            "the same for every T (hard or two exponents make T count)"
+        )
+    else:
+        console.print(
+            f"reward acc * (macs / {short(target)})^w, w = {alpha:g} up to the target, {beta:g} above it"
+        )
+
+
+def closing(console: Console, journal: Journal, trials: int) -> None:
+    """What became of the trials, and the winner."""
+    best = pick(journal, None)
+    counts: dict[str, int] = {}
+    for trial in journal.ended():
+        counts[trial.state] = counts.get(trial.state, 0) + 1
+    keys = {trial.key for trial in journal.ended() if trial.scored}
+    console.print(
+        f"{', '.join(f'{n} {state}' for state, n in counts.items())}; {len(keys)} distinct networks evaluated"
+    )
+    if len(journal.ended()) < trials:
+        why = "every network (within limits) was proposed" if journal.exhausted else (
+            "NNI ended the search before, as after maxExperimentDuration; --resume goes on")  # fmt: skip
+        console.print(f"fewer than the {trials} trials asked for: {why}")
+    reward = journal.run["trial"]["reward"]
+    target = reward["target"] or 0
+    where = f", {(best.macs or 0) / target:.2f} x the target of {short(target)}" if target else ""
+    if target and reward.get("form") == "hard" and (best.macs or 0) > target:
+        where += ": over it, for nothing better was found below"
+    console.print(
+        f"winner: trial {best.number}, reward {best.reward:.4f}, accuracy {best.accuracy:.4f}, "
+        f"{short(best.macs or 0)} multiply-adds{where}"
+    )
