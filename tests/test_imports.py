@@ -23,7 +23,7 @@ LAYERS = {
     "network, and the public names": ["network", ""],
     "measuring, data, training": [
         "devices", "profile", "fitting", "weights", "data", "processes", "evaluation", "state", "sources", "npz",
-        "loading", "splits", "examining", "splitting", "drafting",
+        "loading", "splits", "examining", "splitting", "drafting", "certificate",
         "downloads", "folders", "images", "decoding", "batches", "recipe", "recipes", "checkpoints",
         "optimization", "training", "state_dicts", "origins", "packages", "importing", "latency", "cam", "members",
     ],
