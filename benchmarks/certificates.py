@@ -41,7 +41,7 @@ DIFFERENCES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
 def quantile(seeds: int) -> float:
     """Of max |t| over the rivals, all with so many seeds: half the width of an interval in standard errors."""
     data = np.random.default_rng(1).normal(size=(RIVALS + 1, seeds))
-    found = dunnett(*data[1:], control=data[0], random_state=np.random.default_rng(0))
+    found = dunnett(*data[1:], control=data[0], rng=np.random.default_rng(0))
     interval = found.confidence_interval(LEVEL)
     width = (interval.high[0] - interval.low[0]) / 2
     return float(width / np.sqrt(data.var(axis=1, ddof=1).mean() * 2 / seeds))

@@ -79,7 +79,7 @@ def contrasts(
         raise NasError(
             "every seed of every network has the same accuracy: there is no spread to compare with"
         )
-    found = dunnett(*groups, control=np.asarray(winner, float), random_state=np.random.default_rng(seed))
+    found = dunnett(*groups, control=np.asarray(winner, float), rng=np.random.default_rng(seed))
     interval = found.confidence_interval(confidence_level=level)
     return [
         Contrast(

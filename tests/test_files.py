@@ -114,6 +114,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_what_is_for_others_has_the_users_own_permissions(tmp_path, monkeypatch):
+    monkeypatch.delenv(UMASK, raising=False)
     before = os.umask(0o077)
     try:
         with for_others():

@@ -51,9 +51,8 @@ class Flights:
     allowance: Allowance
     _seen: list[Job] = field(default_factory=list)
     _handed: dict[int, int] = field(default_factory=dict)  # number -> its jobs before it was handed out
-    _quiet: dict[str, float] = field(
-        default_factory=dict
-    )  # job that succeeded -> since when without a result
+    _quiet: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Of jobs that succeeded: their number, and since when they are without a result."""
 
     def hand(self, number: int) -> None:
         """Takes note that a proposal is handed out now."""
@@ -156,7 +155,8 @@ class Flights:
     @property
     def quiet(self) -> bool:
         """Whether a job succeeded without a result that is still waited for."""
-        return bool(self._quiet)
+        trials = self.study.journal.trials
+        return any(trials[number].state == "running" for number, _ in self._quiet.values())
 
     def _succeeded(self, number: int, job: Job, jobs: list[Job]) -> None:
         """Its result is on its way, unless there is none."""
@@ -167,7 +167,7 @@ class Flights:
             if known[0] == number or any(one.lives for one in jobs):
                 self._quiet.pop(job.id, None)
                 return  # of another number: its own is evaluated by another job
-        since = self._quiet.setdefault(job.id, time.monotonic())
+        _, since = self._quiet.setdefault(job.id, (number, time.monotonic()))
         if time.monotonic() - since >= GRACE:
             del self._quiet[job.id]
             self._fail(number, job, ", though it ended with exit code 0")

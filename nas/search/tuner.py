@@ -85,6 +85,7 @@ class StrategyTuner(Tuner):
         self._flights: Any = None
         self._allowance: Any = None
         self._restored = self._looking = False
+        self._ended = threading.Event()
         channel = os.environ.get("NNI_TUNER_COMMAND_CHANNEL")
         self._manager = Manager.of_channel(channel) if channel else None
 
@@ -182,12 +183,15 @@ class StrategyTuner(Tuner):
 
     def _look_again(self) -> None:
         """The result of a job that succeeded may never come, and nobody may ask for a proposal any more."""
-        while self._looking:
-            time.sleep(1)
-            with self._lock:
-                self._in_flight()
-                self._study.learn()
-                self._looking = self._flights.quiet
+        while self._looking and not self._ended.wait(1):
+            try:
+                with self._lock:
+                    self._in_flight()
+                    self._study.learn()
+                    self._looking = self._flights.quiet
+            except NasError as error:  # the next that NNI asks for meets it, too, and is told
+                log.warning("%s", error)
+                self._looking = False
 
     def import_data(self, data: list[Any]) -> None:
         """Results that NNI had of an earlier start of this experiment; most are in the journal."""
@@ -220,6 +224,7 @@ class StrategyTuner(Tuner):
         """The journal is the checkpoint; it is written at every event."""
 
     def _on_exit(self) -> None:
+        self._ended.set()
         with self._lock:
             if self._study is not None:
                 self._study.close()

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import nas.search  # noqa: F401  (sets NNI_FRAMEWORK before nni is imported)
+from nas.files import UMASK
 from nas.search.journal import FILE, Journal
 from nas.space import SearchSpace
 
@@ -57,6 +58,7 @@ def unguarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(guard, "guard_tuner", lambda: None)
     monkeypatch.setattr(watch, "Watch", lambda *_: None)
+    monkeypatch.setenv(UMASK, "22")  # a trial sets it in its process
     before = os.umask(0o022)
     yield
     os.umask(before)

@@ -205,15 +205,19 @@ def start(
     monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:8080/tuner")
     monkeypatch.setattr(board, "StudyBoard", SilentBoard)
     talks: list[AskTell] = []
+    begun: list[FakeNNI] = []
     monkeypatch.setattr(AskTell, "__init__", _noting(AskTell.__init__, talks))
 
     def begin(params: dict[str, Any] | None = None, space: Any = None, **class_args: Any) -> FakeNNI:
         fake = FakeNNI(tmp_path, **class_args)
         fake.params |= params or {}
         monkeypatch.setattr("nas.search.tuner.Manager", fake)
+        begun.append(fake)
         return fake.start(document if space is None else space)
 
     yield begin
+    for fake in begun:
+        fake.tuner._ended.set()
     for talk in talks:
         talk.close()
 
