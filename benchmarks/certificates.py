@@ -20,12 +20,12 @@ Dunnett's quantile for equal seeds is the same for every certificate; it is take
 results/certificates.jsonl.
 """
 
-import argparse
 import json
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from macro_command import main
 from macro_table import read
 from scipy.stats import beta, dunnett
 
@@ -158,15 +158,4 @@ def report() -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=("run", "report"))
-    parser.add_argument("path", nargs="?", help="nas-bench-macro_cifar10.json, for run")
-    options = parser.parse_args()
-    if options.what == "run":
-        if options.path is None:
-            parser.error("run needs the path of nas-bench-macro_cifar10.json")
-        run(options.path)
-    else:
-        print(report())
+    main(__doc__, run, report)

@@ -1,22 +1,22 @@
 """Claim: from a pilot of 24 trained networks `nas calibrate` predicts the exponent that ends a search at T; -0.07 ends
 far from it but for small T.
 
-    .venv/bin/python benchmarks/exponents.py run nas-bench-macro_cifar10.json       30 pilots, a minute or two
+    .venv/bin/python benchmarks/exponents.py run nas-bench-macro_cifar10.json       30 pilots, half a minute
     .venv/bin/python benchmarks/exponents.py report                                 the table of docs/own-images.md
 
-NAS-Bench-Macro (see macro_table.py). A pilot is 24 networks in equal steps of the logarithm of multiply-adds (seed by
-seed others, as `nas.search.pilot` draws them), one of their three trainings each. The truth is the hull of log mean
-accuracy over log multiply-adds of all networks; where an exponent lands is the network that maximises
+NAS-Bench-Macro (see macro_table.py). A pilot is 24 networks, one in each of 24 equal steps of the logarithm of
+multiply-adds (of the 30 nearest to a point drawn in the step, any), one of their three trainings each. The truth is the
+hull of log mean accuracy over log multiply-adds of all networks; where an exponent lands is the network that maximises
 log accuracy + w log macs among them. T are quantiles of the networks' multiply-adds. Nothing was tuned on these
 pilots' seeds (100 and on); the model is that of strategy `model`, unchanged. Rows: results/exponents.jsonl.
 """
 
-import argparse
 import json
 import statistics
 from pathlib import Path
 
 import numpy as np
+from macro_command import main
 from macro_table import DIGITS, canonical, read
 
 from nas.search.frontier import Frontier, exponent_at
@@ -98,15 +98,4 @@ def report() -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=("run", "report"))
-    parser.add_argument("path", nargs="?", help="nas-bench-macro_cifar10.json, for run")
-    options = parser.parse_args()
-    if options.what == "run":
-        if options.path is None:
-            parser.error("run needs the path of nas-bench-macro_cifar10.json")
-        run(options.path)
-    else:
-        print(report())
+    main(__doc__, run, report)

@@ -10,14 +10,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 import nas
 from nas.data import describe
@@ -25,16 +17,18 @@ from nas.devices import device_of
 from nas.errors import NasError
 from nas.files import write_whole
 from nas.reward import W, factor
-from nas.search.fidelity import Fidelity, Verdict, cheapest, verdicts
+from nas.search.fidelity import Fidelity
 from nas.search.frontier import LEVEL, Estimate, Frontier
+from nas.search.options import RATIOS
 from nas.search.pilot import Pilot, Task, spread
 from nas.search.settings import Limits
 from nas.search.subject import SpaceSubject
 from nas.search.trials import Trial
+from nas.search.verdicts import Verdict, chance, cheapest, verdicts
 from nas.space import SearchSpace
 from nas.strict_json import dump_lines
 from nas.tables import short
-from nas.terminal import show, table
+from nas.terminal import progress_bar, show, table
 
 LEAST = 8
 """Networks of a pilot, at least."""
@@ -114,7 +108,8 @@ def run_calibration(console: Console, request: Request) -> dict[str, Any]:
         w = found["exponent"]["value"] if math.isfinite(found["exponent"]["value"]) else W
         worth = np.array([factor(cost, target, w) for cost in macs])
         given = verdicts(scores, seconds, macs, worth, base, request.top)
-        found["proxies"] = _proxies(console, given, base, request)
+        by_chance = chance(scores[base], worth, request.top)
+        found["proxies"] = _proxies(console, given, by_chance, base, request)
     found = _plain(found)
     write_whole(folder / "calibration.json", dump_lines(found))
     console.print(f"\nwritten: {folder / 'calibration.json'}; every training: {folder / 'journal.jsonl'}")
@@ -138,11 +133,9 @@ def _tasks(
 def _train(
     console: Console, pilot: Pilot, tasks: list[Task], options: dict[str, Any], request: Request
 ) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
     done = pilot.done()
     missing = sum(task.name not in done for task in tasks)
-    with Progress(*columns, console=console) as progress:
+    with progress_bar(console) as progress:
         bar = progress.add_task("pilot", total=len(tasks), completed=len(tasks) - missing)
 
         def report(task: Task, trial: Trial) -> None:
@@ -250,7 +243,9 @@ def _words(estimate: Estimate, form: str) -> str:
     return f"{estimate.value:{form}}, {estimate.low:{form}} to {estimate.high:{form}}"
 
 
-def _proxies(console: Console, given: list[Verdict], base: Fidelity, request: Request) -> dict[str, Any]:
+def _proxies(
+    console: Console, given: list[Verdict], by_chance: float, base: Fidelity, request: Request
+) -> dict[str, Any]:
     """The table of proxies, and which of them has earned its place."""
     console.print(f"\nproxies against the longest, {base.label} ({request.seeds} seeds, top {request.top}):")
     listing = table("proxy", "time", "rank", "", "at equal cost", "own seeds", "regret", "up to")
@@ -259,7 +254,7 @@ def _proxies(console: Console, given: list[Verdict], base: Fidelity, request: Re
             one.fidelity.label, f"{one.cost:.2f} x", f"{one.rank:.2f}", f"{one.rank_low:.2f} to {one.rank_high:.2f}",
             f"{one.rank_at_cost:.2f}", f"{one.noise:.2f}", f"{one.regret:.4f}", f"{one.regret_high:.4f}",
         )  # fmt: skip
-    listing.add_row("a random order", "", "0", "", "0", "", f"{given[-1].chance:.4f}", "")
+    listing.add_row("a random order", "", "0", "", "0", "", f"{by_chance:.4f}", "")
     show(console, listing)
     console.print(
         "rank: Spearman correlation with the longest's mean; own seeds: between two seeds, which no proxy can pass by "
@@ -282,7 +277,7 @@ def _proxies(console: Console, given: list[Verdict], base: Fidelity, request: Re
             f"{_options(best.fidelity)}"
         )
     return {
-        "longest": asdict(base), "top": request.top, "bound": request.regret,
+        "longest": asdict(base), "top": request.top, "bound": request.regret, "chance": by_chance,
         "verdicts": [asdict(one) for one in given], "cheapest": None if best is None else asdict(best.fidelity),
     }  # fmt: skip
 
@@ -290,11 +285,7 @@ def _proxies(console: Console, given: list[Verdict], base: Fidelity, request: Re
 def _options(fidelity: Fidelity) -> str:
     """A trial's options of a fidelity."""
     words = [f"--epochs {fidelity.epochs}"]
-    for name, option in (
-        ("fraction", "--fraction"),
-        ("resolution", "--resolution-ratio"),
-        ("width", "--width-ratio"),
-    ):
+    for option, (name, _) in RATIOS.items():
         if getattr(fidelity, name) != 1:
             words.append(f"{option} {getattr(fidelity, name):g}")
     return " ".join(words)

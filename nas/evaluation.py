@@ -7,14 +7,33 @@
 [1, 5]
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nas.data import Data
 from nas.processes import ALONE, Processes
+
+
+def _answer(
+    net: nn.Module, data: Data, split: str, batch_size: int, channels_last: bool, amp: bool, processes: Processes,
+    see: Callable[[Tensor, Tensor], None],
+) -> None:  # fmt: skip
+    """Shows `see` the logits and labels of this process's images, on the device the network is on, whose mode is
+    restored."""
+    device = next(net.parameters()).device
+    training = net.training
+    net.eval()
+    batches = data.batches(
+        split, batch_size, train=False, device=device, channels_last=channels_last, part=processes.part
+    )
+    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=amp):
+        for x, y in batches:
+            if len(y):  # the last batch may be smaller than there are processes
+                see(net(x), y)
+    net.train(training)
 
 
 def top_fractions(
@@ -32,22 +51,14 @@ def top_fractions(
 
     On the device the network is on, whose mode is restored. k over the number of classes counts all.
     """
-    device = next(net.parameters()).device
-    training = net.training
-    net.eval()
-    hits = torch.zeros(len(top), dtype=torch.int64, device=device)
-    batches = data.batches(
-        split, batch_size, train=False, device=device, channels_last=channels_last, part=processes.part
-    )
-    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=amp):
-        for x, y in batches:
-            if not len(y):  # the last batch may be smaller than there are processes
-                continue
-            logits = net(x)
-            best = logits.topk(min(max(top), logits.shape[1]), dim=1).indices
-            right = best == y[:, None]
-            hits += torch.stack([right[:, :k].sum() for k in top])
-    net.train(training)
+    hits = torch.zeros(len(top), dtype=torch.int64, device=next(net.parameters()).device)
+
+    def see(logits: Tensor, y: Tensor) -> None:
+        best = logits.topk(min(max(top), logits.shape[1]), dim=1).indices
+        right = best == y[:, None]
+        hits.add_(torch.stack([right[:, :k].sum() for k in top]))
+
+    _answer(net, data, split, batch_size, channels_last, amp, processes, see)
     total = processes.total(hits).tolist()
     return {k: count / len(data.split(split)) for k, count in zip(top, total, strict=True)}
 
@@ -65,38 +76,23 @@ def balanced_accuracy(
     """Mean over a split's classes of the fraction of each that is right, in [0, 1]: every class weighs the same
     (Brodersen et al. 2010, "The balanced accuracy and its posterior distribution"). Classes without images in
     the split do not count."""
-    device = next(net.parameters()).device
-    training = net.training
-    net.eval()
-    counts = torch.zeros(2, data.classes, dtype=torch.int64, device=device)
-    batches = data.batches(
-        split, batch_size, train=False, device=device, channels_last=channels_last, part=processes.part
-    )
-    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=amp):
-        for x, y in batches:
-            if not len(y):
-                continue
-            right = y[net(x).argmax(1) == y]
-            counts += torch.stack([torch.bincount(labels, minlength=data.classes) for labels in (right, y)])
-    net.train(training)
+    counts = torch.zeros(2, data.classes, dtype=torch.int64, device=next(net.parameters()).device)
+
+    def see(logits: Tensor, y: Tensor) -> None:
+        right = y[logits.argmax(1) == y]
+        counts.add_(torch.stack([torch.bincount(labels, minlength=data.classes) for labels in (right, y)]))
+
+    _answer(net, data, split, batch_size, channels_last, amp, processes, see)
     right, images = processes.total(counts).double().cpu()
     return (right[images > 0] / images[images > 0]).mean().item()
 
 
-def evaluate(
-    net: nn.Module,
-    data: Data,
-    split: str = "val",
-    *,
-    batch_size: int = 128,
-    channels_last: bool = True,
-    amp: bool = False,
-    processes: Processes = ALONE,
-) -> float:
-    """The metric of the data, of a split, in [0, 1]: top-1, or balanced where `data.metric` says so."""
-    how: dict[str, Any] = {
-        "batch_size": batch_size, "channels_last": channels_last, "amp": amp, "processes": processes,
-    }  # fmt: skip
+def evaluate(net: nn.Module, data: Data, split: str = "val", **how: Any) -> float:
+    """The metric of the data, of a split, in [0, 1]: top-1, or balanced where `data.metric` says so.
+
+    Args:
+        how: batch_size, channels_last, amp, processes, as of `top_fractions`.
+    """
     if data.metric == "balanced":
         return balanced_accuracy(net, data, split, **how)
     return top_fractions(net, data, split, (1,), **how)[1]

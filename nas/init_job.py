@@ -5,7 +5,6 @@ NAME/space.yml      the search space
 NAME/search.yml     NNI's configuration: nas search NAME/search.yml
 """
 
-import os
 import re
 import shlex
 import sys
@@ -77,22 +76,19 @@ def run_init(console: Console, request: Request) -> Path:
         f"{short(low)} to {short(high)} multiply-adds; T = {short(target)}"
     )
     device = device_of(request.device, "")
-    concurrency = request.concurrency or (1 if device.startswith("cuda") else min(4, _cores()))
+    concurrency = request.concurrency or (1 if device.startswith("cuda") else default_workers())
+    texts = {"split.json": dump_lines(document_of(made.document)), "space.yml": space_text(space)}
     with tempfile.TemporaryDirectory() as scratch, console.status("timing a cheap and a dear network"):
-        path = Path(scratch) / "space.yml"
-        path.write_text(space_text(space))
-        split = Path(scratch) / "split.json"
-        split.write_text(dump_lines(document_of(made.document)))
+        for name, text in texts.items():
+            Path(scratch, name).write_text(text)
         options = {"data_dir": request.data_dir, "device": device, "workers": request.workers}
-        costs = measured(space, path, f"split:{split}", options, concurrency)
+        costs = measured(
+            space, Path(scratch, "space.yml"), f"split:{scratch}/split.json", options, concurrency
+        )
     epochs, trials = chosen(costs, request.hours, request.epochs, target)
     trials = min(trials, space.size)
     _tell_costs(console, costs, epochs, trials, request.hours)
-    texts = {
-        "split.json": dump_lines(document_of(made.document)),
-        "space.yml": space_text(space),
-        "search.yml": _search(request, made, costs, epochs, trials, target),
-    }
+    texts["search.yml"] = _search(request, made, costs, epochs, trials, target)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -134,13 +130,6 @@ def _pixels(found: Examination) -> int:
     """The images' own side, as a multiple of four (of small ones, as they are), up to `LARGEST`."""
     own = int(np.median(sizes(found.images).min(axis=1)))
     return own if own <= 32 else min(LARGEST, own // 4 * 4)
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1
 
 
 def _tell_data(console: Console, found: Examination, made: Made) -> None:
@@ -205,7 +194,7 @@ def _tell_costs(console: Console, costs: Costs, epochs: int, trials: int, hours:
         f"{costs.trial(epochs):.0f} s"
     )
     if hours is None:
-        words = [f"{n} trials {costs.hours(n, epochs):.2g} hours" for n in sorted({40, 100, 200})]
+        words = [f"{n} trials {costs.hours(n, epochs):.2g} hours" for n in (40, 100, 200)]
         console.print(f"{', '.join(words)}; --hours fits the search to a budget")
     else:
         console.print(

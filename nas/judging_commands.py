@@ -7,12 +7,7 @@ import typer
 
 from nas.errors import NasError
 from nas.terminal import console
-
-DataDir = Annotated[
-    str | None, typer.Option(help="Where torchvision's data sets are kept (by default ~/.cache/b0nas).")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Workers = Annotated[int | None, typer.Option(help="Processes that decode a folder's images.", min=0)]
+from nas.training_commands import DataDir, Device, Workers
 
 
 def multiply_adds(text: str | None, option: str) -> int | None:

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
     from rich.table import Table
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -23,6 +24,23 @@ def console() -> Any:
     found = Console(highlight=False, soft_wrap=True)
     found.width = max(found.width, 120)
     return found
+
+
+def progress_bar(console: "Console", *words: "ProgressColumn", estimate: float = 30) -> "Progress":
+    """A bar with what is done, `words`, and the time that has passed and is left, of the last `estimate` seconds."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )  # fmt: skip
+
+    return Progress(
+        TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), *words,
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, speed_estimate_period=estimate,
+    )  # fmt: skip
 
 
 def table(*columns: str, left: int = 1) -> "Table":

@@ -6,16 +6,10 @@
 import math
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TextColumn
 
 from nas.state import State
+from nas.terminal import progress_bar
 from nas.training import Watch
 
 
@@ -47,11 +41,8 @@ class Display(Watch):
 
     def __init__(self, console: Console, steps: int, epochs: int) -> None:
         self._steps, self._epochs, self._console = steps, epochs, console
-        self._progress = Progress(
-            TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("steps"),
-            TextColumn("{task.fields[loss]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-            console=console, speed_estimate_period=300,
-        )  # fmt: skip
+        words = TextColumn("steps"), TextColumn("{task.fields[loss]}")
+        self._progress = progress_bar(console, *words, estimate=300)
         self._task = self._progress.add_task("train", total=steps * epochs, loss="", start=False)
 
     def __enter__(self) -> "Display":

@@ -13,7 +13,7 @@ import nas
 PACKAGE = Path(nas.__file__).parent
 
 LAYERS = {
-    "words of errors, the blocks, and files": ["errors", "ops", "files", "ranks"],
+    "words of errors, the blocks, files, and the terminal": ["errors", "ops", "files", "ranks", "terminal"],
     "cost": ["cost"],
     "architecture": ["architecture"],
     "documents, spaces, baselines; no torch": [
@@ -31,7 +31,7 @@ LAYERS = {
     "search": ["search"],
     "what people call": [
         "report", "export", "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
-        "headers", "training_lock", "scoring", "watching", "terminal", "training_commands", "scaling_command",
+        "headers", "training_lock", "scoring", "watching", "training_commands", "scaling_command",
         "family_pictures", "family_report", "run_report", "report_job", "budget", "init_job", "calibrate_job",
         "known_report", "headlines", "judging_commands", "cli",
     ],

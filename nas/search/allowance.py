@@ -35,6 +35,7 @@ class Allowance:
         self._file: Path = journal.path.with_name(RAISED)
         self._known: int | None = None
         self._owed = self._raised = 0
+        self._concurrency = 1
 
     @property
     def trials(self) -> int | None:
@@ -66,9 +67,12 @@ class Allowance:
     def look(self) -> None:
         """Hears whether the user changed the number of trials (`nnictl update trialnum`), and writes it down; makes
         up for what NNI could not be told."""
-        if self._manager is None or self.trials is None:
+        if self._manager is None:
             return
         params = self._manager.profile()["params"]
+        self._concurrency = int(params.get("trialConcurrency") or 1)
+        if self.trials is None:
+            return
         trials = int(params["maxTrialNumber"])
         if self._known not in (None, trials) and trials != self.trials and not self._journal.exhausted:
             log.info("maxTrialNumber was changed to %s", trials)
@@ -77,11 +81,10 @@ class Allowance:
         if trials < self.trials:
             self._set(self.trials)
         while self._owed:
-            concurrency = int(self._manager.profile()["params"]["trialConcurrency"])
             if not self._raised:
-                write_whole(self._file, str(concurrency), "mend it and resume the search")
-            self._manager.set_concurrency(concurrency + 1)
-            self._owed, self._raised = self._owed - 1, self._raised + 1
+                write_whole(self._file, str(self._concurrency), "mend it and resume the search")
+            self._raise(1)
+            self._owed -= 1
 
     def one_more(self, begun: int) -> None:
         """For a trial that is repeated, which the journal has; `begun` trials NNI has started so far."""
@@ -92,9 +95,7 @@ class Allowance:
     def answered(self) -> None:
         """NNI has asked for a proposal: a raised trialConcurrency has done its work."""
         if self._manager is not None and self._raised:
-            concurrency = int(self._manager.profile()["params"]["trialConcurrency"])
-            self._manager.set_concurrency(concurrency - 1)
-            self._raised -= 1
+            self._raise(-1)
             if not self._raised:
                 self._file.unlink(missing_ok=True)
 
@@ -111,10 +112,13 @@ class Allowance:
 
     @property
     def concurrency(self) -> int:
-        """Trials at a time, as the user wants it."""
-        if self._manager is None:
-            return 1
-        return max(1, int(self._manager.profile()["params"].get("trialConcurrency") or 1) - self._raised)
+        """Trials at a time, as the user wanted it at the last look."""
+        return max(1, self._concurrency - self._raised)
+
+    def _raise(self, by: int) -> None:
+        assert self._manager is not None
+        self._manager.set_concurrency(self._concurrency + by)
+        self._concurrency, self._raised = self._concurrency + by, self._raised + by
 
     def _set(self, trials: int) -> None:
         assert self._manager is not None

@@ -138,10 +138,9 @@ class Experiment:
             name for name, (before, after) in pairs.items() if None not in (before, after) and before != after
         ]
 
-    @property
-    def stopped(self) -> bool:
+    def was_stopped(self) -> bool:
         """Whether somebody stopped the experiment, whose manager no longer answers: it says so as the last thing it
-        does, and one that was killed does not."""
+        does, for which it is waited up to a minute; one that was killed does not."""
         for _ in range(240):
             if "manager" not in runs.processes_of(self.id).values():
                 break
@@ -168,9 +167,9 @@ class Experiment:
             told = None
             while told != (told := self._asked + sum(map(len, runs.open_journal(self.run).repeats.values()))):
                 self.manager.set_trials(told)
+        except NasError:  # of the journal
+            raise
         except (OSError, ValueError, KeyError) as error:
-            if isinstance(error, NasError):
-                raise
             raise NasError(f"NNI's manager does not answer ({error}); try again with: {self.again}") from None
 
     def end(self, trials: bool = True) -> None:

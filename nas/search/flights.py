@@ -70,11 +70,11 @@ class Flights:
             OSError: where NNI's manager does not answer; ValueError or KeyError where it says what it should not.
         """
         journal = self.study.journal
+        self.allowance.look()
         numbers = [number for number, trial in sorted(journal.trials.items()) if trial.state == "running"]
         if self.manager is None or not numbers:
             unheard = [number for number in numbers if number not in self._handed]
             return unheard, len(numbers) - len(unheard)
-        self.allowance.look()
         jobs = self._seen = self._jobs()
         journal.refresh()  # what a process wrote before it ended
         waiting, flying = [], 0

@@ -9,14 +9,7 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TextColumn
 
 from nas.errors import NasError
 from nas.search import runs
@@ -26,6 +19,7 @@ from nas.search.journal import FILE, Journal, Trial
 from nas.search.nnictl import last_line
 from nas.search.winner import no_winner
 from nas.tables import short
+from nas.terminal import progress_bar
 
 ALIKE = 3
 """So many first trials that fail for one reason end a search: the rest would fail as well."""
@@ -69,8 +63,6 @@ def follow(experiment: Experiment, console: Console) -> Journal:
             failure = _watch(experiment, journal, console)
             experiment.end()
         except Breakdown as error:
-            if experiment.stopped:
-                raise NasError(f"{STOPPED}; resume with: {experiment.again}") from None
             experiment.end(trials=False)
             journal.refresh()
             idle, ended = (0 if len(journal.ended()) > ended else idle + 1), len(journal.ended())
@@ -83,8 +75,7 @@ def follow(experiment: Experiment, console: Console) -> Journal:
         break
     journal.refresh()
     if failure is not None:
-        change = ", or start another search to change its settings" * ("alike" in failure)
-        raise NasError(f"{failure}; resume with: {experiment.again}{change}")
+        raise NasError(f"{failure}; resume with: {experiment.again}")
     if journal.best() is None:
         raise NasError(no_winner(journal))
     return journal
@@ -95,7 +86,7 @@ def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | 
     silent = idle = turn = stalled = early = 0
     journal.refresh()
     before = {trial.number for trial in journal.ended()}  # what failed then may have been mended since
-    with _progress(console) as progress:
+    with progress_bar(console, TextColumn("{task.fields[best]}")) as progress:
         task = progress.add_task("search", total=experiment.trials, best="")
         shown: set[int] = set()
         while True:
@@ -121,6 +112,8 @@ def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | 
                     )
             except (OSError, ValueError, KeyError) as error:
                 silent += 1
+                if silent >= SILENCE and experiment.was_stopped():
+                    return STOPPED
                 if silent >= SILENCE:
                     raise Breakdown(f"NNI's manager does not answer ({error})") from None
                 status, errors = "", []
@@ -150,19 +143,6 @@ def _busy(experiment: Experiment) -> bool:
     return any(job.status in ("WAITING", "RUNNING") for job in experiment.manager.jobs())
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("[bold]{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[best]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-
-
 def _show(progress: Progress, task: Any, best: Trial | None, trial: Trial) -> None:
     word = f"best reward {best.reward:.4f} (trial {best.number})" if best else "no result yet"
     progress.update(task, advance=1, best=word)
@@ -186,5 +166,6 @@ def _all_alike(journal: Journal, before: set[int]) -> str | None:
     )  # so are bytes, times and ids
     if len(ended) >= ALIKE and alike and all(trial.state == "failed" for trial in ended):
         since = " since it was resumed" if before else ""
-        return f"the first {len(ended)} trials{since} all failed alike: {reasons[0]}"
+        mend = "a trialCommand that is mended needs another search"
+        return f"the first {len(ended)} trials{since} all failed alike: {reasons[0]}; {mend}"
     return None

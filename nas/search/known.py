@@ -18,7 +18,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ from nas.choices import StageChoices
 from nas.errors import NasError
 from nas.files import write_whole
 from nas.search.journal import Journal
-from nas.search.options import TRIAL
 from nas.search.settings import RewardSettings
 from nas.search.trials import Trial
 from nas.space import Sample, SearchSpace
@@ -149,8 +148,7 @@ def judged(known: Known, trials: list[Trial], settings: RewardSettings, target: 
 
     by_accuracy = percent(known.accuracy, lambda trial: trial.accuracy or 0.0)
     by_reward = percent(worth, lambda trial: trial.reward or 0.0)
-    ranks = {"reward": worth, "peers": len(peers), "by_accuracy": by_accuracy, "by_reward": by_reward}
-    return Known(**{**asdict(known), **ranks})
+    return replace(known, reward=worth, peers=len(peers), by_accuracy=by_accuracy, by_reward=by_reward)
 
 
 def evaluated(
@@ -182,9 +180,9 @@ def evaluated(
             and old.sample == known.sample
             and old.accuracy is not None
         ):
-            known = Known(**{**asdict(known), "accuracy": old.accuracy})
+            known = replace(known, accuracy=old.accuracy)
         elif known.sample is not None:
-            known = Known(**{**asdict(known), **_trial(command, folder, journal, known.sample, seed)})
+            known = replace(known, **_trial(command, folder, journal, known.sample, seed))
         known = judged(known, journal.ended(), settings, target)
         found.append(known)
         write_whole(path, json.dumps([asdict(one) for one in found], indent=1) + "\n")
@@ -211,8 +209,3 @@ def _trial(command: str, folder: Path, journal: Journal, sample: Sample, seed: i
     if done.returncode != 0:
         return {"failed": lines[-1][:500] if lines else f"exit code {done.returncode}"}
     return {"accuracy": float(json.loads(done.stdout.splitlines()[-1])["accuracy"])}
-
-
-def can_evaluate(command: str) -> bool:
-    """Whether a trialCommand is ours, which can be run by hand."""
-    return TRIAL in shlex.split(command)

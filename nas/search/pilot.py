@@ -12,6 +12,7 @@ pilot goes on, and one with more fidelities trains what is missing.
 """
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -123,39 +124,42 @@ class Pilot:
         context = multiprocessing.get_context("spawn")
         flying: dict[Future[dict[str, Any]], tuple[int, Task]] = {}
         while left or flying:
-            with ProcessPoolExecutor(jobs, context) as pool:
-                try:
-                    while left or flying:
-                        while left and len(flying) < jobs:
-                            task = left.pop(0)
-                            facts = {
-                                "macs": task.macs,
-                                "params": task.params,
-                                "fidelity": asdict(task.fidelity),
-                            }
-                            number = known.get(task.name)
-                            if number is None:
-                                number = self.journal.asked(task.sample, task.name, **facts, seed=task.seed)
-                            work = {
-                                "space": self.space.document.model_dump(mode="json"),
-                                "sample": task.sample,
-                            }
-                            work |= {"fidelity": asdict(task.fidelity), "seed": task.seed, **options}
-                            flying[pool.submit(trained, work)] = number, task
-                        for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                            number, task = flying.pop(future)
-                            self._told(number, task, future.result(), report)
-                except BrokenProcessPool:  # one was killed, as for want of memory: which, nobody knows
-                    if len(flying) == 1 or jobs == 1:
-                        (number, task), *_ = flying.values()
-                        self._told(
-                            number, task, {"failed": "its process was killed, as for want of memory"}, report
-                        )
-                    else:
-                        left = [task for _, task in flying.values()] + left
-                        jobs = 1  # the next time it is known
-                        known |= {task.name: number for number, task in flying.values()}
-                    flying = {}
+            try:
+                with ProcessPoolExecutor(jobs, context, _undisturbed) as pool:
+                    self._rounds(pool, left, flying, known, options, jobs, report)
+            except (
+                BrokenProcessPool
+            ):  # a process was killed, as for want of memory: of several nobody knows whose
+                broken, flying = list(flying.values()), {}
+                if len(broken) == 1:
+                    ((number, task),) = broken
+                    reason = "its process was killed, as for want of memory"
+                    self._told(number, task, {"failed": reason}, report)
+                else:
+                    left, jobs = [task for _, task in broken] + left, 1
+            except BaseException:
+                for child in multiprocessing.active_children():
+                    child.kill()
+                raise
+
+    def _rounds(
+        self, pool: ProcessPoolExecutor, left: list[Task], flying: dict[Future[dict[str, Any]], tuple[int, Task]],
+        known: dict[str, int], options: Mapping[str, Any], jobs: int, report: Callable[[Task, Trial], None],
+    ) -> None:  # fmt: skip
+        """Until nothing is left, or the pool breaks: then what was begun is in `flying`, and the rest in `left`."""
+        while left or flying:
+            while left and len(flying) < jobs:
+                task = left[0]
+                if task.name not in known:
+                    facts = {"macs": task.macs, "params": task.params, "fidelity": asdict(task.fidelity)}
+                    known[task.name] = self.journal.asked(task.sample, task.name, **facts, seed=task.seed)
+                work = {"space": self.space.document.model_dump(mode="json"), "sample": task.sample}
+                work |= {"fidelity": asdict(task.fidelity), "seed": task.seed, **options}
+                flying[pool.submit(trained, work)] = known[task.name], task
+                del left[0]
+            for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                result = future.result()
+                self._told(*flying.pop(future), result, report)
 
     def _told(
         self, number: int, task: Task, result: dict[str, Any], report: Callable[[Task, Trial], None]
@@ -165,6 +169,11 @@ class Pilot:
         else:
             self.journal.told(number, "complete", **result)
         report(task, self.journal.trials[number])
+
+
+def _undisturbed() -> None:
+    """In a process of the pool: an interruption from the keyboard is for the one that has it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def trained(work: Mapping[str, Any]) -> dict[str, Any]:

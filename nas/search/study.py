@@ -56,7 +56,7 @@ class Study:
         self.journal.refresh()
         self._told: set[int] = set()
         self._replayed = self._heard = 0
-        self._whole, self._settled = not self.journal.events, False
+        self._settled = False
         self._begin(profile)
         self._talk = self._conversation()
         self._board = StudyBoard(run_dir, self.journal)
@@ -127,7 +127,7 @@ class Study:
     @property
     def whole(self) -> bool:
         """Whether the strategy is where the journal is, so that it can be asked for what comes next."""
-        return self._whole
+        return self._replayed == self.journal.next_number
 
     def settle(self) -> None:
         """No proposal that the journal lost is to be had any more: those after it are not held back for it."""
@@ -163,11 +163,10 @@ class Study:
         self._replayed = self.journal.next_number
         for trial in trials.values():
             self._talk.exclude(trial.sample)
-        self._whole = True
 
     def propose(self) -> int | None:
         """The number of a new trial; None where every network (within limits) was proposed."""
-        if not self._whole:
+        if not self.whole:
             self._replay(held=False)
         sample = self._talk.ask()
         if sample is None:
@@ -193,16 +192,15 @@ class Study:
         before = max((seen[n] for n in seen if n < number), default=-1)
         about = min([before + 1, *(seen[n] for n in seen if n > number)])
         self.journal.asked(sample, self.subject.key(sample), number, **self.subject.cost(sample), seen=about)
-        self._whole = False
 
     def learn(self) -> None:
         """Tells the strategy every result that the journal has and it has not heard."""
         self.journal.refresh()
-        if len(self.journal.events) == self._heard and self._whole:
+        if len(self.journal.events) == self._heard and self.whole:
             return
-        if not self._whole:
+        if not self.whole:
             self._replay()
-        if self._whole:
+        if self.whole:
             for result in self.journal.results():
                 self._tell(result)
         self._heard = len(self.journal.events)

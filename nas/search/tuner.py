@@ -112,9 +112,9 @@ class StrategyTuner(Tuner):
             self._flights = Flights(self._study, self._manager, profile, self._allowance)
             try:
                 self._allowance.begin()
+            except NasError:  # of the journal
+                raise
             except (OSError, ValueError, KeyError) as error:
-                if isinstance(error, NasError):
-                    raise
                 log.warning("NNI's manager did not tell the experiment's settings (%s)", error)
 
     def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class StrategyTuner(Tuner):
                 self._restore()
                 waiting, flying = self._in_flight(unknown=0 if dispatcher is None else sys.maxsize)
                 self._study.learn()
-                room = dispatcher is None or (flying < self._concurrency() and self._study.whole)
+                room = dispatcher is None or (flying < self._allowance.concurrency and self._study.whole)
                 if waiting or room:
                     number = waiting[0] if waiting else self._study.propose()
                     if number is not None:
@@ -159,12 +159,6 @@ class StrategyTuner(Tuner):
         except (OSError, ValueError, KeyError) as error:
             log.warning("NNI's manager did not list its trials (%s)", error)
             return [], unknown
-
-    def _concurrency(self) -> int:
-        try:
-            return self._allowance.concurrency
-        except (OSError, ValueError, KeyError):
-            return 0  # no room, until it answers
 
     def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
         """Records a result that the trial could not write itself, and learns."""

@@ -1,6 +1,8 @@
 """Before a search: the predicted frontier, what proxies are worth, and the pilot that says both."""
 
 import json
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,13 @@ from rich.console import Console
 from nas import NasError, SearchSpace
 from nas.calibrate_job import Request, run_calibration
 from nas.search import pilot as pilot_module
-from nas.search.fidelity import Fidelity, cheapest, verdicts
+from nas.search.fidelity import Fidelity
 from nas.search.frontier import Frontier, exponent_at, hull
 from nas.search.journal import FILE, Journal
 from nas.search.pilot import Pilot, Task, spread
 from nas.search.settings import Limits
 from nas.search.subject import SpaceSubject
+from nas.search.verdicts import chance, cheapest, verdicts
 
 QUIET = Console(quiet=True)
 
@@ -119,6 +122,7 @@ def test_a_faithful_proxy_passes_and_a_random_one_does_not():
     assert chosen is not None
     assert chosen.fidelity == good
     assert cheapest([by[bad]], 0.005) is None
+    assert by[good].regret < 0.01 < chance(scores[long], np.ones(len(macs)), 3)
 
 
 def test_what_multiply_adds_explain_earns_a_proxy_nothing():
@@ -167,10 +171,18 @@ def test_a_pilot_is_spread_over_the_multiply_adds():
         spread(space, 8, seed=0, most=10)
 
 
+class Asked(list[dict[str, Any]]):
+    """What was asked for; at number `stop` the user interrupts, and a network of `deadly` multiply-adds or more kills
+    its process."""
+
+    stop: int | None = None
+    deadly: float = np.inf
+
+
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Trainings that are looked up; what was asked for."""
-    asked: list[dict[str, Any]] = []
+def trained(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Trainings that are looked up."""
+    asked = Asked()
 
     class Pool:
         def __init__(self, *_: Any) -> None:
@@ -182,24 +194,26 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         def __exit__(self, *_: Any) -> None:
             pass
 
-        def submit(self, _: Any, work: dict[str, Any]) -> Any:
-            from concurrent.futures import Future
+        broken = False
 
+        def submit(self, _: Any, work: dict[str, Any]) -> Any:
             future: Future[dict[str, Any]] = Future()
+            if self.broken:
+                raise BrokenProcessPool
             asked.append(work)
-            if len(asked) == getattr(asked, "stop", None):
+            if len(asked) == asked.stop:
                 raise KeyboardInterrupt
             macs = SearchSpace.from_data(work["space"]).decode(work["sample"]).macs
+            if macs >= asked.deadly:
+                self.broken = True
+                future.set_exception(BrokenProcessPool())
+                return future
             rng = np.random.default_rng(work["seed"] + int(macs))
             noise = 0.002 if work["fidelity"]["epochs"] > 1 else 0.05
             accuracy = float(np.clip(1 - 0.4 * (macs / 1e5) ** -0.4 + rng.normal(0, noise), 0, 1))
             future.set_result({"accuracy": accuracy, "seconds": float(work["fidelity"]["epochs"])})
             return future
 
-    class Asked(list):
-        stop: int | None = None
-
-    asked = Asked()
     monkeypatch.setattr(pilot_module, "ProcessPoolExecutor", Pool)
     return asked
 
@@ -234,6 +248,21 @@ def test_what_is_printed_is_written_and_an_interrupted_pilot_goes_on(in_folder, 
     other = Request(**{**vars(request), "pilot": 13})
     with pytest.raises(NasError, match=r"pilots/digits: has a pilot of pilot .*; choose another --out"):
         run_calibration(QUIET, other)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_network_that_kills_its_process_is_a_failure_and_costs_no_other(in_folder, trained, jobs):
+    """Of several at once nobody knows whose process it was: they are tried one by one."""
+    space = SearchSpace.load("digits")
+    macs = sorted(space.decode(sample).macs for sample in spread(space, 10, seed=0))
+    trained.deadly = macs[-2]
+    run_calibration(QUIET, Request("digits", "digits", pilot=10, seeds=1, jobs=jobs, device="cpu"))
+    journal = Journal(in_folder / "pilots/digits" / FILE)
+    journal.refresh()
+    states = sorted((trial.macs, trial.state) for trial in journal.trials.values())
+    assert [state for _, state in states] == ["complete"] * 8 + ["failed"] * 2
+    failed = [trial.reason for trial in journal.trials.values() if trial.state == "failed"]
+    assert failed == ["its process was killed, as for want of memory"] * 2
 
 
 def test_more_fidelities_train_what_is_missing(in_folder, trained):

@@ -114,7 +114,7 @@ def test_first_trials_that_fail_alike_end_it_but_not_again_once_resumed(search, 
 
     with pytest.raises(
         NasError,
-        match=r"^the first 3 trials all failed alike: no CUDA device; resume with: nas s.*, or start another search",
+        match=r"alike: no CUDA device; a trialCommand that is mended needs another search; resume with: nas search",
     ):
         follow(search(Failing("RUNNING")), QUIET)
     journal.told(3, *GOOD[:1], **GOOD[1])
@@ -133,7 +133,7 @@ def test_logs_of_their_own_make_failures_no_less_alike(search, make_run):
             return "RUNNING", []
 
     with pytest.raises(
-        NasError, match="the first 3 trials all failed alike: the process ended: no module nas; resume"
+        NasError, match="the first 3 trials all failed alike: the process ended: no module nas; a trialC"
     ):
         follow(search(Failing("RUNNING")), QUIET)
 
@@ -340,6 +340,16 @@ def test_a_manager_that_was_stopped_is_no_breakdown(search, make_run, monkeypatc
     ):
         follow(found, QUIET)
     assert "resume" not in found.said
+
+
+def test_where_the_manager_answers_nobody_waits_for_its_end(search, make_run, monkeypatch):
+    """A tuner that broke down leaves it there, and is resumed at once."""
+    make_run(GOOD, ("running", {}), max_trials=2)
+    monkeypatch.setattr(Experiment, "was_stopped", lambda _: pytest.fail("waited for the manager"))
+    found = search(FakeManager("ERROR"))
+    with pytest.raises(NasError, match="NNI ended with an error: the reason; resume with"):
+        follow(found, QUIET)
+    assert found.said.count("resume") == 2
 
 
 def test_what_was_changed_in_search_yml_is_named(search, make_run, search_yml):

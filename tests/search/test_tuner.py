@@ -476,6 +476,24 @@ def test_a_process_that_nni_gave_an_ended_trial_costs_its_own_proposal_nothing(s
     assert fake.journal().kills == {0: 1, 1: 1}
 
 
+COMPOUND = "cd .; {} -c 'import os; os.kill(os.getpid(), 9)'; exit $?"
+
+
+@pytest.mark.parametrize("signalled", [True, False])
+def test_a_compound_command_whose_program_was_killed_is_repeated(start, signalled):
+    """Its shell fails, which to NNI is a failure, but says why."""
+    fake = start()
+    job = fake.launch()
+    logs = flights.trial_logs(job.id)
+    logs.mkdir(parents=True)
+    command = COMPOUND.format(sys.executable) if signalled else "echo 'No such file' >&2; exit 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert done.returncode == (137 if signalled else 1)
+    (logs / "trial.stderr").write_bytes(done.stderr)
+    fake.end(job, "FAILED")
+    assert fake.trial(job).state == ("running" if signalled else "failed")
+
+
 def test_when_the_last_trial_is_killed_nni_is_made_to_ask_once_more(start, tiny):
     """It asks for a proposal when a trial ends, but not where maxTrialNumber is reached."""
     fake = start({"maxTrialNumber": 2})
