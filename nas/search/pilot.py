@@ -11,9 +11,10 @@ pilot goes on, and one with more fidelities trains what is missing.
 (True, True)
 """
 
+import contextlib
 import multiprocessing
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -125,22 +126,20 @@ class Pilot:
         flying: dict[Future[dict[str, Any]], tuple[int, Task]] = {}
         while left or flying:
             try:
-                with ProcessPoolExecutor(jobs, context, _undisturbed) as pool:
+                with ProcessPoolExecutor(jobs, context, _undisturbed) as pool, _ended_with_us():
                     self._rounds(pool, left, flying, known, options, jobs, report)
-            except (
-                BrokenProcessPool
-            ):  # a process was killed, as for want of memory: of several nobody knows whose
+            except BrokenProcessPool:
                 broken, flying = list(flying.values()), {}
+                if not broken:
+                    raise NasError(
+                        "no process can be started for a training; free memory and --resume"
+                    ) from None
                 if len(broken) == 1:
                     ((number, task),) = broken
                     reason = "its process was killed, as for want of memory"
                     self._told(number, task, {"failed": reason}, report)
-                else:
+                else:  # nobody knows whose process it was: one at a time it will be known
                     left, jobs = [task for _, task in broken] + left, 1
-            except BaseException:
-                for child in multiprocessing.active_children():
-                    child.kill()
-                raise
 
     def _rounds(
         self, pool: ProcessPoolExecutor, left: list[Task], flying: dict[Future[dict[str, Any]], tuple[int, Task]],
@@ -169,6 +168,19 @@ class Pilot:
         else:
             self.journal.told(number, "complete", **result)
         report(task, self.journal.trials[number])
+
+
+@contextlib.contextmanager
+def _ended_with_us() -> Iterator[None]:
+    """What raises inside, an interruption or a mistake in the data, ends the trainings that the pool would wait for."""
+    try:
+        yield
+    except BrokenProcessPool:
+        raise
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise
 
 
 def _undisturbed() -> None:
