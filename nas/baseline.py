@@ -15,7 +15,7 @@ import yaml
 
 from nas import catalog
 from nas.architecture import Architecture, Head, Stage, Stem
-from nas.documents import BaselineDocument, Facts, Provenance, ScalingLine
+from nas.documents import BaselineDocument, CertificateLine, Facts, Provenance, ScalingLine
 from nas.errors import NasError, short
 from nas.files import write_whole
 from nas.strict_yaml import read_text
@@ -31,6 +31,7 @@ class Baseline:
     dropout: float = 0.2
     scaling: ScalingLine | None = None
     facts: Facts | None = None
+    certificate: CertificateLine | None = None
     provenance: Provenance | None = None
 
 
@@ -84,6 +85,7 @@ def from_document(document: BaselineDocument) -> Baseline:
         dropout=document.dropout,
         scaling=document.scaling,
         facts=document.facts,
+        certificate=document.certificate,
         provenance=document.provenance,
     )
 
@@ -108,7 +110,7 @@ def dump(baseline: Baseline) -> str:
     lines.append(f"activation: {arch.activation}")
     if baseline.dropout != 0.2:
         lines.append(f"dropout: {baseline.dropout}")
-    for key in ("scaling", "facts", "provenance"):
+    for key in ("scaling", "facts", "certificate", "provenance"):
         part = getattr(baseline, key)
         if part is not None:
             lines += _part(key, part)
@@ -124,15 +126,18 @@ def save(baseline: Baseline, path: Path, force: bool = False) -> Path:
     return _write(dump(baseline), path, force)
 
 
-def save_scaling(baseline: Baseline, path: Path) -> Path:
-    """Writes the baseline's coefficients into its document at `path`, of which all else stays as it is written.
+def save_part(baseline: Baseline, path: Path, key: str) -> Path:
+    """Writes one part of a baseline into its document at `path`, of which all else stays as it is written.
+
+    Args:
+        key: 'scaling' or 'certificate'.
 
     Raises:
         NasError: where the file is no document, or cannot be written.
     """
-    text = read_text(path)
-    wanted = replace(from_document(BaselineDocument.parse(text, str(path))), scaling=baseline.scaling)
-    changed = _with_part(text, "scaling", _part("scaling", baseline.scaling))
+    text, part = read_text(path), getattr(baseline, key)
+    wanted = replace(from_document(BaselineDocument.parse(text, str(path))), **{key: part})
+    changed = _with_part(text, key, _part(key, part))
     try:
         same = from_document(BaselineDocument.parse(changed, str(path))) == wanted
     except NasError:

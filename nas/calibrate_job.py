@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 
 import nas
+from nas.carrying_out import carried_out
 from nas.data import describe
 from nas.devices import device_of
 from nas.errors import NasError
@@ -22,13 +23,13 @@ from nas.search.frontier import LEVEL, Estimate, Frontier
 from nas.search.options import RATIOS
 from nas.search.pilot import Pilot, Task, spread
 from nas.search.settings import Limits
+from nas.search.short_training import shortly_trained
 from nas.search.subject import SpaceSubject
-from nas.search.trials import Trial
 from nas.search.verdicts import Verdict, chance, cheapest, verdicts
 from nas.space import SearchSpace
 from nas.strict_json import dump_lines
 from nas.tables import short
-from nas.terminal import progress_bar, show, table
+from nas.terminal import show, table
 
 LEAST = 8
 """Networks of a pilot, at least."""
@@ -87,7 +88,7 @@ def run_calibration(console: Console, request: Request) -> dict[str, Any]:
         "data": request.data, "data_dir": request.data_dir, "workers": request.workers, "threads": request.threads,
         "device": device,
     }  # fmt: skip
-    _train(console, pilot, tasks, options, request)
+    carried_out(console, "pilot", pilot, pilot.trainings(tasks, options), shortly_trained, request.jobs)
     scores, seconds = _scores(pilot, tasks, len(samples))
     macs = np.array([space.decode(sample).macs for sample in samples], float)
     found: dict[str, Any] = {
@@ -128,30 +129,6 @@ def _tasks(
                 trained = fidelity.of(arch)  # raises for pixels that are too few
                 tasks.append(Task(sample, arch.key, fidelity, seed, trained.macs, trained.params))
     return sorted(tasks, key=lambda task: (task.seed, task.fidelity != base))
-
-
-def _train(
-    console: Console, pilot: Pilot, tasks: list[Task], options: dict[str, Any], request: Request
-) -> None:
-    done = pilot.done()
-    missing = sum(task.name not in done for task in tasks)
-    with progress_bar(console) as progress:
-        bar = progress.add_task("pilot", total=len(tasks), completed=len(tasks) - missing)
-
-        def report(task: Task, trial: Trial) -> None:
-            progress.advance(bar)
-            words = (
-                f"accuracy {trial.accuracy:.4f}" if trial.accuracy is not None else f"failed: {trial.reason}"
-            )
-            progress.console.print(
-                f"{short(task.macs):>6} multiply-adds  {task.fidelity.label}, seed {task.seed}: {words}",
-                markup=False,
-            )
-
-        try:
-            pilot.run(tasks, options, request.jobs, report)
-        except KeyboardInterrupt:
-            raise NasError("interrupted; nothing is lost: the same command with --resume goes on") from None
 
 
 def _scores(

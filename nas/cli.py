@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from nas.errors import NasError
-from nas.judging_commands import calibrate, init
+from nas.judging_commands import calibrate, certify, init
 from nas.ranks import leave_to_first
 from nas.scaling_command import scale
 from nas.terminal import Json, console
@@ -144,6 +144,7 @@ def freeze(
 
 app.command()(init)
 app.command()(calibrate)
+app.command()(certify)
 app.command()(scale)
 app.command()(train)
 app.command()(evaluate)

@@ -28,6 +28,7 @@ def _name(value: object) -> object:
 Int = Annotated[int, BeforeValidator(count)]
 Number = Annotated[int | float, BeforeValidator(number)]
 Text = Annotated[str, BeforeValidator(_name)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 Name = Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
@@ -127,8 +128,8 @@ class Facts(Strict):
     params: Int
     macs: Int
     fvcore: Int | None = None
-    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
-    search_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    accuracy: Fraction | None = None
+    search_accuracy: Fraction | None = None
     reward: Number | None = None
     data: Text | None = None
     seed: Int | None = None
@@ -166,7 +167,7 @@ class GridRow(Strict):
     resolution: Int
     macs: Int
     params: Int
-    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    accuracy: Fraction | None = None
     reward: Number | None = None
     trial: Int | None = None
 
@@ -201,8 +202,54 @@ class ScalingLine(Strict):
         return ScalingLine(alpha=self.alpha, beta=self.beta, gamma=self.gamma)
 
 
+class RivalRow(Strict):
+    """The winner against one rival, both trained anew with fresh seeds and tested once; accuracies are means of n.
+
+    `margin` is the winner's accuracy less the rival's, `low` to `high` its simultaneous interval; without them the
+    rival is the same network, or too few of its trainings ended.
+    """
+
+    rival: Text
+    macs: Int
+    params: Int
+    accuracy: Fraction | None = None
+    n: Int
+    margin: Annotated[float, Field(ge=-1, le=1)] | None = None
+    low: Number | None = None
+    high: Number | None = None
+    verdict: Text
+
+
+class CertificateLine(Strict):
+    """What `nas certify` found: whether the winner can be told from its rivals.
+
+    Attributes:
+        accuracy, sd, n: of the winner's test accuracies, one a seed of `judging_seeds`.
+        finalists, random_networks: that were retrained; that the random search of equal budget evaluated.
+        level: confidence of all intervals together.
+        changes: with --family, in how many of the choosing seeds the family chose another network.
+    """
+
+    data: Text
+    recipe: Text
+    accuracy: Fraction
+    sd: Fraction
+    n: Int
+    level: Fraction
+    finalists: Int
+    random_networks: Int
+    choosing_seeds: list[Int]
+    judging_seeds: list[Int]
+    family: bool = False
+    changes: Int | None = None
+    date: Text | None = None
+    versions: dict[str, str] = {}
+    table: list[RivalRow]
+
+
 class BaselineDocument(NetworkDocument):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     scaling: ScalingLine | None = None
     facts: Facts | None = None
+    certificate: CertificateLine | None = None
     provenance: Provenance | None = None

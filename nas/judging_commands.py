@@ -1,4 +1,4 @@
-"""`nas init` and `nas calibrate`, thin functions as those of `nas.cli`."""
+"""`nas init`, `nas calibrate` and `nas certify`, thin functions as those of `nas.cli`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -120,5 +120,48 @@ def calibrate(
         Request(
             space, data, data_dir, pilot, multiply_adds(target, "--target"), multiply_adds(limit, "--limit"), epochs,
             tuple(fidelity or ()), seeds, top, regret, jobs, out, resume, seed, device, threads, workers,
+        ),
+    )  # fmt: skip
+
+
+def certify(
+    run: Annotated[str, typer.Argument(help="An NNI experiment id, or a run's directory.")],
+    top: Annotated[int, typer.Option(help="K best networks that are retrained.", min=1)] = 5,
+    seeds: Annotated[
+        int, typer.Option(help="S trainings of each: S to choose by, S others to judge by.")
+    ] = 3,
+    recipe: Annotated[
+        str, typer.Option(help="efficientnet, mnasnet, cifar; proxy: the trials' own settings.")
+    ] = "proxy",
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's (of proxy: 60).", min=1)] = None,
+    random: Annotated[
+        str | None, typer.Option(help="A random search that you have made, instead of making one.")
+    ] = None,
+    no_random: Annotated[bool, typer.Option("--no-random", help="Compare with no random search.")] = False,
+    family: Annotated[
+        bool, typer.Option("--family", help="Choose by the network and the one scaled to twice its cost.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(help="Trainings at a time.", min=1, max=64)] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder to write (by default RUN/certificate).")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the certificate that is there.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the winner's baseline (by default the one that it has).")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing baseline.")] = False,
+    device: Device = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads of each training.", min=1)] = 1,
+    workers: Workers = None,
+) -> None:
+    """Retrains the best of a run; says whether the winner differs from its rivals by more than their seeds do."""
+    from nas.certify_job import run_certificate
+    from nas.certify_request import Request
+
+    run_certificate(
+        console(),
+        Request(
+            run, top, seeds, recipe, epochs, random, no_random, family, jobs, out, resume, name, force, device,
+            threads, workers,
         ),
     )  # fmt: skip

@@ -18,7 +18,7 @@ LAYERS = {
     "architecture": ["architecture"],
     "documents, spaces, baselines; no torch": [
         "baseline", "candidates", "catalog", "choices", "cost_table", "documents", "key_table", "planner", "planning",
-        "plans", "keys", "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
+        "plans", "keys", "rivals", "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
     ],
     "network, and the public names": ["network", ""],
     "measuring, data, training": [
@@ -33,7 +33,8 @@ LAYERS = {
         "report", "export", "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
         "headers", "training_lock", "scoring", "watching", "training_commands", "scaling_command",
         "family_pictures", "family_report", "run_report", "report_job", "budget", "init_job", "calibrate_job",
-        "known_report", "headlines", "judging_commands", "cli",
+        "known_report", "headlines", "carrying_out", "certify_job", "certify_request",
+        "certificate_report", "certificate_content", "judging_commands", "cli",
     ],
 }  # fmt: skip
 """Modules of `nas`, from the lowest layer up ("" is `nas` itself, a package stands for all in it);

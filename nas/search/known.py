@@ -29,12 +29,12 @@ from nas.baseline import load
 from nas.choices import StageChoices
 from nas.errors import NasError
 from nas.files import write_whole
+from nas.rivals import REFERENCES
 from nas.search.journal import Journal
 from nas.search.settings import RewardSettings
 from nas.search.trials import Trial
 from nas.space import Sample, SearchSpace
 
-REFERENCES = ("efficientnet-b0", "mnasnet-a1", "mobilenet-v2")
 FILE = "known.json"
 BAND, ENOUGH = 0.1, 10
 """Networks whose multiply-adds are within BAND of a reference's are its peers; fewer than ENOUGH are too few."""

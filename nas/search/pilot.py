@@ -11,14 +11,8 @@ pilot goes on, and one with more fidelities trains what is missing.
 (True, True)
 """
 
-import contextlib
-import multiprocessing
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +20,7 @@ import numpy as np
 
 from nas.errors import NasError
 from nas.search.fidelity import Fidelity
-from nas.search.journal import FILE, Journal, Trial
+from nas.search.trainings import Training, Trainings
 from nas.space import Sample, SearchSpace
 
 DRAWN = 8192
@@ -82,7 +76,7 @@ class Task:
         return f"{self.key} | {self.fidelity.label} | seed {self.seed}"
 
 
-class Pilot:
+class Pilot(Trainings):
     """The trainings of a pilot, in a folder of their own.
 
     Args:
@@ -95,123 +89,23 @@ class Pilot:
     """
 
     def __init__(self, folder: Path, space: SearchSpace, about: Mapping[str, Any]) -> None:
-        self.folder, self.space = folder, space
-        self.journal = Journal(folder / FILE)
-        self.journal.refresh()
+        self.space = space
         run = {"pilot": dict(about), "space": space.name, "sha256": space.sha256}
-        self.journal.start(**run)
-        for name, value in run.items():
-            if self.journal.run.get(name) != value:
-                raise NasError(
-                    f"{folder}: has a pilot of {name} {self.journal.run.get(name)!r}, and this one's is {value!r}; "
-                    "choose another --out"
-                )
+        super().__init__(folder, "pilot", run)
 
-    def done(self) -> dict[str, Trial]:
-        """Trainings that have ended, by name."""
-        return {trial.key: trial for trial in self.journal.ended()}
+    def trainings(self, tasks: list[Task], options: Mapping[str, Any]) -> list[Training]:
+        """Of the tasks, in their order, for `nas.search.short_training`.
 
-    def run(
-        self, tasks: list[Task], options: Mapping[str, Any], jobs: int, report: Callable[[Task, Trial], None]
-    ) -> None:
-        """Trains what has not ended, `jobs` at a time, in processes of their own.
-
-        Raises:
-            NasError: where a training ends by a mistake in data or options.
+        Args:
+            options: data, data_dir, workers, threads, device.
         """
-        known = {trial.key: trial.number for trial in self.journal.trials.values()}
-        done = self.done()
-        left = [task for task in tasks if task.name not in done]
-        context = multiprocessing.get_context("spawn")
-        flying: dict[Future[dict[str, Any]], tuple[int, Task]] = {}
-        while left or flying:
-            try:
-                with ProcessPoolExecutor(jobs, context, _undisturbed) as pool, _ended_with_us():
-                    self._rounds(pool, left, flying, known, options, jobs, report)
-            except BrokenProcessPool:
-                broken, flying = list(flying.values()), {}
-                if not broken:
-                    raise NasError(
-                        "no process can be started for a training; free memory and --resume"
-                    ) from None
-                if len(broken) == 1:
-                    ((number, task),) = broken
-                    reason = "its process was killed, as for want of memory"
-                    self._told(number, task, {"failed": reason}, report)
-                else:  # nobody knows whose process it was: one at a time it will be known
-                    left, jobs = [task for _, task in broken] + left, 1
-
-    def _rounds(
-        self, pool: ProcessPoolExecutor, left: list[Task], flying: dict[Future[dict[str, Any]], tuple[int, Task]],
-        known: dict[str, int], options: Mapping[str, Any], jobs: int, report: Callable[[Task, Trial], None],
-    ) -> None:  # fmt: skip
-        """Until nothing is left, or the pool breaks: then what was begun is in `flying`, and the rest in `left`."""
-        while left or flying:
-            while left and len(flying) < jobs:
-                task = left[0]
-                if task.name not in known:
-                    facts = {"macs": task.macs, "params": task.params, "fidelity": asdict(task.fidelity)}
-                    known[task.name] = self.journal.asked(task.sample, task.name, **facts, seed=task.seed)
-                work = {"space": self.space.document.model_dump(mode="json"), "sample": task.sample}
-                work |= {"fidelity": asdict(task.fidelity), "seed": task.seed, **options}
-                flying[pool.submit(trained, work)] = known[task.name], task
-                del left[0]
-            for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                result = future.result()
-                self._told(*flying.pop(future), result, report)
-
-    def _told(
-        self, number: int, task: Task, result: dict[str, Any], report: Callable[[Task, Trial], None]
-    ) -> None:
-        if "failed" in result:
-            self.journal.told(number, "failed", reason=result["failed"])
-        else:
-            self.journal.told(number, "complete", **result)
-        report(task, self.journal.trials[number])
-
-
-@contextlib.contextmanager
-def _ended_with_us() -> Iterator[None]:
-    """What raises inside, an interruption or a mistake in the data, ends the trainings that the pool would wait for."""
-    try:
-        yield
-    except BrokenProcessPool:
-        raise
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.kill()
-        raise
-
-
-def _undisturbed() -> None:
-    """In a process of the pool: an interruption from the keyboard is for the one that has it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def trained(work: Mapping[str, Any]) -> dict[str, Any]:
-    """One training, in a process of the pool: accuracy and seconds, or why it failed."""
-    import torch
-
-    from nas.evaluators.proxy import ProxyEvaluator
-    from nas.recipe import TrainingConfig
-    from nas.training import TrialFailure
-
-    torch.set_num_threads(work["threads"])
-    fidelity = Fidelity(**work["fidelity"])
-    arch = fidelity.of(SearchSpace.from_data(work["space"]).decode(work["sample"]))
-    data = _data(work["data"], work["data_dir"], arch.resolution, work["workers"]).with_part(
-        fidelity.fraction
-    )
-    config = TrainingConfig(epochs=fidelity.epochs, seed=work["seed"])
-    try:
-        metrics = ProxyEvaluator(data, config, work["device"]).evaluate(arch)
-    except TrialFailure as error:
-        return {"failed": str(error)}
-    return {"accuracy": metrics.accuracy, "seconds": metrics.seconds}
-
-
-@lru_cache(4)
-def _data(name: str, data_dir: str | None, resolution: int, workers: int | None) -> Any:
-    from nas.data import load_data
-
-    return load_data(name, data_dir, resolution, workers=workers)
+        document = self.space.document.model_dump(mode="json")
+        return [
+            Training(
+                task.name, task.sample, task.macs, task.params,
+                {"fidelity": asdict(task.fidelity), "seed": task.seed},
+                {"space": document, "sample": task.sample, "fidelity": asdict(task.fidelity),
+                 "config": {"epochs": task.fidelity.epochs, "seed": task.seed}, **options},
+            )
+            for task in tasks
+        ]  # fmt: skip

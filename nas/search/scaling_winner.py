@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nas import catalog
-from nas.baseline import Baseline, from_document, save, save_scaling
+from nas.baseline import Baseline, from_document, save, save_part
 from nas.documents import BaselineDocument, GridLine, GridRow, ScalingLine
 from nas.errors import NasError
 from nas.search.journal import Journal, Trial
@@ -68,7 +68,7 @@ def freeze_scaling(
     baseline = replace(subject.baseline, scaling=scaling_of(journal, subject, winner))
     path = check_free(subject, folder, name, output, force, journal.run["experiment"])
     if (found := _document_at(path, subject)) is not None and name is None:
-        save_scaling(baseline, path)
+        save_part(baseline, path, "scaling")
         return replace(from_document(found), scaling=baseline.scaling), path
     baseline = baseline if name is None else replace(baseline, name=name)
     return baseline, save(baseline, path, force=path.exists())

@@ -11,12 +11,13 @@ from rich.console import Console
 
 from nas import NasError, SearchSpace
 from nas.calibrate_job import Request, run_calibration
-from nas.search import pilot as pilot_module
+from nas.search import trainings as trainings_module
 from nas.search.fidelity import Fidelity
 from nas.search.frontier import Frontier, exponent_at, hull
 from nas.search.journal import FILE, Journal
 from nas.search.pilot import Pilot, Task, spread
 from nas.search.settings import Limits
+from nas.search.short_training import shortly_trained
 from nas.search.subject import SpaceSubject
 from nas.search.verdicts import chance, cheapest, verdicts
 
@@ -208,13 +209,13 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Asked:
                 self.broken = True
                 future.set_exception(BrokenProcessPool())
                 return future
-            rng = np.random.default_rng(work["seed"] + int(macs))
+            rng = np.random.default_rng(work["config"]["seed"] + int(macs))
             noise = 0.002 if work["fidelity"]["epochs"] > 1 else 0.05
             accuracy = float(np.clip(1 - 0.4 * (macs / 1e5) ** -0.4 + rng.normal(0, noise), 0, 1))
             future.set_result({"accuracy": accuracy, "seconds": float(work["fidelity"]["epochs"])})
             return future
 
-    monkeypatch.setattr(pilot_module, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(trainings_module, "ProcessPoolExecutor", Pool)
     return asked
 
 
@@ -304,7 +305,9 @@ def test_a_real_pilot_trains_in_processes_and_records_failures(tmp_path):
     pilot = Pilot(tmp_path / "pilot", space, {"data": "digits"})
     options = {"data": "digits", "data_dir": None, "workers": 0, "threads": 1, "device": "cpu"}
     told: list[str] = []
-    pilot.run(tasks, options, 2, lambda task, trial: told.append(trial.state))
+    pilot.run(
+        pilot.trainings(tasks, options), shortly_trained, 2, lambda task, trial: told.append(trial.state)
+    )
     assert told == ["complete", "complete"]
     journal = Journal(tmp_path / "pilot" / FILE)
     journal.refresh()
@@ -313,5 +316,5 @@ def test_a_real_pilot_trains_in_processes_and_records_failures(tmp_path):
         1.0,
         0.25,
     ]
-    pilot.run(tasks, options, 1, lambda *_: told.append("again"))
+    pilot.run(pilot.trainings(tasks, options), shortly_trained, 1, lambda *_: told.append("again"))
     assert told == ["complete", "complete"]

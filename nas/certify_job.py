@@ -1,0 +1,198 @@
+"""`nas certify`: the best of a run retrained, and the winner judged against its rivals by fresh seeds.
+
+RUN/certificate/journal.jsonl       every training
+RUN/certificate/certificate.json    what came of it, as plain data: what is printed, reported and frozen
+"""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from nas.carrying_out import carried_out
+from nas.certificate import LEAST
+from nas.certificate_content import Judged, content
+from nas.certificate_report import check_name, finalists_table, freeze_certificate, judged_table, sentences
+from nas.certify_request import Request, Searched, searched
+from nas.checkpoints import CHECKPOINT
+from nas.errors import NasError
+from nas.files import write_whole
+from nas.rivals import CLOSE, REFERENCES, off, rival
+from nas.search.certifying import Course, Finalist, best, drawn, larger, ranked, scores
+from nas.search.full_length import fully_trained
+from nas.search.short_training import shortly_trained
+from nas.search.trainings import Training, Trainings
+from nas.strict_json import dump_lines
+from nas.terminal import show
+from nas.training_lock import locked
+
+FILE = "certificate.json"
+RANDOM = "random search"
+
+
+def run_certificate(console: Console, request: Request) -> dict[str, Any]:
+    """Trains what is left of a certificate, prints what it says, and writes it down.
+
+    Returns:
+        certificate.json's content.
+
+    Raises:
+        NasError: for a mistake, a run that cannot be certified, a folder that is taken, or too few accuracies.
+    """
+    run = searched(request)
+    folder = request.out or run.folder / "certificate"
+    if request.name is not None:
+        check_name(request.name, request.force)
+    if (folder / "journal.jsonl").exists() and not request.resume:
+        raise NasError(f"{folder} has a certificate already; go on with --resume, or choose another --out")
+    with locked(folder):
+        work = _Work(console, request, run, Trainings(folder, "certificate", run.about))
+        found = work.done()
+    write_whole(folder / FILE, dump_lines(found))
+    console.print(f"\nfinalists, retrained: {found['recipe']}")
+    show(console, finalists_table(found))
+    for line in sentences(found):
+        console.print(line, markup=False)
+    show(console, judged_table(found))
+    console.print(f"\nwritten: {folder / FILE}; every training: {folder / 'journal.jsonl'}", markup=False)
+    path = freeze_certificate(found, run.journal, request.name, request.force)
+    console.print(f"baseline     {path}", markup=False)
+    return found
+
+
+class _Work:
+    """The trainings of a certificate, one step after the other."""
+
+    def __init__(self, console: Console, request: Request, run: Searched, trainings: Trainings) -> None:
+        self.console, self.request, self.run, self.trainings = console, request, run, trainings
+        self.course: Course = run.course(trainings.folder)
+
+    def done(self) -> dict[str, Any]:
+        """certificate.json's content."""
+        run, request = self.run, self.request
+        self._announced()
+        rivals = self._random()
+        own = self._best(run.journal, "search")
+        finalists = self._chosen(own + rivals)
+        factor = {one.arch.key: float(run.reward.factor(one.arch.macs, run.target)) for one in finalists}
+        first = {
+            of: ranked([one for one in finalists if one.of == of], factor, request.family)
+            for of in ("search", "random")
+        }
+        if not first["search"]:
+            raise NasError(
+                f"{self.trainings.folder}: no finalist of the search was trained to an accuracy; its journal says why"
+            )
+        judged = self._judged(first)
+        tested = {one.name: scores(one.trainings, self.trainings.done()) for one in judged}
+        if sum(map(math.isfinite, tested["winner"])) < LEAST:
+            raise NasError(
+                f"{self.trainings.folder}: fewer than {LEAST} of {request.seeds} trainings of the winner gave a test "
+                "accuracy; its journal says why"
+            )
+        return content(run, self.course, request.family, finalists, factor, judged, tested) | {
+            "proxy_winner": own[0].trial, "random": self._random_facts(), "seconds": self._seconds(),
+        }  # fmt: skip
+
+    def _random_facts(self) -> dict[str, Any]:
+        known = self.run.random
+        networks = 0 if self.request.no_random else self.run.budget
+        return {"networks": networks, "run": None if known is None else known.run["experiment"]}
+
+    def _announced(self) -> None:
+        run, request = self.run, self.request
+        searches, rivals = 2 - request.no_random, len(REFERENCES) + 3 - request.no_random
+        full = request.seeds * (searches * request.top * (1 + request.family) + rivals)
+        short_ = 0 if request.no_random or run.random is not None else run.budget
+        self.console.print(
+            f"run {run.experiment}: {len(run.journal.ended())} trials, {run.budget} networks evaluated; "
+            f"up to {full} trainings of {run.config.epochs} epochs"
+            + f", and {short_} trials of a random search"
+            * bool(short_)
+        )
+        hours = (short_ * run.pace + full * run.full_pace) / 3600 / request.jobs
+        if math.isfinite(hours):
+            self.console.print(
+                f"about {hours:.1f} hours, {request.jobs} at a time, at the pace of the search's own trials"
+            )
+
+    def _best(self, journal: Any, of: str) -> list[Finalist]:
+        return best(journal, self.run.space, self.run.reward, self.run.target, self.request.top, of)
+
+    def _random(self) -> list[Finalist]:
+        """The best of a random search of the same budget."""
+        run = self.run
+        if self.request.no_random:
+            return []
+        if run.random is not None:
+            return self._best(run.random, "random")
+        seed = int(run.journal.run["seed"])
+        samples = drawn(run.space, run.limits, run.budget, seed)
+        tasks = self.course.short(samples)
+        self._carried_out(RANDOM, tasks, shortly_trained)
+        found = []
+        accuracies = scores(tasks, self.trainings.done())
+        for number, ((sample, arch), accuracy) in enumerate(zip(samples, accuracies, strict=True)):
+            if math.isfinite(accuracy):
+                found.append(Finalist("random", number, sample, arch, accuracy))
+        found.sort(key=lambda one: (-run.reward.of(one.proxy, one.arch.macs, run.target), one.trial))
+        return found[: self.request.top]
+
+    def _carried_out(self, title: str, tasks: list[Training], function: Any) -> None:
+        def ended(task: Training) -> None:
+            if "folder" in task.work:
+                (Path(task.work["folder"]) / CHECKPOINT).unlink(missing_ok=True)
+
+        distinct = list({task.name: task for task in tasks}.values())
+        carried_out(self.console, title, self.trainings, distinct, function, self.request.jobs, ended)
+
+    def _chosen(self, finalists: list[Finalist]) -> list[Finalist]:
+        """Trains them all, and with --family the network twice as large of each."""
+        members = [[self.course.choose(one.arch, one.sample)] for one in finalists]
+        if self.request.family:
+            for one, trainings in zip(finalists, members, strict=True):
+                twice = larger(one.arch, self.run.coefficients)
+                trainings.append(self.course.choose(twice, one.sample, phi=1))
+        tasks = [task for trainings in members for member in trainings for task in member]
+        self._carried_out("finalists", sorted(tasks, key=lambda task: task.about["seed"]), fully_trained)
+        done, found = self.trainings.done(), []
+        for one, trainings in zip(finalists, members, strict=True):
+            val, *more = (scores(member, done) for member in trainings)
+            found.append(replace(one, val=val, larger=more[0] if more else ()))
+        return found
+
+    def _judged(self, first: dict[str, list[Finalist]]) -> list[Judged]:
+        """Trains winner and rivals with fresh seeds; each training looks at the test split once, when it has ended."""
+        winner, *others = first["search"]
+        found = [self._of("winner", winner)]
+        found += [self._of("runner-up", others[0])] if others else []
+        if first["random"]:
+            found.append(self._of(RANDOM, first["random"][0], winner))
+        for name in REFERENCES:
+            try:
+                arch = rival(name, winner.arch)
+            except NasError as error:
+                found.append(Judged(name, None, [], str(error)))
+                continue
+            far = off(arch, winner.arch)
+            note = f"its multiply-adds are {far:.0%} off the winner's" if far > CLOSE else None
+            found.append(Judged(name, arch, self.course.judge(arch, {"network": name}), note))
+        self._carried_out("judged", [task for one in found for task in one.trainings], fully_trained)
+        return found
+
+    def _of(self, name: str, one: Finalist, winner: Finalist | None = None) -> Judged:
+        same = winner is not None and winner.arch.key == one.arch.key
+        note = "found the same network as the search" if same else None
+        return Judged(name, one.arch, self.course.judge(one.arch, one.sample), note)
+
+    def _seconds(self) -> dict[str, float]:
+        """Of all trainings, by what they were for."""
+        found = {"random": 0.0, "finalists": 0.0, "judged": 0.0}
+        phases = {event["number"]: event.get("phase", "") for event in self.trainings.journal.events
+                  if event["event"] == "asked"}  # fmt: skip
+        for trial in self.trainings.journal.ended():
+            phase = phases.get(trial.number, "")
+            found[{"random": "random", "judge": "judged"}.get(phase, "finalists")] += trial.seconds or 0.0
+        return {name: round(seconds, 1) for name, seconds in found.items()}

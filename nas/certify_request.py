@@ -1,0 +1,215 @@
+"""What `nas certify` is asked, and of which search.
+
+>>> Request("runs/abc").seeds
+3
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nas.certificate import LEAST
+from nas.devices import device_of
+from nas.errors import NasError, listed
+from nas.recipe import TrainingConfig
+from nas.recipes import RECIPES, recipe, words
+from nas.scaling import ALPHA, BETA, GAMMA
+from nas.search.certifying import Course
+from nas.search.fidelity import Fidelity
+from nas.search.finding import subject_of
+from nas.search.journal import Journal
+from nas.search.options import options_of, ratios_of, training_of
+from nas.search.runs import find_run, open_journal, processes_of
+from nas.search.settings import Limits, RewardSettings
+from nas.search.subject import SpaceSubject
+from nas.search.winner import FULL_EPOCHS, pick
+from nas.space import SearchSpace
+
+PROXY = "proxy"
+"""Instead of a recipe's name: the trials' own settings, for more epochs."""
+SEEDS = 2**32
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `nas certify` was asked."""
+
+    run: str
+    top: int = 5
+    seeds: int = 3
+    recipe: str = PROXY
+    epochs: int | None = None
+    random: str | None = None
+    no_random: bool = False
+    family: bool = False
+    jobs: int = 1
+    out: Path | None = None
+    resume: bool = False
+    name: str | None = None
+    force: bool = False
+    device: str = "auto"
+    threads: int = 1
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that can be certified.
+
+    Attributes:
+        folder: of the run.
+        limits, reward, target: of the search.
+        config: of a full training; seed and split are set for each.
+        recipe: the same in a line.
+        random: a random search of the user's, None where there is none.
+        budget: distinct networks that the search evaluated.
+        data: as the trials' command names them.
+        about: what must be the same where the certificate is taken up again.
+    """
+
+    folder: Path
+    journal: Journal
+    space: SearchSpace
+    limits: Limits
+    reward: RewardSettings
+    target: int
+    proxy: TrainingConfig
+    fidelity: Fidelity
+    config: TrainingConfig
+    recipe: str
+    seeds: int
+    random: Journal | None
+    budget: int
+    data: str
+    about: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def experiment(self) -> str:
+        return self.journal.run["experiment"]
+
+    @property
+    def coefficients(self) -> tuple[float, float, float]:
+        """Of the larger member of a family (EfficientNet, arXiv:1905.11946, section 3.3)."""
+        return ALPHA, BETA, GAMMA
+
+    @property
+    def pace(self) -> float:
+        """Seconds of a trial, nan where none is known."""
+        times = [trial.seconds for trial in self.journal.ended() if trial.seconds and trial.scored]
+        return sum(times) / len(times) if times else math.nan
+
+    @property
+    def full_pace(self) -> float:
+        """Seconds of a full training, from those of a trial: in proportion to epochs, images, pixels and channels."""
+        shorter = self.fidelity.fraction * self.fidelity.resolution**2 * self.fidelity.width
+        return self.pace * self.config.epochs / self.proxy.epochs / shorter
+
+    def course(self, folder: Path) -> Course:
+        """How everything is trained. No seed of a full training is one that a trial had, nor is one of the judging
+        a choosing one."""
+        first = self.journal.run["seed"] + 1
+        seeds = [(first + number) % SEEDS for number in range(2 * self.seeds)]
+        full = self.config.model_dump(mode="json", exclude={"seed", "split"})
+        return Course(
+            self.space, self.proxy.model_dump(mode="json"), self.fidelity, full, tuple(seeds[: self.seeds]),
+            tuple(seeds[self.seeds :]), (folder / "trainings").resolve(), self.options,
+        )  # fmt: skip
+
+
+def searched(request: Request) -> Searched:
+    """The search of a request.
+
+    Raises:
+        NasError: for an impossible request, or a run that cannot be certified, with why.
+    """
+    if request.seeds < LEAST:
+        raise NasError(
+            f"--seeds is {request.seeds}; give {LEAST} or more, for with fewer their spread is hardly known"
+        )
+    if request.recipe not in (PROXY, *RECIPES) or request.recipe == "transfer":
+        allowed = [PROXY, *(name for name in RECIPES if name != "transfer")]
+        raise NasError(f"--recipe is {request.recipe!r}; allowed: {listed(allowed)}")
+    if request.no_random and request.random is not None:
+        raise NasError("--no-random leaves out what --random names; give one of them")
+    folder = find_run(request.run)
+    journal = open_journal(folder)
+    subject, options = (
+        subject_of(journal.run, str(journal.path)),
+        options_of(journal.run.get("command") or ""),
+    )
+    if not isinstance(subject, SpaceSubject) or options is None or options.data is None:
+        raise NasError(
+            f"{folder}: its trials train no network of a search space by nas.search.trial, and a certificate retrains "
+            "them; certify a search with --data"
+        )
+    if any(kind == "manager" for kind in processes_of(journal.run["experiment"]).values()):
+        raise NasError(
+            f"{folder}: the search still runs, and its winner may be another yet; wait for it, or end it with "
+            f"nnictl stop {journal.run['experiment']}"
+        )
+    pick(journal, None)
+    proxy = training_of(options, journal.run["seed"])
+    config = _full(request, proxy)
+    device = device_of(request.device, "")
+    trained = {trial.key for trial in journal.ended() if trial.state in ("complete", "stopped", "failed")}
+    reward = RewardSettings(**journal.run["trial"]["reward"])
+    line = words("the trials' own settings" if request.recipe == PROXY else request.recipe, config)
+    return Searched(
+        folder=folder, journal=journal, space=subject.space, limits=Limits(**journal.run["trial"]["limits"]),
+        reward=reward, target=reward.target or subject.target, proxy=proxy,
+        fidelity=Fidelity(proxy.epochs, **ratios_of(options)), config=config, recipe=line, seeds=request.seeds,
+        random=_random(request, journal, len(trained)), budget=len(trained), data=options.data,
+        about={
+            "certificate": {
+                "run": journal.run["experiment"], "networks": len(trained), "top": request.top, "seeds": request.seeds,
+                "family": request.family, "random": "none" if request.no_random else request.random or "own",
+                "config": config.model_dump(mode="json"),
+            },
+        },
+        options={
+            "data": _absolute(options.data, folder),
+            "data_dir": options.data_dir and str(folder.parent.parent / options.data_dir),
+            "workers": request.workers, "threads": request.threads, "device": device,
+        },
+    )  # fmt: skip
+
+
+def _full(request: Request, proxy: TrainingConfig) -> TrainingConfig:
+    """The full training: the trials' own settings for more epochs, or a published recipe."""
+    if request.recipe == PROXY:
+        changed = {**proxy.model_dump(), "epochs": request.epochs or FULL_EPOCHS}
+        return TrainingConfig.check(changed, "certificate")
+    return recipe(request.recipe, epochs=request.epochs)
+
+
+def _random(request: Request, journal: Journal, budget: int) -> Journal | None:
+    """The user's own random search, of the same kind and as long."""
+    if request.random is None:
+        return None
+    folder = find_run(request.random)
+    found = open_journal(folder)
+    for name, words_of in (("space", "sha256"), ("command", "command"), ("reward and limits", "trial")):
+        if found.run.get(words_of) != journal.run.get(words_of):
+            raise NasError(
+                f"--random {request.random}: its {name} differs from the search's; give a random search of the same "
+                "search.yml, or leave --random out, and one is made"
+            )
+    if found.run["strategy"]["name"] != "random":
+        raise NasError(
+            f"--random {request.random}: its strategy is {found.run['strategy']['name']}; give one of strategy random"
+        )
+    trained = {trial.key for trial in found.ended() if trial.state in ("complete", "stopped", "failed")}
+    if len(trained) < budget:
+        raise NasError(
+            f"--random {request.random}: evaluated {len(trained)} networks and the search {budget}; a fair random "
+            "search has as many: resume it with more --trials, or leave --random out, and one is made"
+        )
+    return found
+
+
+def _absolute(data: str, folder: Path) -> str:
+    """Paths in a trial's --data are against the folder that the trials ran in, which holds `runs/`."""
+    kind, colon, path = data.partition(":")
+    return f"{kind}:{(folder.parent.parent / Path(path).expanduser()).resolve()}" if colon else data

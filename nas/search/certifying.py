@@ -1,0 +1,198 @@
+"""The trainings of a certificate: which networks, with which seeds, and who is chosen by them.
+
+1. A random search of the same budget: as many networks as the search evaluated, by its own proxy.
+2. Finalists: the best of both, trained in full on `train` and scored on `val`, with seeds that chose none of them;
+   with `family` the network twice as large that compound scaling makes of each, too.
+3. Judged: the winner, its runner-up, the random search's best and published networks of the winner's cost, trained on
+   `train` and `val` with fresh seeds, and tested once (docs/decisions/0008).
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.architecture import Architecture
+from nas.baseline import Baseline, dump
+from nas.planning import plan
+from nas.plans import Budget
+from nas.search.fidelity import Fidelity
+from nas.search.journal import Journal
+from nas.search.settings import DRAWS, Limits, RewardSettings
+from nas.search.trainings import Training
+from nas.search.trials import Trial
+from nas.space import Sample, SearchSpace
+
+PHI = 1.0
+"""Compound coefficient of the larger member: twice the multiply-adds."""
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A network that is retrained to choose the winner.
+
+    Attributes:
+        of: 'search' or 'random', whichever it was found by.
+        trial: its number in that search.
+        proxy: accuracy there.
+        val: in full, one a seed, nan where a training failed.
+        larger: of the network twice as large; empty without `family`.
+    """
+
+    of: str
+    trial: int
+    sample: Sample
+    arch: Architecture
+    proxy: float
+    val: tuple[float, ...] = ()
+    larger: tuple[float, ...] = ()
+
+    def worth(self, factor: float, family: bool = False) -> float:
+        """The reward of the means over the seeds there are, nan where there is none.
+
+        Args:
+            factor: reward for each unit of accuracy. The target grows with the network, so that of a family it is the
+                same for both members.
+            family: over both members, each weighing the same.
+        """
+        means = [_mean(scores) for scores in ((self.val, self.larger) if family else (self.val,))]
+        return factor * sum(means) / len(means)
+
+
+def _mean(scores: Iterable[float]) -> float:
+    there = [score for score in scores if math.isfinite(score)]
+    return sum(there) / len(there) if there else math.nan
+
+
+def drawn(space: SearchSpace, limits: Limits, n: int, seed: int) -> list[tuple[Sample, Architecture]]:
+    """`n` random samples of distinct networks within limits, or as many as `DRAWS` draws give."""
+    rng = np.random.default_rng([seed, 6])
+    found: dict[str, tuple[Sample, Architecture]] = {}
+    for _ in range(DRAWS):
+        sample = space.sample(rng)
+        arch = space.decode(sample)
+        if arch.key not in found and limits.refuse(arch.macs, arch.params) is None:
+            found[arch.key] = sample, arch
+        if len(found) == n:
+            break
+    return list(found.values())
+
+
+def best(
+    journal: Journal, space: SearchSpace, settings: RewardSettings, target: int, top: int, of: str
+) -> list[Finalist]:
+    """The `top` distinct networks of highest reward among the complete trials of a search."""
+    found: dict[str, Finalist] = {}
+
+    def reward(trial: Trial) -> float:
+        return settings.of(trial.accuracy or 0.0, trial.macs or 0, target)
+
+    trials = [trial for trial in journal.ended() if trial.state == "complete" and trial.accuracy is not None]
+    for trial in sorted(trials, key=lambda trial: (-reward(trial), trial.number)):
+        sample = space.validate(trial.sample)
+        arch = space.decode(sample)
+        found.setdefault(arch.key, Finalist(of, trial.number, sample, arch, float(trial.accuracy or 0.0)))
+        if len(found) == top:
+            break
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class Course:
+    """How everything is trained.
+
+    Attributes:
+        space, proxy, fidelity: what a trial of the search trains, how, and how faithfully.
+        config: of a full training, without seed and split.
+        choosing, judging: seeds.
+        folder: of the checkpoints and TensorBoard's files.
+        options: data, data_dir, workers, threads, device.
+    """
+
+    space: SearchSpace
+    proxy: Mapping[str, Any]
+    fidelity: Fidelity
+    config: Mapping[str, Any]
+    choosing: tuple[int, ...]
+    judging: tuple[int, ...]
+    folder: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def short(self, samples: list[tuple[Sample, Architecture]]) -> list[Training]:
+        """Trials of the random search."""
+        document = self.space.document.model_dump(mode="json")
+        return [
+            Training(
+                f"{arch.key} | random", sample, arch.macs, arch.params, {"phase": "random"},
+                {"space": document, "sample": sample, "fidelity": asdict(self.fidelity), "config": dict(self.proxy),
+                 **self.options},
+            )
+            for sample, arch in samples
+        ]  # fmt: skip
+
+    def choose(self, arch: Architecture, sample: Mapping[str, Any], phi: float = 0) -> list[Training]:
+        """Of a finalist, on `train`; each key of the journal's sample is what it was found by."""
+        phase = "choose" if phi == 0 else f"choose, phi {phi:g}"
+        return [self._full(arch, sample, phase, "train", seed) for seed in self.choosing]
+
+    def judge(self, arch: Architecture, sample: Mapping[str, Any]) -> list[Training]:
+        """Of a network that is tested."""
+        return [self._full(arch, sample, "judge", "trainval", seed) for seed in self.judging]
+
+    def _full(
+        self, arch: Architecture, sample: Mapping[str, Any], phase: str, split: str, seed: int
+    ) -> Training:
+        name = f"{arch.key} | {phase} | seed {seed}"
+        mark = hashlib.sha256(arch.key.encode()).hexdigest()[:8]  # the key is too long for a file's name
+        folder = self.folder / f"{phase.replace(', ', '-').replace(' ', '')}-{mark}-seed{seed}"
+        work = {
+            "network": dump(Baseline("network", arch)), "config": {**self.config, "seed": seed, "split": split},
+            "folder": str(folder), **self.options,
+        }  # fmt: skip
+        return Training(name, sample, arch.macs, arch.params, {"phase": phase, "seed": seed}, work)
+
+
+def scores(trainings: list[Training], done: Mapping[str, Trial]) -> tuple[float, ...]:
+    """Accuracies in their order, nan where there is none."""
+    ended = (done.get(training.name) for training in trainings)
+    return tuple(math.nan if one is None or one.accuracy is None else one.accuracy for one in ended)
+
+
+def larger(arch: Architecture, coefficients: tuple[float, float, float]) -> Architecture:
+    """What compound scaling makes of a network at phi = 1: twice its multiply-adds, as near as integers allow.
+
+    Raises:
+        NasError: where there is none.
+    """
+    return plan(arch, Budget(macs=2**PHI * arch.macs), *coefficients).architecture
+
+
+def ranked(finalists: list[Finalist], factor: Mapping[str, float], family: bool) -> list[Finalist]:
+    """The best first, those without an accuracy left out.
+
+    Args:
+        factor: reward for each unit of accuracy, by key.
+    """
+
+    def worth(one: Finalist) -> float:
+        return one.worth(factor[one.arch.key], family)
+
+    there = [one for one in finalists if math.isfinite(worth(one))]
+    return sorted(there, key=lambda one: (-worth(one), one.trial))
+
+
+def changes(finalists: list[Finalist], factor: Mapping[str, float]) -> tuple[int, int]:
+    """(in how many choosing seeds the family chooses another network than the base alone, of how many)."""
+    count, of = 0, 0
+    for index in range(min((len(one.val) for one in finalists), default=0)):
+        alone = [replace(one, val=one.val[index : index + 1], larger=one.larger[index : index + 1])
+                 for one in finalists]  # fmt: skip
+        base, both = ranked(alone, factor, False), ranked(alone, factor, True)
+        if base and both:
+            of += 1
+            count += base[0].arch.key != both[0].arch.key
+    return count, of

@@ -1,0 +1,58 @@
+"""One full training of a certificate, in a process of its own; after kill -9 it goes on from its checkpoint.
+
+A finalist trains on `train` and is scored on `val`; a network that is judged trains on `train` and `val` and looks at
+`test` once, when its training has ended.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+SPLITS = {"train": "val", "trainval": "test"}
+"""What is trained on: what is then scored."""
+
+
+def fully_trained(work: Mapping[str, Any]) -> dict[str, Any]:
+    """Accuracy on the split of `SPLITS`, and seconds; or why it failed.
+
+    Args:
+        work: 'network', a baseline document; 'config', of `nas.recipe.TrainingConfig`, as plain data; 'folder', of its
+            checkpoint, which stays until somebody has written down what came of it; data, data_dir, workers, threads,
+            device.
+
+    Raises:
+        NasError: for a mistake in data or options, or a full disk.
+    """
+    import torch
+
+    from nas.baseline import from_document
+    from nas.checkpoints import Checkpoints
+    from nas.documents import BaselineDocument
+    from nas.evaluation import evaluate
+    from nas.network import build
+    from nas.recipe import TrainingConfig
+    from nas.training import TrialFailure, seeded, train
+
+    torch.set_num_threads(work["threads"])
+    arch = from_document(BaselineDocument.parse(work["network"], "network")).architecture
+    data = _data(work["data"], work["data_dir"], arch.resolution, work["workers"])
+    config, folder = TrainingConfig.check(work["config"]), Path(work["folder"])
+    with seeded(config.seed):
+        net = build(arch.with_data(data.classes, data.in_chans))
+    checkpoints = Checkpoints(folder, arch.key)
+    try:
+        result = train(net, data, config, work["device"], watch=checkpoints)
+        accuracy = evaluate(net, data, SPLITS[config.split], batch_size=config.batch_size)
+    except TrialFailure as error:
+        return {"failed": str(error)}
+    finally:
+        checkpoints.log.end()
+    return {"accuracy": accuracy, "seconds": result.seconds}
+
+
+@lru_cache(4)
+def _data(name: str, data_dir: str | None, resolution: int, workers: int | None) -> Any:
+    from nas.data import load_data
+
+    return load_data(name, data_dir, resolution, workers=workers)
