@@ -176,8 +176,8 @@ class _Work:
             except NasError as error:
                 found.append(Judged(name, None, [], str(error)))
                 continue
-            far = off(arch, winner.arch)
-            note = f"its multiply-adds are {far:.0%} off the winner's" if far > CLOSE else None
+            ratio = f"it has {arch.macs / winner.arch.macs:.2f} x the winner's multiply-adds, the nearest of its shape"
+            note = ratio if off(arch, winner.arch) > CLOSE else None
             found.append(Judged(name, arch, self.course.judge(arch, {"network": name}), note))
         self._carried_out("judged", [task for one in found for task in one.trainings], fully_trained)
         return found

@@ -337,6 +337,13 @@ def test_the_tables_of_the_faults_are_those_of_their_rows():
     assert all(table in page for table in tables)
 
 
+def test_the_tables_of_certificates_are_those_of_its_rows():
+    page = (BENCHMARKS.parent / "docs" / "own-images.md").read_text()
+    tables = module("certificates").report().strip().split("\n\n")
+    assert len(tables) == 3
+    assert [table in page for table in tables] == [True] * 3
+
+
 def test_the_table_of_exponents_is_that_of_its_rows():
     page = (BENCHMARKS.parent / "docs" / "own-images.md").read_text()
     assert module("exponents").report() in page
