@@ -20,8 +20,9 @@ from nas.checkpoints import CHECKPOINT
 from nas.errors import NasError
 from nas.files import write_whole
 from nas.rivals import CLOSE, REFERENCES, off, rival
-from nas.search.certifying import Course, Finalist, best, drawn, larger, ranked, scores
+from nas.search.certifying import Course, Finalist, best, drawn, evaluated, larger, ranked, scores
 from nas.search.full_length import fully_trained
+from nas.search.journal import Journal
 from nas.search.short_training import shortly_trained
 from nas.search.trainings import Training, Trainings
 from nas.strict_json import dump_lines
@@ -118,8 +119,9 @@ class _Work:
                 f"about {hours:.1f} hours, {request.jobs} at a time, at the pace of the search's own trials"
             )
 
-    def _best(self, journal: Any, of: str) -> list[Finalist]:
-        return best(journal, self.run.space, self.run.reward, self.run.target, self.request.top, of)
+    def _best(self, journal: Journal, of: str) -> list[Finalist]:
+        trials = evaluated(journal, self.run.budget)
+        return best(trials, self.run.space, self.run.reward, self.run.target, self.request.top, of)
 
     def _random(self) -> list[Finalist]:
         """The best of a random search of the same budget."""

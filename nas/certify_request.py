@@ -15,7 +15,7 @@ from nas.errors import NasError, listed
 from nas.recipe import TrainingConfig
 from nas.recipes import RECIPES, recipe, words
 from nas.scaling import ALPHA, BETA, GAMMA
-from nas.search.certifying import Course
+from nas.search.certifying import Course, evaluated
 from nas.search.fidelity import Fidelity
 from nas.search.finding import subject_of
 from nas.search.journal import Journal
@@ -153,17 +153,17 @@ def searched(request: Request) -> Searched:
     proxy = training_of(options, journal.run["seed"])
     config = _full(request, proxy)
     device = device_of(request.device, "")
-    trained = {trial.key for trial in journal.ended() if trial.state in ("complete", "stopped", "failed")}
+    budget = len({trial.key for trial in evaluated(journal)})
     reward = RewardSettings(**journal.run["trial"]["reward"])
     line = words("the trials' own settings" if request.recipe == PROXY else request.recipe, config)
     return Searched(
         folder=folder, journal=journal, space=subject.space, limits=Limits(**journal.run["trial"]["limits"]),
         reward=reward, target=reward.target or subject.target, proxy=proxy,
         fidelity=Fidelity(proxy.epochs, **ratios_of(options)), config=config, recipe=line, seeds=request.seeds,
-        random=_random(request, journal, len(trained)), budget=len(trained), data=options.data,
+        random=_random(request, journal, budget), budget=budget, data=options.data,
         about={
             "certificate": {
-                "run": journal.run["experiment"], "networks": len(trained), "top": request.top, "seeds": request.seeds,
+                "run": journal.run["experiment"], "networks": budget, "top": request.top, "seeds": request.seeds,
                 "family": request.family, "random": "none" if request.no_random else request.random or "own",
                 "config": config.model_dump(mode="json"),
             },
@@ -200,10 +200,10 @@ def _random(request: Request, journal: Journal, budget: int) -> Journal | None:
         raise NasError(
             f"--random {request.random}: its strategy is {found.run['strategy']['name']}; give one of strategy random"
         )
-    trained = {trial.key for trial in found.ended() if trial.state in ("complete", "stopped", "failed")}
-    if len(trained) < budget:
+    networks = len({trial.key for trial in evaluated(found)})
+    if networks < budget:
         raise NasError(
-            f"--random {request.random}: evaluated {len(trained)} networks and the search {budget}; a fair random "
+            f"--random {request.random}: evaluated {networks} networks and the search {budget}; a fair random "
             "search has as many: resume it with more --trials, or leave --random out, and one is made"
         )
     return found

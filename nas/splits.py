@@ -35,6 +35,9 @@ PARTS = ("train", "val", "test")
 MOST = 1 << 28
 """Bytes of a split file: some five million images."""
 
+IMAGES = 1 << 40
+"""More than a data set has."""
+
 Members = dict[str, list[str]] | Annotated[list[Int], Field(min_length=1)]
 
 
@@ -97,6 +100,12 @@ class FixedSplit:
     def check(cls, content: object, where: str, folder: Path) -> "FixedSplit":
         """The split that plain data describes; `folder` is what relative paths are against."""
         document = validate(SplitDocument, content, where)
+        names = document.class_names
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise NasError(
+                f"{where}: class_names has {short(twice)} twice; write the split anew with nas init"
+            )
         kind, colon, path = document.data.partition(":")
         if kind == "split":
             raise NasError(f"{where}: data is {short(document.data)}, a split itself; name the data set")
@@ -169,7 +178,7 @@ class FixedSplit:
         used: dict[str, np.ndarray] = {}
         for part in PARTS:
             members, most = getattr(document, part), document.counts[part == "test"]
-            if not isinstance(members, list) or not 0 <= min(members) <= max(members) < most:
+            if not isinstance(members, list) or not 0 <= min(members) <= max(members) < min(most, IMAGES):
                 raise NasError(
                     f"{self.where}: {part} is no list of places from 0 to {most - 1}; write the "
                     "split anew with nas init"
@@ -177,7 +186,8 @@ class FixedSplit:
             used[part] = np.array(members, np.int64)
         trained = np.concatenate([used["train"], used["val"]])
         for part, places in (("train and val", trained), ("test", used["test"])):
-            twice = np.flatnonzero(np.bincount(places) > 1)
+            ordered = np.sort(places)
+            twice = ordered[:-1][ordered[:-1] == ordered[1:]]
             if len(twice):
                 raise NasError(f"{self.where}: {part} have image {twice[0]} twice; keep one")
 

@@ -83,22 +83,35 @@ def drawn(space: SearchSpace, limits: Limits, n: int, seed: int) -> list[tuple[S
 
 
 def best(
-    journal: Journal, space: SearchSpace, settings: RewardSettings, target: int, top: int, of: str
+    trials: list[Trial], space: SearchSpace, settings: RewardSettings, target: int, top: int, of: str
 ) -> list[Finalist]:
-    """The `top` distinct networks of highest reward among the complete trials of a search."""
+    """The `top` distinct networks of highest reward among the complete of a search's trials."""
     found: dict[str, Finalist] = {}
 
     def reward(trial: Trial) -> float:
         return settings.of(trial.accuracy or 0.0, trial.macs or 0, target)
 
-    trials = [trial for trial in journal.ended() if trial.state == "complete" and trial.accuracy is not None]
-    for trial in sorted(trials, key=lambda trial: (-reward(trial), trial.number)):
+    complete = [trial for trial in trials if trial.state == "complete" and trial.accuracy is not None]
+    for trial in sorted(complete, key=lambda trial: (-reward(trial), trial.number)):
         sample = space.validate(trial.sample)
         arch = space.decode(sample)
         found.setdefault(arch.key, Finalist(of, trial.number, sample, arch, float(trial.accuracy or 0.0)))
         if len(found) == top:
             break
     return list(found.values())
+
+
+def evaluated(journal: Journal, most: int | None = None) -> list[Trial]:
+    """The trials that evaluated the first `most` distinct networks of a search, in order of number."""
+    found, keys = [], set()
+    for trial in journal.ended():
+        if trial.state not in ("complete", "stopped", "failed"):
+            continue
+        if trial.key not in keys and len(keys) == most:
+            break
+        keys.add(trial.key)
+        found.append(trial)
+    return found
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from nas.architecture import Architecture, Stage
 from nas.baseline import load
@@ -70,6 +71,10 @@ class Known:
     def low(self) -> bool:
         """Whether the proxy puts it into the lower half."""
         return self.by_accuracy is not None and self.by_accuracy < 50
+
+
+WRITTEN = TypeAdapter(list[Known])
+"""What `FILE` holds."""
 
 
 def brought(arch: Architecture, space: SearchSpace, target: float) -> Sample:
@@ -191,10 +196,10 @@ def evaluated(
 
 
 def read(path: Path) -> list[Known]:
-    """What was written; nothing where there is no such file."""
+    """What was written; nothing where there is no such file, or a damaged one."""
     try:
-        return [Known(**entry) for entry in json.loads(path.read_text())]
-    except (OSError, ValueError, TypeError):
+        return WRITTEN.validate_json(path.read_bytes(), strict=True)
+    except (OSError, ValueError):
         return []
 
 

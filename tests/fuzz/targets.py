@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,12 +33,14 @@ from nas.documents import BaselineDocument, Named
 from nas.errors import NasError
 from nas.evaluators.table import Table
 from nas.folders import Files, layout
+from nas.known_report import known_lines, known_table
 from nas.npz import npz
 from nas.reading import validate
 from nas.recipe import TrainingConfig
 from nas.search.config import SearchConfig
 from nas.search.finding import subject_of
 from nas.search.journal import Journal
+from nas.search.known import read as read_known
 from nas.search.loop import Search
 from nas.search.nni_schema import check_plain_space
 from nas.search.options import options_of, training_of
@@ -47,6 +50,7 @@ from nas.search.settings import TunerSettings, fitted
 from nas.search.subject import SpaceSubject
 from nas.search.winner import pick
 from nas.space import SearchSpace
+from nas.splits import PARTS, FixedSplit
 from nas.state_dicts import classes_of, parameters_of, read_state_dict
 from nas.weights import Facts, load_network, save_weights
 
@@ -146,6 +150,17 @@ COMMAND = (
     b"python -m nas.search.trial --data 'digits' --epochs 3 --lr 0.1 --batch-size 32 --optimizer sgd "
     b"--max-macs 1M --workers 1 --seed 3"
 )
+
+
+FOLDER_SPLIT = b"""{"data": "folder:birds", "metric": "balanced", "class_names": ["owl", "wren"],
+ "train": {"owl": ["owl/1.png", "owl/2.png"], "wren": ["wren/1.png"]}, "val": {"owl": ["owl/3.png"],
+ "wren": ["wren/2.png"]}, "test": {"owl": ["owl/4.png"], "wren": ["wren/3.png"]},
+ "left_out": {"owl/5.png": "a copy"}}"""
+ARRAY_SPLIT = b"""{"data": "npz:a.npz", "class_names": ["0", "1"], "counts": [8, 4], "train": [0, 1, 2, 3],
+ "val": [4, 5], "test": [0, 1, 3]}"""
+KNOWN = b"""[{"name": "efficientnet-b0", "sample": {"stage1.kernel": 3}, "macs": 60000, "off": null, "accuracy": 0.9,
+ "reward": 0.9, "failed": null, "peers": 12, "by_accuracy": 41.7, "by_reward": 50.0},
+ {"name": "mnasnet-a1", "off": "stage1.op mbconv is not in the space"}]"""
 
 
 @dataclass(frozen=True)
@@ -284,6 +299,31 @@ def _run_event(data: bytes) -> None:
 def _saved(data: bytes) -> None:
     with Search.load(_written("saved.json", data)) as search:
         search.best  # noqa: B018
+
+
+def _split(data: bytes) -> None:
+    split = FixedSplit.read(_written("split.json", data))
+    assert (
+        FixedSplit.check(json.loads(split.document.model_dump_json()), "again", Path.cwd()).document
+        == split.document
+    )
+    seen: list[Any] = []
+    for part in PARTS:
+        seen += split.files(part).paths if split.root else split.indices(part).tolist()
+        if split.root:
+            assert all(
+                Path(path).resolve().is_relative_to(split.root.resolve()) for path in split.files(part).paths
+            )
+        elif part == "val":  # test images are of the data set's other half
+            assert len(set(seen)) == len(seen)
+            seen = []
+    assert len(set(seen)) == len(seen)
+
+
+def _known(data: bytes) -> None:
+    found = read_known(_written("known.json", data))
+    known_lines(found)
+    known_table(found)
 
 
 def _table_json(data: bytes) -> None:
@@ -461,6 +501,8 @@ TARGETS = {
         Target("journal", "json lines", 20_000, _journal, lambda: [JOURNAL]),
         Target("run-event", "json", 15_000, _run_event, _events),
         Target("saved-search", "json", 10_000, _saved, lambda: [SAVED]),
+        Target("split", "json", 15_000, _split, lambda: [FOLDER_SPLIT, ARRAY_SPLIT]),
+        Target("known-answers", "json", 6_000, _known, lambda: [KNOWN]),
         Target("table-json", "json", 20_000, _table_json, lambda: [TABLE]),
         Target("table-csv", "csv", 20_000, _table_csv, lambda: [CSV]),
         Target("weights", "safetensors", 15_000, _weights, _tensors),
