@@ -292,6 +292,10 @@ def test_a_random_search_of_the_users_own(run, trained, make_run):
     found = run_certificate(QUIET, request(random="runs/random1"))
     assert found["random"] == {"networks": 12, "run": "random1"}
     assert all("network" in work for work in trained)
+    late = [("complete", {"accuracy": 0.9, "reward": 0.9, "seconds": 1.0})] * 5
+    make_run(*results, *late, name="long1")
+    longer = run_certificate(QUIET, request(random="runs/long1", out=run.path.parent / "longer"))
+    assert longer["finalists"] == found["finalists"]  # of as many networks as the search evaluated
     make_run(*results[:5], name="short1")
     make_run(*results, name="other1", strategy={"name": "evolution"})
     make_run(*results, name="other2", command="python -m nas.search.trial --data digits --epochs 4")
