@@ -23,19 +23,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from nas.architecture import Architecture, Stage
 from nas.baseline import load
 from nas.choices import StageChoices
 from nas.errors import NasError
-from nas.files import write_whole
+from nas.files import text_of, write_whole
 from nas.search.journal import Journal
 from nas.search.settings import RewardSettings
 from nas.search.trials import Trial
 from nas.space import Sample, SearchSpace
 
 REFERENCES = ("efficientnet-b0", "mnasnet-a1", "mobilenet-v2")
-FILE = "known.json"
+FILE, MOST = "known.json", 1 << 20
+"""The file, and how many bytes it has at most."""
 BAND, ENOUGH = 0.1, 10
 """Networks whose multiply-adds are within BAND of a reference's are its peers; fewer than ENOUGH are too few."""
 WIDTHS = sorted([*np.geomspace(0.05, 4, 60), 1.0])
@@ -196,6 +198,23 @@ def read(path: Path) -> list[Known]:
         return [Known(**entry) for entry in json.loads(path.read_text())]
     except (OSError, ValueError, TypeError):
         return []
+
+
+def read_checked(path: Path) -> list[Known]:
+    """What was written, for who shows it; nothing where there is no such file.
+
+    Raises:
+        NasError: for a file that is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        return TypeAdapter(list[Known]).validate_json(text_of(path, MOST, "which no known answers are"))
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors(include_url=False)[0]["loc"])) or "the JSON"
+        raise NasError(
+            f"{path}: {place} is damaged; take it away and write it anew with nas search --resume --known-answers"
+        ) from None
 
 
 def _trial(command: str, folder: Path, journal: Journal, sample: Sample, seed: int) -> dict[str, Any]:
