@@ -12,7 +12,7 @@ from nas.search.drawing import png
 from nas.search.fidelity import Fidelity
 from nas.search.journal import FILE, Journal
 from nas.search.settings import RewardSettings
-from nas.search.subject import Subject
+from nas.search.subject import SpaceSubject, Subject
 from nas.search.verdict_words import plain
 from nas.search.winner import data_of
 from nas.tables import short
@@ -23,7 +23,7 @@ Files = dict[str, bytes]
 def calibrated(run: Path, journal: Journal, subject: Subject, files: Files) -> tuple[list[str], Path | None]:
     """Exponent, frontier and proxies; the calibration's path, where there is one of the same space and data."""
     head = ["## Proxy certificate", ""]
-    if subject.table is not None or not subject.freezes:
+    if not isinstance(subject, SpaceSubject) or subject.table is not None:
         return [
             *head,
             "There is no proxy to judge: a calibration is of a space whose networks are trained.",

@@ -72,7 +72,7 @@ def html_page(markdown: str, pictures: Mapping[str, bytes]) -> bytes:
     )
     tokens = reader.parse(markdown)
     headings = [
-        (tokens[n + 1].content, token)
+        ("".join(child.content for child in tokens[n + 1].children or ()), token)
         for n, token in enumerate(tokens)
         if token.type == "heading_open" and token.tag in ("h1", "h2")
     ]

@@ -17,7 +17,7 @@ from nas.search.pictures import choices_figure, pareto_figure
 from nas.search.reward_picture import rewards_figure
 from nas.search.settings import RewardSettings
 from nas.search.subject import SpaceSubject, Subject
-from nas.search.verdict_pictures import importance_figure, margins_figure
+from nas.search.verdict_pictures import SHOWN, importance_figure, margins_figure
 from nas.search.verdict_words import certificate_markdown, known_markdown, plain
 
 Files = dict[str, bytes]
@@ -111,6 +111,8 @@ def _importance_words(found: Importances) -> list[str]:
     else:
         words += ", the share of the accuracy's variance that the choices explain."
     lines = [words]
+    if len(found.choices) > SHOWN:
+        lines += ["", f"Drawn are the {SHOWN} most important."]
     if found.constant:
         lines += ["", f"Never varied, and so not judged: {plain(', '.join(found.constant))}."]
     lines += [
@@ -165,6 +167,7 @@ def cost(journal: Journal, pilot: Path | None, certificate: Certificate | None) 
     """What all of that cost."""
     return [
         "## What it cost", "",
-        "Computing is the time of every training, summed; from first to last is by the clock, pauses included.", "",
+        "Computing is the time of every training, summed; from first to last is by the clock, pauses included. Known "
+        "answers are not timed.", "",
         *costs(journal, pilot, certificate),
     ]  # fmt: skip

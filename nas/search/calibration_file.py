@@ -52,6 +52,9 @@ class Band(_Read):
 class Landing(Band):
     """Multiply-adds that a search with the exponent `w` would end at; `percent` of random networks are below."""
 
+    value: Positive | None
+    low: Positive | None
+    high: Positive | None
     w: float
     percent: float | None
 
@@ -90,7 +93,7 @@ class Proxies(_Read):
     top: int
     bound: float
     chance: float | None
-    verdicts: list[Judgement]
+    verdicts: Annotated[list[Judgement], Field(max_length=100)]
     cheapest: Proxy | None
 
 
@@ -105,7 +108,7 @@ class Calibration(_Read):
     level: Annotated[float, Field(gt=0, lt=1)]
     exponent: Band
     landing: Landing
-    frontier: list[tuple[Positive, float]]
+    frontier: Annotated[list[tuple[Positive, float]], Field(max_length=10_000)]
     proxies: Proxies | None = None
 
 

@@ -7,11 +7,10 @@ Accuracies and margins are fractions; a margin is the winner less a rival. Keys 
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nas.certificate import Contrast
 from nas.errors import NasError
 from nas.files import text_of
 from nas.reading import validate
@@ -27,6 +26,8 @@ Margin = Annotated[float, Field(ge=-1, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Text = Annotated[str, Field(max_length=2000)]
+T = TypeVar("T")
+Several = Annotated[list[T], Field(max_length=100)]
 
 
 class _Read(BaseModel):
@@ -45,8 +46,8 @@ class Winner(_Read):
 class Seeds(_Read):
     """Of the trainings that chose, and of those that judge."""
 
-    choose: list[int]
-    judge: list[int]
+    choose: Several[int]
+    judge: Several[int]
 
 
 class Finalist(_Read):
@@ -64,7 +65,7 @@ class Finalist(_Read):
     macs: Count
     params: Count
     proxy: Fraction
-    val: list[Fraction | None]
+    val: Several[Fraction | None]
     reward: float | None = None
     family_reward: float | None = None
 
@@ -88,7 +89,7 @@ class Judged(_Read):
     name: Text
     macs: Count
     params: Count
-    test: list[Fraction | None]
+    test: Several[Fraction | None]
     note: Text | None = None
 
     @property
@@ -108,6 +109,8 @@ class Margins(_Read):
 
     @property
     def words(self) -> str:
+        from nas.certificate import Contrast  # and with it scipy
+
         return Contrast(self.rival, self.margin, self.low, self.high, self.n).words
 
 
@@ -140,10 +143,10 @@ class Certificate(_Read):
     recipe: Text
     level: Annotated[float, Field(gt=0, lt=1)]
     seeds: Seeds
-    finalists: list[Finalist]
+    finalists: Several[Finalist]
     random: RandomSearch
-    judged: list[Judged]
-    contrasts: list[Margins]
+    judged: Several[Judged]
+    contrasts: Several[Margins]
     family: Family | None = None
     seconds: Spent
 

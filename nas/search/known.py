@@ -20,24 +20,26 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from nas.architecture import Architecture, Stage
 from nas.baseline import load
 from nas.choices import StageChoices
-from nas.errors import NasError
+from nas.errors import NasError, short
 from nas.files import text_of, write_whole
 from nas.search.journal import Journal
 from nas.search.settings import RewardSettings
 from nas.search.trials import Trial
 from nas.space import Sample, SearchSpace
+from nas.strict_json import load_json
 
 REFERENCES = ("efficientnet-b0", "mnasnet-a1", "mobilenet-v2")
 FILE, MOST = "known.json", 1 << 20
 """The file, and how many bytes it has at most."""
+MEND = "take it away, and nas search --resume --known-answers writes it anew"
 BAND, ENOUGH = 0.1, 10
 """Networks whose multiply-adds are within BAND of a reference's are its peers; fewer than ENOUGH are too few."""
 WIDTHS = sorted([*np.geomspace(0.05, 4, 60), 1.0])
@@ -208,13 +210,16 @@ def read_checked(path: Path) -> list[Known]:
     """
     if not path.exists():
         return []
+    data = load_json(text_of(path, MOST, "which no known answers are"), str(path), MEND)
     try:
-        return TypeAdapter(list[Known]).validate_json(text_of(path, MOST, "which no known answers are"))
+        found = TypeAdapter(Annotated[list[Known], Field(max_length=64)]).validate_python(data)
     except ValidationError as error:
-        place = ".".join(map(str, error.errors(include_url=False)[0]["loc"])) or "the JSON"
-        raise NasError(
-            f"{path}: {place} is damaged; take it away and write it anew with nas search --resume --known-answers"
-        ) from None
+        place = ".".join(map(str, error.errors(include_url=False)[0]["loc"])) or "its list"
+        raise NasError(f"{path}: {place} is damaged; {MEND}") from None
+    for one in found:
+        if not 0 <= (one.accuracy or 0) <= 1 or (one.macs is not None and one.macs <= 0):
+            raise NasError(f"{path}: of {short(one.name)} accuracy or macs is none; {MEND}")
+    return found
 
 
 def _trial(command: str, folder: Path, journal: Journal, sample: Sample, seed: int) -> dict[str, Any]:
