@@ -91,11 +91,15 @@ def sentences(found: Found) -> list[str]:
         lines.append(
             f"by the family (phi 0 and 1): in {family['changed']} of {family['of']} seeds it chooses another network "
             "than the base alone; over all seeds "
-            + ("the same" if family["choice"] == family["alone"] else f"instead of trial {family['alone']}")
+            + (
+                "the same"
+                if family["choice"] == family["alone"]
+                else f"it chooses trial {family['choice']} instead of trial {family['alone']}"
+            )
         )
     lines.append(
         f"judged with {len(found['seeds']['judge'])} fresh seeds, each tested once; points of test accuracy, "
-        f"{found['level']:.0%} intervals that hold together (Dunnett)"
+        f"{100 * found['level']:.0f} % intervals that hold together (Dunnett)"
     )
     by = {contrast["rival"]: contrast for contrast in found["contrasts"]}
     for one in found["judged"]:

@@ -20,16 +20,17 @@ from nas.checkpoints import CHECKPOINT
 from nas.errors import NasError
 from nas.files import write_whole
 from nas.rivals import CLOSE, REFERENCES, off, rival
+from nas.search.certificate_file import FILE, FOLDER
 from nas.search.certifying import Course, Finalist, best, drawn, evaluated, larger, ranked, scores
 from nas.search.full_length import fully_trained
 from nas.search.journal import Journal
 from nas.search.short_training import shortly_trained
 from nas.search.trainings import Training, Trainings
+from nas.search.verdict_board import write_certificate
 from nas.strict_json import dump_lines
 from nas.terminal import show
 from nas.training_lock import locked
 
-FILE = "certificate.json"
 RANDOM = "random search"
 
 
@@ -43,7 +44,7 @@ def run_certificate(console: Console, request: Request) -> dict[str, Any]:
         NasError: for a mistake, a run that cannot be certified, a folder that is taken, or too few accuracies.
     """
     run = searched(request)
-    folder = request.out or run.folder / "certificate"
+    folder = request.out or run.folder / FOLDER
     if request.name is not None:
         check_name(request.name, request.force)
     if (folder / "journal.jsonl").exists() and not request.resume:
@@ -57,6 +58,8 @@ def run_certificate(console: Console, request: Request) -> dict[str, Any]:
     for line in sentences(found):
         console.print(line, markup=False)
     show(console, judged_table(found))
+    if request.out is None:
+        write_certificate(run.folder)
     console.print(f"\nwritten: {folder / FILE}; every training: {folder / 'journal.jsonl'}", markup=False)
     path = freeze_certificate(found, run.journal, request.name, request.force)
     console.print(f"baseline     {path}", markup=False)

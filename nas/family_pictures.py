@@ -6,17 +6,15 @@
 ['compound', 'base']
 """
 
-import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nas.members import BASE, KINDS
-from nas.search.pictures import BEST, INK, SHADES
+from nas.search.drawing import BEST, INK, SHADES, blank, plain_axes, titled
 from nas.tables import short
 
 COLORS = dict(zip(KINDS, (SHADES[5], SHADES[0], SHADES[2], SHADES[3]), strict=True))
@@ -49,27 +47,14 @@ class ImageRow(NamedTuple):
     cells: Sequence[Cell]
 
 
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as a PNG file, with nothing in it that differs from run to run."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
-
-
 def accuracy_figure(points: Sequence[Point], cost: str, measured: str) -> Figure:
     """Accuracy against a cost (log axis): a line from the base on for each kind of scaling.
 
     After EfficientNet (arXiv:1905.11946), figures 1, 3, 4 and 8.
     """
-    figure = _figure(7, 4.6)
+    figure = blank(7, 4.6)
     axes = figure.subplots()
-    figure.suptitle(f"Accuracy against {cost}", x=0.01, ha="left", color=INK, fontsize=12)
+    titled(figure, f"Accuracy against {cost}")
     base = [point for point in points if point.kind == BASE]
     for kind in KINDS:
         line = [point for point in points if point.kind == kind]
@@ -99,15 +84,14 @@ def accuracy_figure(points: Sequence[Point], cost: str, measured: str) -> Figure
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if wide else (1, 1.5, 2, 3, 5, 7)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x)))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(color="#e6e6e6", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(axes)
     figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=5)
     return figure
 
 
 def cam_figure(rows: Sequence[ImageRow], columns: Sequence[str]) -> Figure:
     """One row an image, as it is and with each network's map over it; after EfficientNet, figure 7."""
-    figure = _figure(1.9 * (len(columns) + 1), 2.2 * len(rows) + 0.3)
+    figure = blank(1.9 * (len(columns) + 1), 2.2 * len(rows) + 0.3)
     grid = figure.subplots(len(rows), len(columns) + 1, squeeze=False)
     for number, row in enumerate(rows):
         for axes, title, heat in zip(

@@ -19,10 +19,11 @@ from rich.console import Console
 
 from nas.cam import activation_maps, framed, prepared, read_image, sees_whole, upsampled
 from nas.errors import NasError
-from nas.family_pictures import Cell, ImageRow, Point, accuracy_figure, cam_figure, png
+from nas.family_pictures import Cell, ImageRow, Point, accuracy_figure, cam_figure
 from nas.latency import SECONDS, Latency, machine, measure
 from nas.members import BASE, KINDS, TRAINED, Member, common, family_of
 from nas.network import Network, build
+from nas.search.drawing import png
 from nas.tables import short
 from nas.weights import Facts, load_network, read_weights
 

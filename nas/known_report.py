@@ -9,6 +9,7 @@ from nas.search.finding import subject_of
 from nas.search.journal import Journal
 from nas.search.known import BAND, ENOUGH, Known, evaluated
 from nas.search.subject import SpaceSubject
+from nas.search.verdict_board import write_known
 from nas.tables import short
 from nas.terminal import show, table
 
@@ -23,7 +24,7 @@ def check_answerable(config: SearchConfig) -> None:
 
 
 def answer(console: Console, journal: Journal, config: SearchConfig) -> list[Known]:
-    """Evaluates the references by the run's proxy, and prints where they stand."""
+    """Evaluates the references by the run's proxy, prints where they stand, and shows it in TensorBoard."""
     subject = subject_of(journal.run, str(journal.path))
     assert isinstance(subject, SpaceSubject)
     target = journal.run["trial"]["reward"]["target"] or subject.target
@@ -32,6 +33,7 @@ def answer(console: Console, journal: Journal, config: SearchConfig) -> list[Kno
             journal, subject.space, target, config.prepared()["trialCommand"], config.code,
             lambda known: status.update(f"known answers: {known.name}"),
         )  # fmt: skip
+    write_known(journal.path.parent)
     for line in known_lines(found):
         console.print(line, markup=False)
     show(console, known_table(found))

@@ -21,9 +21,10 @@ from nas.errors import NasError, listed, near, short
 from nas.search.journal import FILE
 from nas.search.runs import find_run
 
-REPORT = "report.md"
+REPORT, PAGE = "report.md", "report.html"
 WRITTEN = (
-    REPORT, "table.csv", "accuracy-macs.png", "accuracy-params.png", "cam.png", "pareto.png", "choices.png",
+    REPORT, PAGE, "table.csv", "accuracy-macs.png", "accuracy-params.png", "cam.png", "rewards.png", "pareto.png",
+    "importance.png", "choices.png", "frontier.png", "proxies.png", "certificate.png",
 )  # fmt: skip
 """Every file that a report may have: those of an older one go where it is replaced."""
 
@@ -43,7 +44,7 @@ class Request:
 
 
 def run_report(console: Console, request: Request) -> Path:
-    """Writes the report of a baseline's family, or of a run; returns its page.
+    """Writes the report of a baseline's family, or of a run; returns its Markdown, beside which is the page.
 
     Raises:
         NasError: for an unknown target, a folder that is taken or cannot be written, or what the report cannot use.
@@ -148,7 +149,10 @@ def _unmade(made: list[Path]) -> None:
 
 
 def _written(console: Console, folder: Path, files: dict[str, bytes]) -> Path:
-    """Puts the files into the folder, the page last, and takes away those of an older report."""
+    """Puts the files into the folder, the Markdown last, and takes away those of an older report."""
+    from nas.html_page import html_page
+
+    files = {**files, PAGE: html_page(files[REPORT].decode(), files)}
     partial = {name: folder / f".{name}.partial" for name in files}
     try:
         for name, content in files.items():
@@ -163,7 +167,8 @@ def _written(console: Console, folder: Path, files: dict[str, bytes]) -> Path:
             with contextlib.suppress(OSError):
                 path.unlink()
         raise NasError(f"{folder}: cannot be written ({error.strerror}); choose another --output") from None
-    for name in sorted(files, key=lambda name: name == REPORT):
+    for name in sorted(files, key=lambda name: name in (REPORT, PAGE)):
         console.print(f"{name:20} {len(files[name]):>9,} bytes", markup=False)
     console.print(f"report: {folder / REPORT}", markup=False)
+    console.print(f"page:   {folder / PAGE}", markup=False)
     return folder / REPORT

@@ -1,4 +1,5 @@
-"""The report of a run: its settings, what became of the trials, the best ten, the pictures, the frozen winner."""
+"""The report of a run: its settings, what became of the trials, the winner, the best ten, and the parts of
+`nas.run_sections`: pictures, what the proxy and the winner are worth, and what it cost."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -6,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from nas import baseline as baselines
+from nas import run_sections as sections
 from nas.baseline import Baseline
+from nas.calibration_section import calibrated
 from nas.errors import NasError
-from nas.family_pictures import png
 from nas.search.finding import subject_of
 from nas.search.journal import Journal, Trial
-from nas.search.pictures import choices_figure, pareto_figure
 from nas.search.runs import open_journal
-from nas.search.settings import RewardSettings
+from nas.search.verdict_words import plain
 from nas.search.winner import no_winner
 from nas.strict_yaml import read_text
 from nas.tables import short
@@ -34,27 +35,29 @@ def run_files(run: Path, command: str) -> dict[str, bytes]:
     """
     journal = open_journal(run)
     subject = subject_of(journal.run, str(journal.path))
-    trials, reward = journal.ended(), RewardSettings(**journal.run["trial"]["reward"])
-    target = reward.target or subject.target
-    best = journal.best()
-    files = {"pareto.png": png(pareto_figure(trials, target, reward, subject.measured))}
+    trials, best = journal.ended(), journal.best()
+    experiment = str(journal.run["experiment"])
+    files: dict[str, bytes] = {}
     text = [
-        f"# Run {journal.run['experiment']}",
+        f"# Run {plain(experiment)}",
         "",
-        f"`{command}`",
+        f"`{plain(command)}`",
         "",
         *_settings(journal),
         *_counts(journal),
     ]
     if best is None:
-        text += [f"No winner: {no_winner(journal)}.", ""]
+        text += [f"No winner: {plain(no_winner(journal))}.", ""]
     else:
         text += ["## Winner", "", *_winner(journal, best), "", subject.markdown(best.sample), ""]
         text += ["## The best trials", "", *_table(trials), ""]
-    text += ["## Accuracy against multiply-adds", "", "![Accuracy against multiply-adds](pareto.png)", ""]
-    if subject.choices and trials:
-        files["choices.png"] = png(choices_figure(trials, subject.choices))
-        text += ["## What was proposed", "", "![Shares of every choice's values](choices.png)", ""]
+    text += sections.rewards(journal, files)
+    text += sections.front(run, journal, subject, files)
+    text += sections.mattered(journal, subject, files)
+    text += sections.proposed(journal, subject, files)
+    proxy, pilot = calibrated(run, journal, subject, files)
+    verdict, certificate = sections.certified(run, experiment, files)
+    text += [*proxy, *verdict, *sections.cost(journal, pilot, certificate)]
     return {**files, "report.md": ("\n".join(text).rstrip() + "\n").encode()}
 
 
@@ -75,7 +78,7 @@ def _settings(journal: Journal) -> list[str]:
         "versions": _words(run.get("versions") or {}),
         "journal": f"`{journal.path}`",
     }
-    found = [f"| {name} | {value} |" for name, value in rows.items() if value not in (None, "")]
+    found = [f"| {name} | {plain(value)} |" for name, value in rows.items() if value not in (None, "")]
     return ["| setting | |", "| --- | --- |", *found, ""]
 
 

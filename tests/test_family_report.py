@@ -1,8 +1,10 @@
 """`nas report`: maps against a direct computation, kinds and table values worked by hand, and every mistake."""
 
+import base64
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from nas.latency import LEAST, Latency, machine, measure
 from nas.members import common, family_of, kind_of
 from nas.report import family_of as asked
 from nas.report import save_family
-from nas.report_job import REPORT, Request, claimed, run_or_baseline, run_report
+from nas.report_job import PAGE, REPORT, Request, claimed, run_or_baseline, run_report
 from nas.search.journal import FILE, Journal
 from nas.weights import Facts as WeightsFacts
 from nas.weights import save_weights
@@ -145,7 +147,7 @@ def test_the_networks_of_figure_7_are_compared(family):
     text, files = report(images=(picture("one.png"), picture("two.jpg", "RGB")))
     assert "![Class activation maps](cam.png)" in text
     width, height = Image.open(io.BytesIO(files["cam.png"])).size
-    assert (width, height) == (round(1.9 * 6 * 110), round((2.2 * 2 + 0.3) * 110))
+    assert (width, height) == (round(1.9 * 6 * 165), round((2.2 * 2 + 0.3) * 165 - 0.5))
 
 
 def test_the_base_alone_with_weights_of_anywhere(base):
@@ -359,7 +361,9 @@ def run(in_folder: Path) -> Path:
 def test_a_runs_report(run):
     page = run_report(Console(quiet=True), Request("abc"))
     assert page == (run / "report" / REPORT).resolve()
-    assert {p.name for p in page.parent.iterdir()} == {"report.md", "pareto.png", "choices.png"}
+    assert {p.name for p in page.parent.iterdir()} == {
+        "report.md", "report.html", "rewards.png", "pareto.png", "choices.png",
+    }  # fmt: skip
     text = page.read_text()
     assert "| strategy | name random |" in text
     assert "| reward | form soft, target 700000, w -0.07 |" in text
@@ -455,7 +459,7 @@ def test_output_that_is_taken_or_cannot_be_written(family):
     Path("report/tiny/cam.png").write_text("of an older report")
     Path("report/tiny/notes.txt").write_text("the user's")
     run_report(Console(quiet=True), Request("tiny", latency=False, force=True))
-    assert {p.name for p in page.parent.iterdir()} == {"report.md", "table.csv", "notes.txt"}
+    assert {p.name for p in page.parent.iterdir()} == {"report.md", "report.html", "table.csv", "notes.txt"}
 
 
 def test_a_failed_report_leaves_no_folder(in_folder):
@@ -473,4 +477,9 @@ def test_the_command(family):
     result = CliRunner().invoke(app, ["report", "tiny", "--no-latency", "--output", "out"])
     assert result.exception is None
     assert f"report: {Path('out', REPORT)}" in result.stdout
+    assert f"page:   {Path('out', PAGE)}" in result.stdout
+    text, picture = Path("out", PAGE).read_text(), Path("out", "accuracy-macs.png").read_bytes()
+    assert f'src="data:image/png;base64,{base64.b64encode(picture).decode()}"' in text
+    assert "<h1>tiny and its family</h1>" in text
+    assert not re.search(r'(src|href)="(?!data:image/png|#)', text)
     assert Path("out", "accuracy-macs.png").read_bytes()[:4] == b"\x89PNG"

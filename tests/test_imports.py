@@ -33,8 +33,9 @@ LAYERS = {
         "report", "export", "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
         "headers", "training_lock", "scoring", "watching", "training_commands", "scaling_command",
         "family_pictures", "family_report", "run_report", "report_job", "budget", "init_job", "calibrate_job",
-        "known_report", "headlines", "carrying_out", "certify_job", "certify_request",
-        "certificate_report", "certificate_content", "judging_commands", "cli",
+        "known_report", "headlines", "carrying_out", "certify_job", "certify_request", "certificate_report",
+        "certificate_content", "judging_commands", "html_page", "run_costs", "run_sections", "calibration_section",
+        "cli",
     ],
 }  # fmt: skip
 """Modules of `nas`, from the lowest layer up ("" is `nas` itself, a package stands for all in it);

@@ -27,7 +27,7 @@ PICTURES = 40
 
 
 @contextlib.contextmanager
-def _or_without() -> Iterator[None]:
+def or_without() -> Iterator[None]:
     """What goes wrong with the files inside is logged, and no more."""
     try:
         yield
@@ -60,12 +60,12 @@ class StudyBoard:
 
     def update(self) -> int:
         """Shows every result since the last call; returns how many are shown in all."""
-        with _or_without():
+        with or_without():
             self._update()
         return self._written
 
     def close(self) -> None:
-        with _or_without():
+        with or_without():
             if self._writer is not None:
                 self._writer.close()
 
@@ -125,7 +125,7 @@ class TrialBoard:
         self._writer: Any = None
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        with _or_without():
+        with or_without():
             self._writer = self._writer or _writer(self._path)
             for name, value in metrics.items():
                 if name != "seconds":
@@ -140,7 +140,7 @@ class TrialBoard:
             if (value := getattr(trial, name)) is not None
         }
         values = {label: trial.sample[label] for label in choices} | {"state": trial.state}
-        with _or_without():
+        with or_without():
             self._writer = self._writer or _writer(self._path)
             self._writer.hparams(values, metrics)
             for name, value in metrics.items():

@@ -20,23 +20,26 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from nas.architecture import Architecture, Stage
 from nas.baseline import load
 from nas.choices import StageChoices
-from nas.errors import NasError
-from nas.files import write_whole
+from nas.errors import NasError, short
+from nas.files import text_of, write_whole
 from nas.rivals import REFERENCES
 from nas.search.journal import Journal
 from nas.search.settings import RewardSettings
 from nas.search.trials import Trial
 from nas.space import Sample, SearchSpace
+from nas.strict_json import load_json
 
-FILE = "known.json"
+FILE, MOST = "known.json", 1 << 20
+"""The file, and how many bytes it has at most."""
+MEND = "take it away, and nas search --resume --known-answers writes it anew"
 BAND, ENOUGH = 0.1, 10
 """Networks whose multiply-adds are within BAND of a reference's are its peers; fewer than ENOUGH are too few."""
 WIDTHS = sorted([*np.geomspace(0.05, 4, 60), 1.0])
@@ -71,10 +74,6 @@ class Known:
     def low(self) -> bool:
         """Whether the proxy puts it into the lower half."""
         return self.by_accuracy is not None and self.by_accuracy < 50
-
-
-WRITTEN = TypeAdapter(list[Known])
-"""What `FILE` holds."""
 
 
 def brought(arch: Architecture, space: SearchSpace, target: float) -> Sample:
@@ -198,9 +197,29 @@ def evaluated(
 def read(path: Path) -> list[Known]:
     """What was written; nothing where there is no such file, or a damaged one."""
     try:
-        return WRITTEN.validate_json(path.read_bytes(), strict=True)
-    except (OSError, ValueError):
+        return read_checked(path)
+    except NasError:
         return []
+
+
+def read_checked(path: Path) -> list[Known]:
+    """What was written, for who shows it; nothing where there is no such file.
+
+    Raises:
+        NasError: for a file that is damaged.
+    """
+    if not path.exists():
+        return []
+    data = load_json(text_of(path, MOST, "which no known answers are"), str(path), MEND)
+    try:
+        found = TypeAdapter(Annotated[list[Known], Field(max_length=64)]).validate_python(data)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors(include_url=False)[0]["loc"])) or "its list"
+        raise NasError(f"{path}: {place} is damaged; {MEND}") from None
+    for one in found:
+        if not 0 <= (one.accuracy or 0) <= 1 or (one.macs is not None and one.macs <= 0):
+            raise NasError(f"{path}: of {short(one.name)} accuracy or macs is none; {MEND}")
+    return found
 
 
 def _trial(command: str, folder: Path, journal: Journal, sample: Sample, seed: int) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""The pictures of a search: accuracy against multiply-adds, and what was chosen over time.
-
-They are drawn with matplotlib's object interface alone, without a display or global state.
-"""
+"""The pictures of a search: reward over results, accuracy against multiply-adds, and what was chosen over time."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,23 +6,27 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from nas.search.drawing import (
+    BEST,
+    FRONT,
+    INK,
+    MUTED,
+    SHADES,
+    TARGET,
+    blank,
+    label_points,
+    plain_axes,
+    titled,
+)
 from nas.search.journal import Trial
+from nas.search.known import Known
 from nas.search.settings import RewardSettings
 
-INK, MUTED, FRONT, TARGET, BEST = "#222222", "#9aa0a6", "#0b6e99", "#c0392b", "#e69f00"
-SHADES = ("#0b6e99", "#e69f00", "#5aa469", "#b565a7", "#9aa0a6", "#c0392b")
 COLUMNS, PANELS = 6, 60
 """Of choices that are not called `stage.field`: so many beside each other, and in all, at most."""
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
@@ -42,13 +43,20 @@ def pareto_figure(
     target: float,
     reward: RewardSettings,
     measured: str = "accuracy on held-out training images",
+    known: Sequence[Known] = (),
 ) -> Figure:
-    """Accuracy against multiply-adds (log axis): front, target, best, and the line of its reward."""
-    figure = _figure(7, 4.6)
+    """Accuracy against multiply-adds (log axis): front, target, best, the line of its reward, and known answers."""
+    figure = blank(7, 4.6)
     axes = figure.subplots()
     scored = [t for t in trials if t.scored]
-    figure.suptitle("Accuracy against multiply-adds", x=0.01, ha="left", color=INK, fontsize=12)
+    shown = [one for one in known if one.accuracy is not None and one.macs is not None]
+    titled(figure, "Accuracy against multiply-adds")
     axes.set_xscale("log")
+    if shown:
+        axes.scatter(
+            [(one.macs or 0) / 1e6 for one in shown], [one.accuracy or 0 for one in shown], marker="D", s=52,
+            facecolor="white", edgecolor=TARGET, linewidth=1.6, zorder=5, label="known answer",
+        )  # fmt: skip
     if scored:
         order = axes.scatter(
             [(t.macs or 0) / 1e6 for t in scored],
@@ -87,10 +95,19 @@ def pareto_figure(
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(color="#e6e6e6", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=5)
+    plain_axes(axes)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=4 if shown else 5)
+    if shown:
+        _named(axes, shown, trials, target)
     return figure
+
+
+def _named(axes: Axes, known: Sequence[Known], trials: Sequence[Trial], target: float) -> None:
+    """The names of known answers, beside the trials and the target's line."""
+    points = [((one.macs or 0) / 1e6, one.accuracy or 0, one.name) for one in known]
+    others = [((t.macs or 0) / 1e6, t.accuracy) for t in trials if t.accuracy is not None]
+    line = [(target / 1e6, float(y)) for y in np.linspace(*axes.get_ylim(), 40)]
+    label_points(axes, points, [*others, *line])
 
 
 def _equal_reward(axes: Axes, best: Trial, target: float, reward: RewardSettings) -> None:
@@ -113,11 +130,9 @@ def choices_figure(
     """
     ordered = sorted(trials, key=lambda t: t.number)
     rows, titles, sides = _layout(list(choices))
-    figure = _figure(1.9 * len(rows[0]) + 0.6, 1.25 * len(rows) + 0.9)
+    figure = blank(1.9 * len(rows[0]) + 0.6, 1.25 * len(rows) + 0.9)
     grid = figure.subplots(len(rows), len(rows[0]), squeeze=False, sharex=True, sharey=True)
-    figure.suptitle(
-        f"What was proposed: shares in the last {window} trials", x=0.01, ha="left", color=INK, fontsize=12
-    )
+    titled(figure, f"What was proposed: shares in the last {window} trials")
     for row, labels in enumerate(rows):
         grid[row][0].set_ylabel(sides[row], fontsize=8, color=INK, parse_math=False)
         for column, label in enumerate(labels):

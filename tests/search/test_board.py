@@ -1,7 +1,9 @@
 """What TensorBoard shows is what the journal says, read back with TensorBoard's own reader."""
 
 import errno
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
 import nas.search.board as board
+import nas.search.verdict_board as verdict_board
 from nas.search.board import StudyBoard, TrialBoard
 from nas.search.finding import subject_of
 from nas.search.journal import Trial
+from nas.search.known import Known
 from nas.search.pictures import choices_figure, pareto_figure, pareto_front
 from nas.search.runs import trial_directory
 from nas.search.settings import RewardSettings
+from nas.search.verdict_board import write_certificate, write_known
 
 RESULTS = [
     ("complete", {"accuracy": 0.5, "reward": 0.55, "seconds": 3.0}),
@@ -321,3 +326,102 @@ def test_the_line_of_equal_reward_goes_through_the_best():
     x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
     assert np.interp(0.04, x, y) == pytest.approx(0.8, abs=1e-4)
     assert np.all(np.diff(y) > 0)  # dearer networks must be more accurate
+
+
+# Known answers and the certificate
+
+
+def answers(run: Path) -> None:
+    found = [
+        Known("efficientnet-b0", {}, 50_000, accuracy=0.75, reward=0.7, peers=12, by_accuracy=41.7, by_reward=50.0),
+        Known("mnasnet-a1", off="stage1.se 0.25 is not in the space"),
+    ]  # fmt: skip
+    (run / "known.json").write_text(json.dumps([asdict(one) for one in found]))
+
+
+def verdict(run: Path, margin: float) -> None:
+    network = {"key": "k", "macs": 50_000, "params": 10}
+    contrast = {
+        "rival": "runner-up",
+        "margin": margin,
+        "low": margin - 0.01,
+        "high": margin + 0.01,
+        "n": [3, 3],
+    }
+    document = {
+        "format": 1, "run": "abc123", "space": "tiny", "data": "digits", "winner": {"trial": 2, **network},
+        "proxy_winner": 2, "recipe": "cifar", "level": 0.95, "seeds": {"choose": [1], "judge": [2]},
+        "finalists": [{"of": "search", "trial": 2, **network, "proxy": 0.7, "val": [0.8], "reward": 0.8}],
+        "random": {"networks": 0}, "judged": [{"name": "winner", **network, "test": [0.8, 0.81, 0.82]}],
+        "contrasts": [contrast | {"distinguishable": True}], "seconds": {"random": 0, "finalists": 1, "judged": 2},
+    }  # fmt: skip
+    (run / "certificate").mkdir(exist_ok=True)
+    (run / "certificate" / "certificate.json").write_text(json.dumps(document))
+
+
+def test_known_answers_are_shown_and_replaced(make_run):
+    run = make_run(*RESULTS).path.parent
+    write_known(run)
+    assert not (run / "known").exists()
+    answers(run)
+    for _ in range(2):
+        write_known(run)
+        found = events(run / "known")
+        assert scalars(found, "known accuracy/efficientnet-b0") == [(0, 0.75)]
+        assert scalars(found, "known better by accuracy than (%)/efficientnet-b0") == [(0, 41.7)]
+        assert len(found.Images("known answers")) == 1
+    assert "known accuracy/mnasnet-a1" not in found.Tags()["scalars"]
+    shown = text(found, "known answers")
+    assert "| efficientnet-b0 | 50k | 0.7500 | 0.7000 | 12 | 42 % | 50 % |" in shown
+    assert "mnasnet-a1: the space has no network of its shape (stage1.se 0.25 is not in the space)." in shown
+    assert "lower half of networks of its cost" in shown
+
+
+def test_the_certificate_is_shown_and_replaced(make_run):
+    run = make_run(*RESULTS).path.parent
+    write_certificate(run)
+    assert not (run / "verdict").exists()
+    for margin in (0.02, 0.03):
+        verdict(run, margin)
+        write_certificate(run)
+        found = events(run / "verdict")
+        assert scalars(found, "margin of the winner (points)/runner-up") == [(0, 100 * margin)]
+        assert f"better than runner-up: +{100 * margin:.2f} points" in text(found, "certificate")
+        assert len(found.Images("certificate")) == 1
+    assert (run / "certificate" / "certificate.json").is_file()
+
+
+@pytest.mark.parametrize("trouble", ["full", "in the way", "damaged"])
+def test_verdicts_cost_pictures_and_never_the_run(make_run, monkeypatch, caplog, trouble):
+    run = make_run(*RESULTS).path.parent
+    answers(run)
+    verdict(run, 0.02)
+    if trouble == "full":
+        monkeypatch.setattr(verdict_board, "_writer", FullWriter)
+    elif trouble == "in the way":
+        for name in ("known", "verdict"):
+            (run / name).write_text("a file")
+    else:
+        (run / "known.json").write_text('[{"name": "x", "accuracy": "much"}]')
+        (run / "certificate" / "certificate.json").write_text("{")
+    write_known(run)
+    write_certificate(run)
+    said = "does not show it" if trouble == "damaged" else "files were not written"
+    assert caplog.text.count(said) == 2
+
+
+def test_known_answers_lie_in_the_picture_of_the_search():
+    known = [
+        Known("first", {}, 20_000, accuracy=0.7),
+        Known("second", {}, 21_000, accuracy=0.7),
+        Known("c", off="why"),
+    ]
+    figure = pareto_figure(CASES["many"], 60_000, RewardSettings(), known=known)
+    figure.canvas.draw()
+    marks = [dots for dots in figure.axes[0].collections if dots.get_label() == "known answer"]
+    assert np.asarray(marks[0].get_offsets()).tolist() == [[0.02, 0.7], [0.021, 0.7]]
+    names = [note for note in figure.axes[0].texts if note.get_text()]
+    assert [note.get_text() for note in names] == ["first", "second"]
+    first, second = (note.get_bbox_patch().get_window_extent() for note in names)
+    assert not first.overlaps(second)
+    pareto_figure([], 60_000, RewardSettings(), known=known).canvas.draw()

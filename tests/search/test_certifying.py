@@ -12,11 +12,12 @@ import nas
 from nas import NasError, SearchSpace, certify_request
 from nas.baseline import from_document
 from nas.certificate_report import sentences
-from nas.certify_job import FILE, run_certificate
+from nas.certify_job import run_certificate
 from nas.certify_request import Request, searched
 from nas.documents import BaselineDocument
 from nas.rivals import REFERENCES, halvings, off, rival
 from nas.search import trainings as trainings_module
+from nas.search.certificate_file import FILE
 from nas.search.certifying import Finalist, changes, drawn, larger, ranked
 from nas.search.full_length import fully_trained
 from nas.search.journal import Journal
