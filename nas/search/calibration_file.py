@@ -29,7 +29,7 @@ MOST = 4 << 20
 MEND = "write it anew with nas calibrate --resume"
 
 Text = Annotated[str, Field(max_length=2000)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, lt=1e30)]
 
 
 class _Read(BaseModel):

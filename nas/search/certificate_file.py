@@ -23,6 +23,8 @@ MEND = "write it anew with nas certify"
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Margin = Annotated[float, Field(ge=-1, le=1)]
+Bound = Annotated[float, Field(ge=-100, le=100)]
+"""Of an interval: with few seeds it may reach beyond what accuracies can."""
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Text = Annotated[str, Field(max_length=2000)]
@@ -103,8 +105,8 @@ class Margins(_Read):
 
     rival: Text
     margin: Margin
-    low: float
-    high: float
+    low: Bound
+    high: Bound
     n: tuple[Count, Count]
     distinguishable: bool
 

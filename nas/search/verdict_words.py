@@ -93,7 +93,7 @@ def _chosen(found: Certificate) -> str:
     random = found.random.networks
     beside = f" The random search had {random} network{'s' * (random != 1)}." if random else ""
     return (
-        f"Chosen was trial {found.winner.trial} of {len(found.finalists)} finalists, {proxys}: by validation images, "
+        f"Of {len(found.finalists)} finalists trial {found.winner.trial} was chosen, {proxys}: by validation images, "
         f"after full training ({plain(found.recipe)}) with {_seeds(found.seeds.choose)}. Judged by test images, after "
         f"new trainings with {_seeds(found.seeds.judge)}, for which nobody was chosen.{beside}"
     )
@@ -111,7 +111,8 @@ def _finalists(found: Certificate) -> list[str]:
     lines = [head + " family's reward |" * family, "| ---: | --- |" + " ---: |" * (7 + family)]
 
     def worth(one: Finalist) -> float:
-        return float("-inf") if one.reward is None else one.reward
+        value = one.family_reward if family else one.reward
+        return float("-inf") if value is None else value
 
     for rank, one in enumerate(sorted(found.finalists, key=worth, reverse=True), 1):
         chosen = one.key == found.winner.key

@@ -37,6 +37,8 @@ from nas.known_report import known_lines, known_table
 from nas.npz import npz
 from nas.reading import validate
 from nas.recipe import TrainingConfig
+from nas.search.calibration_file import read_calibration
+from nas.search.certificate_file import read_certificate
 from nas.search.config import SearchConfig
 from nas.search.finding import subject_of
 from nas.search.journal import Journal
@@ -48,6 +50,7 @@ from nas.search.runs import find_run, open_journal
 from nas.search.scaling_grid import grid
 from nas.search.settings import TunerSettings, fitted
 from nas.search.subject import SpaceSubject
+from nas.search.verdict_words import certificate_markdown
 from nas.search.winner import pick
 from nas.space import SearchSpace
 from nas.splits import PARTS, FixedSplit
@@ -161,6 +164,25 @@ ARRAY_SPLIT = b"""{"data": "npz:a.npz", "class_names": ["0", "1"], "counts": [8,
 KNOWN = b"""[{"name": "efficientnet-b0", "sample": {"stage1.kernel": 3}, "macs": 60000, "off": null, "accuracy": 0.9,
  "reward": 0.9, "failed": null, "peers": 12, "by_accuracy": 41.7, "by_reward": 50.0},
  {"name": "mnasnet-a1", "off": "stage1.op mbconv is not in the space"}]"""
+
+
+CERTIFICATE = b"""{"format": 1, "run": "abc", "space": "tiny", "data": "digits", "level": 0.95,
+ "winner": {"trial": 1, "key": "k", "macs": 60000, "params": 900}, "proxy_winner": 0, "recipe": "cifar: 9 epochs",
+ "seeds": {"choose": [1, 2, 3], "judge": [4, 5, 6]}, "random": {"networks": 12, "run": null},
+ "finalists": [{"of": "search", "trial": 1, "key": "k", "macs": 60000, "params": 900, "proxy": 0.9,
+  "val": [0.91, null, 0.93], "reward": 1.1, "family_reward": null}],
+ "judged": [{"name": "winner", "macs": 60000, "params": 900, "test": [0.9, 0.91, 0.92], "note": null},
+  {"name": "mnasnet-a1", "macs": null, "params": null, "test": [], "note": "no width of it"}],
+ "contrasts": [{"rival": "runner-up", "margin": 0.01, "low": -0.01, "high": 0.03, "n": [3, 3],
+  "distinguishable": false}], "family": {"changed": 1, "of": 3, "choice": 1, "alone": 0},
+ "seconds": {"random": 1.5, "finalists": 2.5, "judged": 3}}"""
+CALIBRATION = b"""{"space": "tiny", "sha256": "00", "data": "digits", "target": 300000, "pilot": 8, "level": 0.9,
+ "exponent": {"value": -0.047, "low": -0.075, "high": -0.012},
+ "landing": {"value": 231872.0, "low": 73753.6, "high": 455808.0, "w": -0.07, "percent": 32.05},
+ "frontier": [[63520.0, 0.70], [865536.0, 0.94]], "proxies": {"longest": {"epochs": 8}, "top": 3, "bound": 0.005,
+  "chance": 0.02, "verdicts": [{"fidelity": {"epochs": 2, "fraction": 0.5}, "cost": 0.2, "rank": 0.8, "rank_low": 0.4,
+  "rank_high": 0.9, "rank_at_cost": 0.5, "noise": null, "regret": 0.001, "regret_high": 0.004}],
+  "cheapest": {"epochs": 2}}}"""
 
 
 @dataclass(frozen=True)
@@ -324,6 +346,18 @@ def _known(data: bytes) -> None:
     found = read_known(_written("known.json", data))
     known_lines(found)
     known_table(found)
+
+
+def _certificate(data: bytes) -> None:
+    Path("certificate").mkdir(exist_ok=True)
+    Path("certificate/certificate.json").write_bytes(data)
+    found = read_certificate(Path())
+    assert found is not None
+    assert all("\n" not in line for line in certificate_markdown(found))
+
+
+def _calibration(data: bytes) -> None:
+    read_calibration(_written("calibration.json", data))
 
 
 def _table_json(data: bytes) -> None:
@@ -503,6 +537,8 @@ TARGETS = {
         Target("saved-search", "json", 10_000, _saved, lambda: [SAVED]),
         Target("split", "json", 15_000, _split, lambda: [FOLDER_SPLIT, ARRAY_SPLIT]),
         Target("known-answers", "json", 6_000, _known, lambda: [KNOWN]),
+        Target("certificate", "json", 8_000, _certificate, lambda: [CERTIFICATE]),
+        Target("calibration", "json", 8_000, _calibration, lambda: [CALIBRATION]),
         Target("table-json", "json", 20_000, _table_json, lambda: [TABLE]),
         Target("table-csv", "csv", 20_000, _table_csv, lambda: [CSV]),
         Target("weights", "safetensors", 15_000, _weights, _tensors),
