@@ -25,6 +25,7 @@ from nas.search.pilot import Pilot, Task, spread
 from nas.search.settings import Limits
 from nas.search.short_training import shortly_trained
 from nas.search.subject import SpaceSubject
+from nas.search.verdict_board import write_calibration
 from nas.search.verdicts import Verdict, chance, cheapest, verdicts
 from nas.space import SearchSpace
 from nas.strict_json import dump_lines
@@ -113,6 +114,7 @@ def run_calibration(console: Console, request: Request) -> dict[str, Any]:
         found["proxies"] = _proxies(console, given, by_chance, base, request)
     found = _plain(found)
     write_whole(folder / "calibration.json", dump_lines(found))
+    write_calibration(folder)
     console.print(f"\nwritten: {folder / 'calibration.json'}; every training: {folder / 'journal.jsonl'}")
     return found
 

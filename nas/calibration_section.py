@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import NasError
-from nas.search.calibration_file import Calibration, Judgement, calibration_of, proxy_of
+from nas.search.calibration_file import Calibration, calibration_of, proxy_of
 from nas.search.calibration_pictures import drawable, frontier_figure, proxies_figure
+from nas.search.calibration_words import exponent_markdown, proxies_markdown
 from nas.search.drawing import png
-from nas.search.fidelity import Fidelity
 from nas.search.journal import FILE, Journal
 from nas.search.settings import RewardSettings
 from nas.search.subject import SpaceSubject, Subject
@@ -54,24 +54,7 @@ def calibrated(run: Path, journal: Journal, subject: Subject, files: Files) -> t
 def _exponent(found: Calibration, journal: Journal, subject: Subject) -> list[str]:
     """The exponent at T, where the usual one lands, and how this run's reward compares."""
     reward = RewardSettings(**journal.run["trial"]["reward"])
-    target, level = reward.target or subject.target, f"{100 * found.level:.0f} % interval"
-    exponent, landing = found.exponent, found.landing
-    if exponent.value is None:
-        words = "One network is predicted to be the best at every cost: no exponent says where to end."
-    else:
-        ends = (
-            ""
-            if None in (exponent.low, exponent.high)
-            else f", {level} {exponent.low:.3f} to {exponent.high:.3f}"
-        )
-        words = f"At T = {short(found.target)} the slope is w = {exponent.value:.3f}{ends}."
-    lines = [words]
-    if landing.value is not None:
-        ends = "" if None in (landing.low, landing.high) else (
-            f" ({level} {short(landing.low or 0)} to {short(landing.high or 0)})")  # fmt: skip
-        below = "" if landing.percent is None else (
-            f", which {landing.percent:.0f} % of the space's random networks are below")  # fmt: skip
-        lines += ["", f"w = {landing.w:g} would end at {short(landing.value)} multiply-adds{ends}{below}."]
+    target, exponent = reward.target or subject.target, found.exponent
     alpha, beta = reward.exponents
     if alpha == beta:
         own = f"This run's reward has w = {alpha:g}"
@@ -86,7 +69,7 @@ def _exponent(found: Calibration, journal: Journal, subject: Subject) -> list[st
         )
     if target != found.target:
         own += f" Its T is {short(target)}, and the calibration's {short(found.target)}."
-    return [*lines, "", own]
+    return [*exponent_markdown(found), own]
 
 
 def _proxies(found: Calibration, journal: Journal, files: Files) -> list[str]:
@@ -108,36 +91,10 @@ def _proxies(found: Calibration, journal: Journal, files: Files) -> list[str]:
     if any(drawable(one) for one in proxies.verdicts):
         files["proxies.png"] = png(proxies_figure(proxies, found.level))
         text += ["![What shorter proxies are worth](proxies.png)", ""]
-    text += [
-        f"| proxy | time | rank | {100 * found.level:.0f} % interval | at equal cost | own seeds | regret | up to |",
-        "| --- |" + " ---: |" * 7,
-        *(_row(one, own) for one in proxies.verdicts),
-        f"| a random order | | 0 | | 0 | | {_number(proxies.chance, 4)} | |", "",
-    ]  # fmt: skip
-    bound = f"a regret of at most {proxies.bound:g} with {100 * found.level:.0f} % confidence"
-    if proxies.cheapest is None:
-        text += [f"**None passed**: no proxy has {bound}.", ""]
-    elif proxies.cheapest == proxies.longest:
-        text += [f"None but the longest, {longest}, has {bound}.", ""]
-    else:
-        text += [f"The cheapest that has {bound}: **{proxies.cheapest.fidelity.label}**.", ""]
+    text += proxies_markdown(found, own)
     if own is not None and own not in names:
         text += [f"This run's own proxy, {own.label}, is none of these.", ""]
     return text
-
-
-def _row(one: Judgement, own: Fidelity | None) -> str:
-    name = one.fidelity.fidelity.label
-    cells = [
-        f"**{name}** (this run's)" if one.fidelity.fidelity == own else name, f"{_number(one.cost, 2)} x",
-        _number(one.rank, 2), f"{_number(one.rank_low, 2)} to {_number(one.rank_high, 2)}",
-        _number(one.rank_at_cost, 2), _number(one.noise, 2), _number(one.regret, 4), _number(one.regret_high, 4),
-    ]  # fmt: skip
-    return f"| {' | '.join(cells)} |"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _pilot(path: Path, found: Calibration) -> list[tuple[float, float]]:

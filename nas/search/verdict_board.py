@@ -1,7 +1,8 @@
-"""TensorBoard: known answers and the winner's certificate, in runs of their own beside the study.
+"""TensorBoard: known answers, the winner's certificate and calibrations, in runs of their own beside the study.
 
     runs/EXPERIMENT_ID/known       Text: where published networks stand; Scalars; the Pareto picture with them
     runs/EXPERIMENT_ID/verdict     Text and picture: the winner against its rivals
+    pilots/SPACE/verdict           Text and pictures: the exponent, and what shorter proxies are worth
 
 Each is written whole, and anew when it is called again. What goes wrong costs pictures and never the run.
 """
@@ -14,6 +15,9 @@ from typing import Any
 
 from nas.errors import NasError
 from nas.search.board import or_without
+from nas.search.calibration_file import FILE as CALIBRATION
+from nas.search.calibration_file import read_calibration
+from nas.search.calibration_words import exponent_markdown, proxies_markdown
 from nas.search.certificate_file import read_certificate
 from nas.search.finding import subject_of
 from nas.search.known import FILE, read_checked
@@ -34,6 +38,11 @@ def write_known(run: Path) -> None:
 def write_certificate(run: Path) -> None:
     """Shows RUN/certificate/certificate.json; nothing where there is none."""
     _written(run / VERDICT, lambda: _certificate(run))
+
+
+def write_calibration(folder: Path) -> None:
+    """Shows FOLDER/calibration.json, of a pilot."""
+    _written(folder / VERDICT, lambda: _calibration(folder))
 
 
 def _written(folder: Path, drawn: Callable[[], Callable[[Any], None] | None]) -> None:
@@ -96,5 +105,21 @@ def _certificate(run: Path) -> Callable[[Any], None] | None:
         writer.figure("certificate", picture, 0)
         for one in found.contrasts:
             writer.scalar(f"margin of the winner (points)/{one.rival}", 100 * one.margin, 0)
+
+    return write
+
+
+def _calibration(folder: Path) -> Callable[[Any], None]:
+    from nas.search.calibration_pictures import drawable, frontier_figure, proxies_figure
+
+    found = read_calibration(folder / CALIBRATION)
+    text = "\n".join([*exponent_markdown(found), *proxies_markdown(found)])
+    proxies = found.proxies
+
+    def write(writer: Any) -> None:
+        writer.text("calibration", text, 0)
+        writer.figure("frontier", frontier_figure(found), 0)
+        if proxies is not None and any(drawable(one) for one in proxies.verdicts):
+            writer.figure("proxies", proxies_figure(proxies, found.level), 0)
 
     return write
