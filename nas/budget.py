@@ -19,6 +19,8 @@ from nas.errors import NasError
 from nas.search.timing import Timed
 from nas.space import SearchSpace
 
+PATIENCE = 240.0
+"""Seconds in which a process begins, reads the images and trains a few batches, however slow the machine."""
 LEAST_TRIALS = 20
 """Trials below which a search is not begun: fewer tell little that random networks would not."""
 GOOD_TRIALS = 60
@@ -69,12 +71,13 @@ def measured(
     options: dict[str, Any],
     concurrency: int,
     seconds: float = 10.0,
+    patience: float = PATIENCE,
 ) -> Costs:
     """Times a cheap and a dear network of a space (the 5th and the 95th hundredth of random ones by multiply-adds),
     at once where trials will run at once.
 
     Raises:
-        NasError: where a trial cannot run, with its own words.
+        NasError: where a trial cannot run, with its own words, or takes more than `patience` seconds for a few batches.
     """
     rng = np.random.default_rng(0)
     samples = [space.sample(rng) for _ in range(400)]
@@ -86,13 +89,13 @@ def measured(
     found: list[list[Timed]] = [[], []]
     step = max(1, concurrency)
     for first in range(0, len(runs), step):
-        for number, timed in enumerate(_at_once(runs[first : first + step]), first):
+        for number, timed in enumerate(_at_once(runs[first : first + step], patience), first):
             found[number % 2].append(timed)
     low, high = (_mean(timed) for timed in found)
     return Costs((float(macs[ends[0]]), float(macs[ends[1]])), (low, high), float(macs.mean()), step)
 
 
-def _at_once(runs: list[dict[str, Any]]) -> list[Timed]:
+def _at_once(runs: list[dict[str, Any]], patience: float) -> list[Timed]:
     command = [sys.executable, "-m", "nas.search.timing"]
     started = [
         subprocess.Popen(
@@ -101,10 +104,16 @@ def _at_once(runs: list[dict[str, Any]]) -> list[Timed]:
         )
         for run in runs
     ]  # fmt: skip
-    found = []
+    found, end = [], time.monotonic() + patience
     try:
         for process in started:
-            out, words = process.communicate()
+            try:
+                out, words = process.communicate(timeout=max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                raise NasError(
+                    f"a trial does not get through four batches in {patience:.0f} s here: no hours buy a search of "
+                    "networks so dear; give fewer --macs, a smaller --resolution, or a faster --device"
+                ) from None
             if process.returncode != 0:
                 lines = [line for line in words.splitlines() if line.strip()]
                 raise NasError(f"a trial cannot run here: {lines[-1] if lines else 'its process was killed'}")
@@ -112,6 +121,8 @@ def _at_once(runs: list[dict[str, Any]]) -> list[Timed]:
     finally:
         for process in started:
             process.kill()
+            with process:  # closes its pipes, and waits for its end
+                pass
     return found
 
 

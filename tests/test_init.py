@@ -94,6 +94,10 @@ def test_a_real_network_is_timed(tmp_path):
         assert timed.start > 0 < timed.step
     with pytest.raises(NasError, match=r"a trial cannot run here: npz:/nowhere.npz: there is no such file"):
         measured(nas.SearchSpace.load(path), path, "npz:/nowhere.npz", {"device": "cpu"}, 1, seconds=0.1)
+    with pytest.raises(
+        NasError, match=r"does not get through four batches in 1 s here: .* give fewer --macs"
+    ):
+        measured(nas.SearchSpace.load(path), path, "digits", {"device": "cpu"}, 1, patience=1.0)
 
 
 @pytest.fixture
