@@ -14,7 +14,7 @@ from nas.search.fidelity import Fidelity
 from nas.search.trainings import Training, Trainings
 from nas.search.trials import Trial
 from nas.tables import short
-from nas.terminal import progress_bar
+from nas.terminal import interrupted_by_signals, progress_bar
 
 
 def carried_out(
@@ -40,6 +40,7 @@ def carried_out(
             progress.advance(bar)
             progress.console.print(said(task, trial), markup=False)
 
+        interrupted_by_signals()
         try:
             trainings.run(tasks, function, jobs, report)
         except KeyboardInterrupt:

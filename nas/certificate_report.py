@@ -16,6 +16,7 @@ from typing import Any
 from rich.table import Table
 
 from nas.baseline import Baseline, save, save_part
+from nas.certificate import LEAST
 from nas.documents import CertificateLine, Named, RivalRow
 from nas.errors import NasError
 from nas.reading import validate
@@ -97,20 +98,17 @@ def sentences(found: Found) -> list[str]:
                 else f"it chooses trial {family['choice']} instead of trial {family['alone']}"
             )
         )
+    metric = "accuracy" if found["metric"] == "accuracy" else f"{found['metric']} accuracy"
     lines.append(
-        f"judged with {len(found['seeds']['judge'])} fresh seeds, each tested once; points of test accuracy, "
-        f"{100 * found['level']:.0f} % intervals that hold together (Dunnett)"
+        f"judged with {len(found['seeds']['judge'])} fresh seeds, each tested once on {found['images']:,} images; "
+        f"points of {metric}, {100 * found['level']:.0f} % intervals of seeds and images"
     )
     by = {contrast["rival"]: contrast for contrast in found["contrasts"]}
     for one in found["judged"]:
         if one["note"]:
             lines.append(f"note: {one['name']}: {one['note']}")
-        if (
-            one["name"] not in by
-            and one["name"] != "winner"
-            and one["macs"] is not None
-            and not _same(one, found)
-        ):
+        few = len(there(one["test"])) < LEAST
+        if few and one["macs"] is not None:
             lines.append(
                 f"note: {one['name']}: {len(there(one['test']))} of its trainings gave an accuracy, too few"
             )
@@ -118,16 +116,23 @@ def sentences(found: Found) -> list[str]:
         lines.append(
             "note: no random search was made (--no-random): whether the search beats chance is not known"
         )
-    worse = [name for name, one in by.items() if verdict(one) == "worse"]
-    equal = [name for name, one in by.items() if verdict(one) == "not distinguishable"]
-    better = [name for name, one in by.items() if verdict(one) == "better"]
-    for names, words in (
-        (better, "the winner is better than {}"),
-        (equal, "{} {} as good: no difference can be told"),
-        (worse, "the winner is worse than {}"),
-    ):
+    rewarded = [one["rival"] for one in found["contrasts"] if one["by"] == "reward"]
+    if rewarded:
+        lines.append(
+            f"{_listed(rewarded)}: by reward, their accuracy counting as the reward pays for their multiply-adds"
+        )
+    told: dict[str, list[str]] = {"better": [], "not distinguishable": [], "worse": []}
+    for name, one in by.items():
+        within = 100 * max(abs(one["low"]), abs(one["high"]))
+        words = verdict(one)
+        told[words].append(
+            f"{name} (to within {within:.1f} points)" if words == "not distinguishable" else name
+        )
+    for words, names in told.items():
         if names:
-            lines.append(words.format(_listed(names), "are" if len(names) > 1 else "is"))
+            lines.append(
+                f"the winner is {words} {'from' if words.startswith('not') else 'than'} {_listed(names)}"
+            )
     return lines
 
 
@@ -136,7 +141,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _same(one: Found, found: Found) -> bool:
-    return one["macs"] == found["winner"]["macs"] and one["params"] == found["winner"]["params"]
+    return one["key"] == found["winner"]["key"]
 
 
 def line_of(found: Found) -> CertificateLine:
@@ -152,7 +157,9 @@ def line_of(found: Found) -> CertificateLine:
         figures = {}
         if contrast is not None:
             words = verdict(contrast)
-            figures = {name: round(contrast[name], 5) for name in ("margin", "low", "high")}
+            figures = {name: round(contrast[name], 5) for name in ("margin", "low", "high")} | {
+                "by": contrast["by"]
+            }
         accuracy = round(statistics.mean(test), 5) if test else None
         rows.append(
             RivalRow(rival=one["name"], macs=one["macs"], params=one["params"], accuracy=accuracy, n=len(test),
@@ -160,8 +167,10 @@ def line_of(found: Found) -> CertificateLine:
         )  # fmt: skip
     family = found["family"]
     return CertificateLine(
-        data=found["data"], recipe=found["recipe"], accuracy=round(statistics.mean(winner), 5),
-        sd=round(statistics.stdev(winner), 5), n=len(winner), level=found["level"], finalists=len(found["finalists"]),
+        data=found["data"], recipe=found["recipe"], metric=found["metric"], images=found["images"],
+        accuracy=round(statistics.mean(winner), 5) if winner else None,
+        sd=round(statistics.stdev(winner), 5) if len(winner) > 1 else None, n=len(winner),
+        level=found["level"], finalists=len(found["finalists"]),
         random_networks=found["random"]["networks"], choosing_seeds=found["seeds"]["choose"],
         judging_seeds=found["seeds"]["judge"], family=family is not None, changes=family and family["changed"],
         date=datetime.now(UTC).date().isoformat(), versions=found["versions"], table=rows,
@@ -174,6 +183,17 @@ def check_name(name: str, force: bool) -> None:
     path = default_folder() / f"{name}.yml"
     if path.exists() and not force:
         raise NasError(f"{path} exists; choose another --name, or give --force to replace it")
+
+
+def _check_replaced(path: Path, baseline: Baseline, line: CertificateLine, force: bool) -> None:
+    """Raises NasError where that would take another certificate's place: who asks often is told something at last."""
+    before = baseline.certificate
+    if before is None or force or before.model_copy(update={"date": line.date}) == line:
+        return
+    raise NasError(
+        f"{path} has a certificate of {before.date} by another protocol ({before.recipe}, {before.n} seeds, "
+        f"{before.finalists} finalists); give --resume --force to replace it, and say that it was the second"
+    )
 
 
 def freeze_certificate(found: Found, journal: Journal, name: str | None, force: bool) -> Path:
@@ -189,7 +209,8 @@ def freeze_certificate(found: Found, journal: Journal, name: str | None, force: 
     line = line_of(found)
     if name is None:
         for path, baseline, number in frozen(experiment, journal):
-            if number == trial:
+            if number == trial and baseline.architecture.key == found["winner"]["key"]:
+                _check_replaced(path, baseline, line, force)
                 return save_part(replace(baseline, certificate=line), path, "certificate")
     usual = f"{journal.run['space']}-{experiment}"
     chosen = name or (f"{usual}-certified" if (default_folder() / f"{usual}.yml").exists() else usual)

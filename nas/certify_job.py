@@ -12,7 +12,6 @@ from typing import Any
 from rich.console import Console
 
 from nas.carrying_out import carried_out
-from nas.certificate import LEAST
 from nas.certificate_content import Judged, content
 from nas.certificate_report import check_name, finalists_table, freeze_certificate, judged_table, sentences
 from nas.certify_request import Request, Searched, searched
@@ -21,7 +20,17 @@ from nas.errors import NasError
 from nas.files import write_whole
 from nas.rivals import CLOSE, REFERENCES, off, rival
 from nas.search.certificate_file import FILE, FOLDER
-from nas.search.certifying import Course, Finalist, best, drawn, evaluated, larger, ranked, scores
+from nas.search.certifying import (
+    Course,
+    Finalist,
+    best,
+    drawn,
+    evaluated,
+    larger,
+    ranked,
+    scores,
+    unpacked_hits,
+)
 from nas.search.full_length import fully_trained
 from nas.search.journal import Journal
 from nas.search.short_training import shortly_trained
@@ -72,6 +81,7 @@ class _Work:
     def __init__(self, console: Console, request: Request, run: Searched, trainings: Trainings) -> None:
         self.console, self.request, self.run, self.trainings = console, request, run, trainings
         self.course: Course = run.course(trainings.folder)
+        self.drawn = 0 if request.no_random else run.budget
 
     def done(self) -> dict[str, Any]:
         """certificate.json's content."""
@@ -80,9 +90,8 @@ class _Work:
         rivals = self._random()
         own = self._best(run.journal, "search")
         finalists = self._chosen(own + rivals)
-        factor = {one.arch.key: float(run.reward.factor(one.arch.macs, run.target)) for one in finalists}
         first = {
-            of: ranked([one for one in finalists if one.of == of], factor, request.family)
+            of: ranked([one for one in finalists if one.of == of], request.family)
             for of in ("search", "random")
         }
         if not first["search"]:
@@ -90,20 +99,13 @@ class _Work:
                 f"{self.trainings.folder}: no finalist of the search was trained to an accuracy; its journal says why"
             )
         judged = self._judged(first)
-        tested = {one.name: scores(one.trainings, self.trainings.done()) for one in judged}
-        if sum(map(math.isfinite, tested["winner"])) < LEAST:
-            raise NasError(
-                f"{self.trainings.folder}: fewer than {LEAST} of {request.seeds} trainings of the winner gave a test "
-                "accuracy; its journal says why"
-            )
-        return content(run, self.course, request.family, finalists, factor, judged, tested) | {
+        return content(run, self.course, request.family, finalists, judged) | {
             "proxy_winner": own[0].trial, "random": self._random_facts(), "seconds": self._seconds(),
         }  # fmt: skip
 
     def _random_facts(self) -> dict[str, Any]:
         known = self.run.random
-        networks = 0 if self.request.no_random else self.run.budget
-        return {"networks": networks, "run": None if known is None else known.run["experiment"]}
+        return {"networks": self.drawn, "run": None if known is None else known.run["experiment"]}
 
     def _announced(self) -> None:
         run, request = self.run, self.request
@@ -135,14 +137,16 @@ class _Work:
             return self._best(run.random, "random")
         seed = int(run.journal.run["seed"])
         samples = drawn(run.space, run.limits, run.budget, seed)
+        self.drawn = len(samples)
         tasks = self.course.short(samples)
         self._carried_out(RANDOM, tasks, shortly_trained)
         found = []
         accuracies = scores(tasks, self.trainings.done())
         for number, ((sample, arch), accuracy) in enumerate(zip(samples, accuracies, strict=True)):
             if math.isfinite(accuracy):
-                found.append(Finalist("random", number, sample, arch, accuracy))
-        found.sort(key=lambda one: (-run.reward.of(one.proxy, one.arch.macs, run.target), one.trial))
+                factor = float(run.reward.factor(arch.macs, run.target))
+                found.append(Finalist("random", number, sample, arch, accuracy, factor))
+        found.sort(key=lambda one: (-one.factor * one.proxy, one.trial))
         return found[: self.request.top]
 
     def _carried_out(self, title: str, tasks: list[Training], function: Any) -> None:
@@ -155,42 +159,60 @@ class _Work:
 
     def _chosen(self, finalists: list[Finalist]) -> list[Finalist]:
         """Trains them all, and with --family the network twice as large of each."""
-        members = [[self.course.choose(one.arch, one.sample)] for one in finalists]
         if self.request.family:
-            for one, trainings in zip(finalists, members, strict=True):
-                twice = larger(one.arch, self.run.coefficients)
-                trainings.append(self.course.choose(twice, one.sample, phi=1))
-        tasks = [task for trainings in members for member in trainings for task in member]
+            finalists = [self._with_larger(one) for one in finalists]
+        alone = [self.course.choose(one.arch, one.sample) for one in finalists]
+        twice = [
+            [] if one.twice is None else self.course.choose(one.twice, one.sample, phi=1) for one in finalists
+        ]
+        tasks = [task for trainings in (*alone, *twice) for task in trainings]
         self._carried_out("finalists", sorted(tasks, key=lambda task: task.about["seed"]), fully_trained)
-        done, found = self.trainings.done(), []
-        for one, trainings in zip(finalists, members, strict=True):
-            val, *more = (scores(member, done) for member in trainings)
-            found.append(replace(one, val=val, larger=more[0] if more else ()))
-        return found
+        done = self.trainings.done()
+        return [
+            replace(one, val=scores(base, done), larger=scores(more, done))
+            for one, base, more in zip(finalists, alone, twice, strict=True)
+        ]
+
+    def _with_larger(self, one: Finalist) -> Finalist:
+        """With its larger member; one that has none is no candidate of a family."""
+        try:
+            twice = larger(one.arch, self.run.coefficients)
+        except NasError as error:
+            self.console.print(
+                f"trial {one.trial} has no larger network, and is left out: {error}", markup=False
+            )
+            return one
+        factor = float(self.run.reward.factor(twice.macs, 2 * self.run.target))
+        return replace(one, twice=twice, larger_factor=factor)
 
     def _judged(self, first: dict[str, list[Finalist]]) -> list[Judged]:
         """Trains winner and rivals with fresh seeds; each training looks at the test split once, when it has ended."""
         winner, *others = first["search"]
-        found = [self._of("winner", winner)]
-        found += [self._of("runner-up", others[0])] if others else []
-        if first["random"]:
-            found.append(self._of(RANDOM, first["random"][0], winner))
-        for name in REFERENCES:
-            try:
-                arch = rival(name, winner.arch)
-            except NasError as error:
-                found.append(Judged(name, None, [], str(error)))
-                continue
-            ratio = f"it has {arch.macs / winner.arch.macs:.2f} x the winner's multiply-adds, the nearest of its shape"
-            note = ratio if off(arch, winner.arch) > CLOSE else None
-            found.append(Judged(name, arch, self.course.judge(arch, {"network": name}), note))
+        found = [Judged("winner", winner.arch, self.course.judge(winner.arch, winner.sample))]
+        found += [self._of("runner-up", others[0], winner)] if others else []
+        found += [self._of(RANDOM, first["random"][0], winner)] if first["random"] else []
+        found += [self._reference(name, winner) for name in REFERENCES]
         self._carried_out("judged", [task for one in found for task in one.trainings], fully_trained)
-        return found
+        done, journal = self.trainings.done(), self.trainings.journal
+        return [
+            replace(one, test=scores(one.trainings, done), hits=unpacked_hits(one.trainings, journal))
+            for one in found
+        ]
 
-    def _of(self, name: str, one: Finalist, winner: Finalist | None = None) -> Judged:
-        same = winner is not None and winner.arch.key == one.arch.key
-        note = "found the same network as the search" if same else None
-        return Judged(name, one.arch, self.course.judge(one.arch, one.sample), note)
+    def _of(self, name: str, one: Finalist, winner: Finalist) -> Judged:
+        note = "found the same network as the search" if one.arch.key == winner.arch.key else None
+        return Judged(
+            name, one.arch, self.course.judge(one.arch, one.sample), one.factor / winner.factor, note
+        )
+
+    def _reference(self, name: str, winner: Finalist) -> Judged:
+        try:
+            arch = rival(name, winner.arch)
+        except NasError as error:
+            return Judged(name, None, [], note=str(error))
+        ratio = f"it has {arch.macs / winner.arch.macs:.2f} x the winner's multiply-adds, the nearest of its shape"
+        note = ratio if off(arch, winner.arch) > CLOSE else None
+        return Judged(name, arch, self.course.judge(arch, {"network": name}), note=note)
 
     def _seconds(self) -> dict[str, float]:
         """Of all trainings, by what they were for."""

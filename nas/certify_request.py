@@ -4,14 +4,18 @@
 3
 """
 
+import hashlib
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nas.certificate import LEAST
 from nas.devices import device_of
 from nas.errors import NasError, listed
+from nas.files import check_file
 from nas.recipe import TrainingConfig
 from nas.recipes import RECIPES, recipe, words
 from nas.scaling import ALPHA, BETA, GAMMA
@@ -25,10 +29,13 @@ from nas.search.settings import Limits, RewardSettings
 from nas.search.subject import SpaceSubject
 from nas.search.winner import FULL_EPOCHS, pick
 from nas.space import SearchSpace
+from nas.splits import METRICS, FixedSplit
 
 PROXY = "proxy"
 """Instead of a recipe's name: the trials' own settings, for more epochs."""
 SEEDS = 2**32
+JUDGING = 100_000
+"""Between the first choosing seed and the first that judges: whatever --seeds is, none is ever both."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,22 @@ class Searched:
         return self.journal.run["experiment"]
 
     @property
+    def metric(self) -> str:
+        """What an accuracy on these data is, of `nas.splits.METRICS`."""
+        kind, _, path = self.options["data"].partition(":")
+        return FixedSplit.read(Path(path)).metric if kind == "split" else METRICS[0]
+
+    def weights(self, images: int) -> np.ndarray:
+        """What every test image adds to the metric: float (images,), of sum 1."""
+        if self.metric == METRICS[0]:
+            return np.full(images, 1 / images)
+        from nas.data import load_data
+        from nas.evaluation import image_weights
+
+        data = load_data(self.options["data"], self.options["data_dir"], self.space.frame.resolution)
+        return image_weights(data, "test").numpy()
+
+    @property
     def coefficients(self) -> tuple[float, float, float]:
         """Of the larger member of a family (EfficientNet, arXiv:1905.11946, section 3.3)."""
         return ALPHA, BETA, GAMMA
@@ -110,11 +133,13 @@ class Searched:
         """How everything is trained. No seed of a full training is one that a trial had, nor is one of the judging
         a choosing one."""
         first = self.journal.run["seed"] + 1
-        seeds = [(first + number) % SEEDS for number in range(2 * self.seeds)]
+        choosing, judging = (
+            tuple((first + start + number) % SEEDS for number in range(self.seeds)) for start in (0, JUDGING)
+        )
         full = self.config.model_dump(mode="json", exclude={"seed", "split"})
         return Course(
-            self.space, self.proxy.model_dump(mode="json"), self.fidelity, full, tuple(seeds[: self.seeds]),
-            tuple(seeds[self.seeds :]), (folder / "trainings").resolve(), self.options,
+            self.space, self.proxy.model_dump(mode="json"), self.fidelity, full, choosing, judging,
+            (folder / "trainings").resolve(), self.options,
         )  # fmt: skip
 
 
@@ -144,7 +169,7 @@ def searched(request: Request) -> Searched:
             f"{folder}: its trials train no network of a search space by nas.search.trial, and a certificate retrains "
             "them; certify a search with --data"
         )
-    if any(kind == "manager" for kind in processes_of(journal.run["experiment"]).values()):
+    if "manager" in processes_of(journal.run["experiment"]).values():
         raise NasError(
             f"{folder}: the search still runs, and its winner may be another yet; wait for it, or end it with "
             f"nnictl stop {journal.run['experiment']}"
@@ -154,23 +179,26 @@ def searched(request: Request) -> Searched:
     config = _full(request, proxy)
     device = device_of(request.device, "")
     budget = len({trial.key for trial in evaluated(journal)})
+    random = _random(request, journal, budget)
     reward = RewardSettings(**journal.run["trial"]["reward"])
     line = words("the trials' own settings" if request.recipe == PROXY else request.recipe, config)
     return Searched(
         folder=folder, journal=journal, space=subject.space, limits=Limits(**journal.run["trial"]["limits"]),
         reward=reward, target=reward.target or subject.target, proxy=proxy,
         fidelity=Fidelity(proxy.epochs, **ratios_of(options)), config=config, recipe=line, seeds=request.seeds,
-        random=_random(request, journal, budget), budget=budget, data=options.data,
+        random=random, budget=budget, data=options.data,
         about={
             "certificate": {
                 "run": journal.run["experiment"], "networks": budget, "top": request.top, "seeds": request.seeds,
-                "family": request.family, "random": "none" if request.no_random else request.random or "own",
+                "family": request.family,
+                "random": "none" if request.no_random else "own" if random is None else random.run["experiment"],
+                "images": _fingerprint(options.data, folder),
                 "config": config.model_dump(mode="json"),
             },
         },
         options={
             "data": _absolute(options.data, folder),
-            "data_dir": options.data_dir and str(folder.parent.parent / options.data_dir),
+            "data_dir": options.data_dir and str(folder.parent.parent / Path(options.data_dir).expanduser()),
             "workers": request.workers, "threads": request.threads, "device": device,
         },
     )  # fmt: skip
@@ -179,7 +207,7 @@ def searched(request: Request) -> Searched:
 def _full(request: Request, proxy: TrainingConfig) -> TrainingConfig:
     """The full training: the trials' own settings for more epochs, or a published recipe."""
     if request.recipe == PROXY:
-        changed = {**proxy.model_dump(), "epochs": request.epochs or FULL_EPOCHS}
+        changed = {**proxy.model_dump(), "epochs": request.epochs or max(FULL_EPOCHS, proxy.epochs)}
         return TrainingConfig.check(changed, "certificate")
     return recipe(request.recipe, epochs=request.epochs)
 
@@ -190,8 +218,13 @@ def _random(request: Request, journal: Journal, budget: int) -> Journal | None:
         return None
     folder = find_run(request.random)
     found = open_journal(folder)
-    for name, words_of in (("space", "sha256"), ("command", "command"), ("reward and limits", "trial")):
-        if found.run.get(words_of) != journal.run.get(words_of):
+    if "manager" in processes_of(found.run["experiment"]).values():
+        raise NasError(f"--random {request.random}: still runs; wait for it, or leave --random out")
+    for name, part in {
+        "space": lambda run: run["sha256"], "command": lambda run: run.get("command"),
+        "reward": lambda run: run["trial"]["reward"], "limits": lambda run: run["trial"]["limits"],
+    }.items():  # fmt: skip
+        if part(found.run) != part(journal.run):
             raise NasError(
                 f"--random {request.random}: its {name} differs from the search's; give a random search of the same "
                 "search.yml, or leave --random out, and one is made"
@@ -213,3 +246,13 @@ def _absolute(data: str, folder: Path) -> str:
     """Paths in a trial's --data are against the folder that the trials ran in, which holds `runs/`."""
     kind, colon, path = data.partition(":")
     return f"{kind}:{(folder.parent.parent / Path(path).expanduser()).resolve()}" if colon else data
+
+
+def _fingerprint(data: str, folder: Path) -> str | None:
+    """sha256 of a split's or an npz's file, which nobody may exchange between two sessions."""
+    kind, _, path = _absolute(data, folder).partition(":")
+    if kind not in ("split", "npz"):
+        return None
+    check_file(Path(path), mend="restore it")
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

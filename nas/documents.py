@@ -10,7 +10,7 @@ nas.errors.NasError: x.yml: 'resolution' is missing (and 3 more mistakes)
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
@@ -205,8 +205,8 @@ class ScalingLine(Strict):
 class RivalRow(Strict):
     """The winner against one rival, both trained anew with fresh seeds and tested once; accuracies are means of n.
 
-    `margin` is the winner's accuracy less the rival's, `low` to `high` its simultaneous interval; without them the
-    rival is the same network, or too few of its trainings ended.
+    `margin` is the winner's accuracy less the rival's, `by` reward with what the reward pays for its cost, and `low` to
+    `high` its interval; without them the rival is the same network, or too few of its trainings ended.
     """
 
     rival: Text
@@ -214,6 +214,7 @@ class RivalRow(Strict):
     params: Int
     accuracy: Fraction | None = None
     n: Int
+    by: Literal["accuracy", "reward"] = "accuracy"
     margin: Annotated[float, Field(ge=-1, le=1)] | None = None
     low: Number | None = None
     high: Number | None = None
@@ -226,14 +227,17 @@ class CertificateLine(Strict):
     Attributes:
         accuracy, sd, n: of the winner's test accuracies, one a seed of `judging_seeds`.
         finalists, random_networks: that were retrained; that the random search of equal budget evaluated.
+        metric, images: what an accuracy is, of how many test images.
         level: confidence of all intervals together.
         changes: with --family, in how many of the choosing seeds the family chose another network.
     """
 
     data: Text
     recipe: Text
-    accuracy: Fraction
-    sd: Fraction
+    metric: Text = "accuracy"
+    images: Int
+    accuracy: Fraction | None = None
+    sd: Fraction | None = None
     n: Int
     level: Fraction
     finalists: Int

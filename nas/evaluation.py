@@ -96,3 +96,34 @@ def evaluate(net: nn.Module, data: Data, split: str = "val", **how: Any) -> floa
     if data.metric == "balanced":
         return balanced_accuracy(net, data, split, **how)
     return top_fractions(net, data, split, (1,), **how)[1]
+
+
+def right(net: nn.Module, data: Data, split: str = "val", **how: Any) -> Tensor:
+    """Which images of a split the network takes for what they are: bool (images,) on the CPU, in the split's order.
+
+    Args:
+        how: batch_size, channels_last, amp, as of `top_fractions`.
+    """
+    found: list[Tensor] = []
+
+    def see(logits: Tensor, y: Tensor) -> None:
+        found.append((logits.argmax(1) == y).cpu())
+
+    whole = {"batch_size": 128, "channels_last": True, "amp": False} | how
+    _answer(net, data, split, processes=ALONE, see=see, **whole)
+    return torch.cat(found)
+
+
+def accuracy_of(hits: Tensor, data: Data, split: str) -> float:
+    """The metric of the data, in [0, 1], of what `right` gives; see `evaluate`."""
+    return float(image_weights(data, split) @ hits.double())
+
+
+def image_weights(data: Data, split: str) -> Tensor:
+    """What every image of a split adds to the metric where it is right: float64 (images,), of sum 1; all the same, or
+    for a balanced accuracy the less the more images its class has."""
+    labels = data.split(split).labels.long().cpu()
+    if data.metric != "balanced":
+        return torch.full((len(labels),), 1 / len(labels), dtype=torch.float64)
+    counts = torch.bincount(labels)
+    return 1 / ((counts > 0).sum() * counts[labels]).double()

@@ -1,7 +1,6 @@
 """The main job: search, freeze, by choice train in full, and say where everything lies."""
 
 import contextlib
-import signal
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from nas.search.journal import Journal
 from nas.search.scaling_subject import ScalingSubject
 from nas.search.scaling_winner import check_free
 from nas.search.winner import data_of, default_folder, freeze, pick, train_in_full
+from nas.terminal import interrupted_by_signals
 
 NOT_TRAINED = (
     "--full-epochs trains the winner, but trialCommand has --table, which trains nothing; leave it out"
@@ -79,7 +79,7 @@ def run_search(
 
 def conducted(console: Console, experiment: Experiment, resume: str | None) -> Journal:
     """The experiment begun or resumed, followed to its end, and what came of it in a few lines."""
-    _interrupted_by_signals()
+    interrupted_by_signals()
     try:
         journal = _followed(console, experiment, resume)
     except KeyboardInterrupt:
@@ -139,17 +139,6 @@ def _baseline(
     console.print()
     family_report(console, baseline, family(baseline, [0.0, 1.0, 2.0, 3.0]))
     console.print(f"baseline     {shown(document)}")
-
-
-def _interrupted_by_signals() -> None:
-    """A closed terminal or a kill ends NNI's manager too, as Ctrl-C does, and says how to resume."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, interrupt)
 
 
 def _frozen(journal: Journal, name: str | None, resumed: bool) -> tuple[Baseline, Path]:

@@ -4,6 +4,7 @@
 True
 """
 
+import signal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,3 +59,14 @@ def show(console: "Console", found: "Table") -> None:
     """Prints a table at its own width: in a file nothing is cut, and a narrow terminal wraps it."""
     found.width = console.measure(found, options=console.options.update(width=WIDEST)).maximum
     console.print(found, soft_wrap=True)
+
+
+def interrupted_by_signals() -> None:
+    """A closed terminal or a kill is an interruption, as Ctrl-C is: what was begun ends, and how to resume is said."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, interrupt)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nas.certificate import contrasts
+from nas.certificate import contrasts, image_reach
 from nas.errors import NasError
 
 
@@ -52,10 +52,48 @@ def test_many_rivals_widen_every_interval():
             "the winner has 2 test accuracies; train it with 3 seeds or more",
         ),
         ([0.9, 0.91, 0.9], {"b": [0.8]}, "b has 1 test accuracies"),
-        ([0.9] * 3, {"b": [0.8] * 3}, "every seed of every network has the same accuracy"),
     ],
 )
 def test_too_little_to_compare_is_one_sentence(winner, rivals, sentence):
     with pytest.raises(NasError) as caught:
         contrasts(np.array(winner), {name: np.array(values) for name, values in rivals.items()})
     assert sentence in str(caught.value)
+
+
+def test_networks_that_are_all_alike_are_not_told_apart():
+    same = np.full(3, 0.9)
+    (one,) = contrasts(same, {"b": same})
+    assert (one.margin, one.low, one.high, one.distinguishable) == (0, 0, 0, False)
+    (one,) = contrasts(same, {"b": same - 0.01}, {"b": 0.02})
+    assert (one.low, one.high) == (pytest.approx(-0.01), pytest.approx(0.03))
+    assert not one.distinguishable
+
+
+def test_the_reach_of_the_images_is_that_of_a_mean_and_widens_the_interval():
+    rng = np.random.default_rng(0)
+    hits, other = rng.random((2, 1, 400)) < 0.9
+    weights = np.full(400, 1 / 400)
+    error = np.std(hits[0].astype(float) - other[0]) / np.sqrt(400)
+    assert image_reach(hits, other, weights, 1) == pytest.approx(1.96 * error, rel=1e-3)
+    assert image_reach(hits, other, weights, 5) == pytest.approx(2.576 * error, rel=1e-3)
+    assert image_reach(hits, hits, weights, 5) == 0
+    winner, rival = rng.normal(0.9, 0.001, 3), rng.normal(0.89, 0.001, 3)
+    (narrow,), (wide,) = contrasts(winner, {"b": rival}), contrasts(winner, {"b": rival}, {"b": 0.05})
+    assert narrow.distinguishable
+    assert not wide.distinguishable
+    assert wide.high - wide.margin == pytest.approx(np.hypot(narrow.high - narrow.margin, 0.05))
+
+
+@pytest.mark.parametrize("n", [300, 2000])
+def test_networks_that_like_other_images_are_not_told_apart(n):
+    """Six networks equal over all images, each with easy and hard ones of its own: few of 150 tests may tell any."""
+    rng, told = np.random.default_rng(n), 0
+    for _ in range(150):
+        easy = 1 / (1 + np.exp(-(2.5 + 1.0 * rng.normal(size=(1, 1, n)) + 1.0 * rng.normal(size=(6, 1, n)))))
+        hits = rng.random((6, 3, n)) < easy
+        weights = np.full(n, 1 / n)
+        reach = {str(k): image_reach(hits[0], hits[k], weights, 5) for k in range(1, 6)}
+        values = hits.mean(axis=2)
+        found = contrasts(values[0], {str(k): values[k] for k in range(1, 6)}, reach)
+        told += any(one.distinguishable for one in found)
+    assert told <= 15

@@ -7,7 +7,7 @@ Accuracies and margins are fractions; a margin is the winner less a rival. Keys 
 """
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -90,6 +90,7 @@ class Judged(_Read):
     costs nor accuracies where a reference could not be had at the winner's cost."""
 
     name: Text
+    key: Text | None = None
     macs: Count | None
     params: Count | None
     test: Several[Fraction | None]
@@ -108,6 +109,7 @@ class Margins(_Read):
     low: Bound
     high: Bound
     n: tuple[Count, Count]
+    by: Literal["accuracy", "reward"] = "accuracy"
     distinguishable: bool
 
     @property
@@ -141,6 +143,8 @@ class Certificate(_Read):
     run: Text
     space: Text
     data: Text
+    metric: Text = "accuracy"
+    images: Count = 0
     winner: Winner
     proxy_winner: int
     recipe: Text

@@ -21,6 +21,7 @@ from nas.baseline import Baseline, dump
 from nas.planning import plan
 from nas.plans import Budget
 from nas.search.fidelity import Fidelity
+from nas.search.full_length import unpacked
 from nas.search.journal import Journal
 from nas.search.settings import DRAWS, Limits, RewardSettings
 from nas.search.trainings import Training
@@ -39,8 +40,10 @@ class Finalist:
         of: 'search' or 'random', whichever it was found by.
         trial: its number in that search.
         proxy: accuracy there.
+        factor: reward for each unit of accuracy.
         val: in full, one a seed, nan where a training failed.
-        larger: of the network twice as large; empty without `family`.
+        twice: the network twice as large, None without `family`, or where there is none; larger are its accuracies,
+            and larger_factor its reward for each unit of them, at twice the target.
     """
 
     of: str
@@ -48,19 +51,17 @@ class Finalist:
     sample: Sample
     arch: Architecture
     proxy: float
+    factor: float
     val: tuple[float, ...] = ()
+    twice: Architecture | None = None
     larger: tuple[float, ...] = ()
+    larger_factor: float = 1.0
 
-    def worth(self, factor: float, family: bool = False) -> float:
-        """The reward of the means over the seeds there are, nan where there is none.
-
-        Args:
-            factor: reward for each unit of accuracy. The target grows with the network, so that of a family it is the
-                same for both members.
-            family: over both members, each weighing the same.
-        """
-        means = [_mean(scores) for scores in ((self.val, self.larger) if family else (self.val,))]
-        return factor * sum(means) / len(means)
+    def worth(self, family: bool = False) -> float:
+        """The reward of the mean over the seeds there are, nan where there is none; of a `family` the mean of both
+        members' rewards."""
+        alone = self.factor * _mean(self.val)
+        return (alone + self.larger_factor * _mean(self.larger)) / 2 if family else alone
 
 
 def _mean(scores: Iterable[float]) -> float:
@@ -69,16 +70,17 @@ def _mean(scores: Iterable[float]) -> float:
 
 
 def drawn(space: SearchSpace, limits: Limits, n: int, seed: int) -> list[tuple[Sample, Architecture]]:
-    """`n` random samples of distinct networks within limits, or as many as `DRAWS` draws give."""
+    """`n` random samples of distinct networks within limits, or as many as are found before `DRAWS` draws in a row give
+    no other, as a search's strategy has it."""
     rng = np.random.default_rng([seed, 6])
     found: dict[str, tuple[Sample, Architecture]] = {}
-    for _ in range(DRAWS):
+    vain = 0
+    while len(found) < n and vain < DRAWS:
+        vain += 1
         sample = space.sample(rng)
         arch = space.decode(sample)
         if arch.key not in found and limits.refuse(arch.macs, arch.params) is None:
-            found[arch.key] = sample, arch
-        if len(found) == n:
-            break
+            found[arch.key], vain = (sample, arch), 0
     return list(found.values())
 
 
@@ -95,7 +97,10 @@ def best(
     for trial in sorted(complete, key=lambda trial: (-reward(trial), trial.number)):
         sample = space.validate(trial.sample)
         arch = space.decode(sample)
-        found.setdefault(arch.key, Finalist(of, trial.number, sample, arch, float(trial.accuracy or 0.0)))
+        factor = float(settings.factor(arch.macs, target))
+        found.setdefault(
+            arch.key, Finalist(of, trial.number, sample, arch, float(trial.accuracy or 0.0), factor)
+        )
         if len(found) == top:
             break
     return list(found.values())
@@ -184,28 +189,30 @@ def larger(arch: Architecture, coefficients: tuple[float, float, float]) -> Arch
     return plan(arch, Budget(macs=2**PHI * arch.macs), *coefficients).architecture
 
 
-def ranked(finalists: list[Finalist], factor: Mapping[str, float], family: bool) -> list[Finalist]:
-    """The best first, those without an accuracy left out.
-
-    Args:
-        factor: reward for each unit of accuracy, by key.
-    """
-
-    def worth(one: Finalist) -> float:
-        return one.worth(factor[one.arch.key], family)
-
-    there = [one for one in finalists if math.isfinite(worth(one))]
-    return sorted(there, key=lambda one: (-worth(one), one.trial))
+def ranked(finalists: list[Finalist], family: bool) -> list[Finalist]:
+    """The best first, those without an accuracy left out."""
+    there = [one for one in finalists if math.isfinite(one.worth(family))]
+    return sorted(there, key=lambda one: (-one.worth(family), one.trial))
 
 
-def changes(finalists: list[Finalist], factor: Mapping[str, float]) -> tuple[int, int]:
+def changes(finalists: list[Finalist]) -> tuple[int, int]:
     """(in how many choosing seeds the family chooses another network than the base alone, of how many)."""
     count, of = 0, 0
     for index in range(min((len(one.val) for one in finalists), default=0)):
         alone = [replace(one, val=one.val[index : index + 1], larger=one.larger[index : index + 1])
                  for one in finalists]  # fmt: skip
-        base, both = ranked(alone, factor, False), ranked(alone, factor, True)
+        base, both = ranked(alone, False), ranked(alone, True)
         if base and both:
             of += 1
             count += base[0].arch.key != both[0].arch.key
     return count, of
+
+
+def unpacked_hits(trainings: list[Training], journal: Journal) -> np.ndarray:
+    """Which test images are right, bool (seeds, images), of the trainings that have an accuracy."""
+    names = {training.name for training in trainings}
+    numbers = {number for number, trial in journal.trials.items() if trial.key in names}
+    told = [event for event in journal.results() if event["number"] in numbers and event.get("hits")]
+    by = {journal.trials[event["number"]].key: unpacked(event["hits"]) for event in told}
+    found = [by[training.name] for training in trainings if training.name in by]
+    return np.array(found) if found else np.zeros((0, 0), bool)

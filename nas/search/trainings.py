@@ -9,7 +9,9 @@ journal (`nas.search.journal`) is the one of a search, so that what was interrup
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,9 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nas.errors import NasError
+from nas.errors import NasError, short
 from nas.search.journal import FILE, Journal, Trial
 
+KILLED = "its process was killed, as for want of memory"
+"""Why a training failed that is tried again when the command is resumed."""
 Report = Callable[["Training", Trial], None]
 
 
@@ -60,12 +64,12 @@ class Trainings:
         self.journal = Journal(folder / FILE)
         self.journal.refresh()
         self.journal.start(**run)
-        for name, value in run.items():
-            if self.journal.run.get(name) != value:
-                raise NasError(
-                    f"{folder}: has a {kind} of {name} {self.journal.run.get(name)!r}, and this one's is {value!r}; "
-                    "choose another --out"
-                )
+        if (other := _differing(self.journal.run, run)) is not None:
+            name, before, now = other
+            raise NasError(
+                f"{folder}: has a {kind} whose {name} is {short(before)}, and here it is {short(now)}; give the same "
+                "again, or choose another --out"
+            )
 
     def done(self) -> dict[str, Trial]:
         """Trainings that have ended, by name."""
@@ -83,8 +87,13 @@ class Trainings:
         Raises:
             NasError: where a training ends by a mistake in data or options.
         """
-        known = {trial.key: trial.number for trial in self.journal.trials.values()}
-        done = self.done()
+        done = {
+            name: trial for name, trial in self.done().items() if trial.reason != KILLED
+        }  # those are tried again
+        ended = {trial.number for trial in self.journal.ended()}
+        known = {
+            trial.key: trial.number for trial in self.journal.trials.values() if trial.number not in ended
+        }
         left = [task for task in tasks if task.name not in done]
         context = multiprocessing.get_context("spawn")
         flying: dict[Future[dict[str, Any]], tuple[int, Training]] = {}
@@ -100,8 +109,7 @@ class Trainings:
                     ) from None
                 if len(broken) == 1:
                     ((number, task),) = broken
-                    reason = "its process was killed, as for want of memory"
-                    self._told(number, task, {"failed": reason}, report)
+                    self._told(number, task, {"failed": KILLED}, report)
                 else:  # nobody knows whose process it was: one at a time it will be known
                     left, jobs = [task for _, task in broken] + left, 1
 
@@ -143,6 +151,28 @@ def _ended_with_us() -> Iterator[None]:
         raise
 
 
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """(name, before, now) of the first value that differs, inside mappings of both too."""
+    for name, value in now.items():
+        other = before.get(name)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            if (found := _differing(other, value)) is not None:
+                return found
+        elif other != value:
+            return name, other, value
+    return None
+
+
 def _undisturbed() -> None:
-    """In a process of the pool: an interruption from the keyboard is for the one that has it."""
+    """In a process of the pool: an interruption from the keyboard is for its parent, and with its parent, however that
+    ends, it ends too: nobody would take its result, and a resumed command trains the same."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()

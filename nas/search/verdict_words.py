@@ -75,13 +75,26 @@ def certificate_markdown(found: Certificate) -> list[str]:
         )
     verdicts = [f"- The winner is {plain(one.words)}." for one in found.contrasts]
     return [
-        *(verdicts or ["No rival could be compared."]), "", *judged, "", _chosen(found), "", *_finalists(found), "",
-        *_family(found),
+        *(verdicts or ["No rival could be compared."]), "", *_compared(found), *judged, "", _chosen(found), "",
+        *_finalists(found), "", *_family(found),
     ]  # fmt: skip
 
 
 def _count(value: int | None) -> str:
     return "-" if value is None else short(value)
+
+
+def _compared(found: Certificate) -> list[str]:
+    """Of what the margins are, and what their intervals hold."""
+    by = [plain(one.rival) for one in found.contrasts if one.by == "reward"]
+    of = f"{plain(found.metric)} accuracy" if found.metric != "accuracy" else "accuracy"
+    lines = [f"Margins are points of {of} on {found.images:,} test images; intervals hold the luck of the seeds and of "
+             "which images these are."]  # fmt: skip
+    if by:
+        lines.append(
+            f"Against {' and '.join(by)} by reward: their accuracy counts as the reward pays for their cost."
+        )
+    return [" ".join(lines), ""]
 
 
 def _chosen(found: Certificate) -> str:

@@ -1,10 +1,19 @@
 """A certificate: who is retrained, who is chosen, who is judged with which seeds, and what is written of it."""
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from rich.console import Console
 
@@ -19,7 +28,7 @@ from nas.rivals import REFERENCES, halvings, off, rival
 from nas.search import trainings as trainings_module
 from nas.search.certificate_file import FILE
 from nas.search.certifying import Finalist, changes, drawn, larger, ranked
-from nas.search.full_length import fully_trained
+from nas.search.full_length import fully_trained, packed, unpacked
 from nas.search.journal import Journal
 from nas.search.settings import Limits
 from nas.search.winner import freeze
@@ -34,6 +43,7 @@ class Asked(list[dict[str, Any]]):
     stop: int | None = None
     luck: float = 0.002
     failing: tuple[int, ...] = ()
+    images = 100_000
 
     def quality(self, macs: int) -> float:
         """More multiply-adds are better."""
@@ -68,7 +78,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Asked:
                 return future
             rng = np.random.default_rng([work["config"]["seed"], arch.macs])
             accuracy = float(asked.quality(arch.macs) + rng.normal(0, asked.luck))
-            future.set_result({"accuracy": accuracy, "seconds": 2.0})
+            hits = np.arange(asked.images) < accuracy * asked.images  # the same images are easy for all
+            future.set_result({"accuracy": accuracy, "seconds": 2.0, "hits": packed(hits)})
             return future
 
     monkeypatch.setattr(trainings_module, "ProcessPoolExecutor", Pool)
@@ -143,16 +154,16 @@ def test_random_networks_are_distinct_and_within_limits(tiny):
 def test_the_family_may_choose_another_network(tiny):
     rng = np.random.default_rng(0)
     first, second = (tiny.decode(tiny.sample(rng)) for _ in range(2))
-    one = Finalist("search", 0, {}, first, 0.5, (0.90, 0.91, 0.80), (0.92, 0.92, 0.92))
-    other = Finalist("search", 1, {}, second, 0.5, (0.89, 0.89, 0.89), (0.95, 0.95, 0.95))
-    even = {first.key: 1.0, second.key: 1.0}
-    assert [found.trial for found in ranked([one, other], even, False)] == [1, 0]
-    assert changes([one, other], even) == (2, 3)
-    cheap = {first.key: 1.2, second.key: 1.0}
-    assert [found.trial for found in ranked([one, other], cheap, True)] == [0, 1]
-    assert changes([one, other], cheap) == (0, 3)
-    failed = Finalist("search", 2, {}, first, 0.5, (float("nan"),) * 3, (0.9,) * 3)
-    assert ranked([failed, other], even, False) == [other]
+    one = Finalist("search", 0, {}, first, 0.5, 1.0, (0.90, 0.91, 0.80), first, (0.92, 0.92, 0.92))
+    other = Finalist("search", 1, {}, second, 0.5, 1.0, (0.89, 0.89, 0.89), second, (0.95, 0.95, 0.95))
+    assert [found.trial for found in ranked([one, other], False)] == [1, 0]
+    assert changes([one, other]) == (2, 3)
+    cheap = replace(one, factor=1.2, larger_factor=1.2)
+    assert [found.trial for found in ranked([cheap, other], True)] == [0, 1]
+    assert changes([cheap, other]) == (0, 3)
+    failed = replace(one, val=(float("nan"),) * 3)
+    assert ranked([failed, other], False) == [other]
+    assert ranked([replace(one, twice=None, larger=()), other], True) == [other]
 
 
 def test_the_larger_member_has_twice_the_cost():
@@ -177,8 +188,9 @@ def test_finalists_are_retrained_and_the_winner_judged_with_fresh_seeds(run, tra
     assert {work["config"]["epochs"] for work in full} == {60}
     chose = {work["config"]["seed"] for work in full if work["config"]["split"] == "train"}
     judged = {work["config"]["seed"] for work in full if work["config"]["split"] == "trainval"}
-    assert (chose, judged) == ({8, 9, 10}, {11, 12, 13})
-    assert found["seeds"] == {"choose": [8, 9, 10], "judge": [11, 12, 13]}
+    assert (chose, judged) == ({8, 9, 10}, {100_008, 100_009, 100_010})
+    assert found["seeds"] == {"choose": [8, 9, 10], "judge": [100_008, 100_009, 100_010]}
+    assert (found["metric"], found["images"]) == ("accuracy", 100_000)
     assert len({work["folder"] for work in full}) == len(full)
 
     own = [one for one in found["finalists"] if one["of"] == "search"]
@@ -189,7 +201,10 @@ def test_finalists_are_retrained_and_the_winner_judged_with_fresh_seeds(run, tra
     assert [one["name"] for one in found["judged"]][3:] == list(REFERENCES)
     by = {one["name"]: one for one in found["judged"]}
     for contrast in found["contrasts"]:
-        margin = np.mean(by["winner"]["test"]) - np.mean(by[contrast["rival"]]["test"])
+        other = by[contrast["rival"]]
+        worth = (other["macs"] / by["winner"]["macs"]) ** -0.07 if contrast["by"] == "reward" else 1
+        assert (contrast["by"] == "reward") == (contrast["rival"] in ("runner-up", "random search"))
+        margin = np.mean(by["winner"]["test"]) - worth * np.mean(other["test"])
         assert contrast["margin"] == pytest.approx(margin)
         assert contrast["low"] < margin < contrast["high"]
     assert found["seconds"]["random"] == 24.0
@@ -213,7 +228,9 @@ def test_it_goes_on_where_it_was_interrupted_and_trains_nothing_twice(run, train
     assert len(trained) == count
     names = [(work["folder"] if "network" in work else work["sample"]) for work in trained]
     assert len([name for name in names if names.count(name) > 1]) in (0, 2)  # the one that was interrupted
-    with pytest.raises(NasError, match=r"has a certificate of certificate .*; choose another --out"):
+    with pytest.raises(
+        NasError, match=r"has a certificate whose seeds is 3, and here it is 4; give the same"
+    ):
         run_certificate(QUIET, request(resume=True, seeds=4))
 
 
@@ -234,7 +251,8 @@ def test_it_is_written_into_the_winners_document(run, trained, tmp_path):
         "not distinguishable",
         "the same network",
     }
-    assert (line.n, line.judging_seeds, line.random_networks) == (3, [11, 12, 13], 12)
+    assert (line.n, line.judging_seeds, line.random_networks) == (3, [100_008, 100_009, 100_010], 12)
+    assert (line.images, line.metric) == (100_000, "accuracy")
     assert nas.load(path).architecture == before.architecture
     run_certificate(QUIET, request(resume=True))
     assert nas.load(own) == baseline
@@ -248,9 +266,10 @@ def test_without_luck_the_truth_is_told(run, trained):
     assert "whether the search beats chance is not known" in text
     by = {one["rival"]: one for one in found["contrasts"]}
     cost = {one["name"]: one["macs"] for one in found["judged"]}
-    for name, contrast in by.items():
-        assert contrast["distinguishable"]
-        assert (contrast["margin"] > 0) == (cost["winner"] > cost[name])
+    for name in REFERENCES:
+        assert by[name]["distinguishable"]
+        assert (by[name]["margin"] > 0) == (cost["winner"] > cost[name])
+    assert by["runner-up"]["margin"] > 0  # by reward, which it was chosen by
 
 
 def test_with_luck_alone_nothing_is_told(run, trained, monkeypatch):
@@ -258,14 +277,14 @@ def test_with_luck_alone_nothing_is_told(run, trained, monkeypatch):
     monkeypatch.setattr(Asked, "quality", lambda self, macs: 0.7)
     found = run_certificate(QUIET, request(seeds=5))
     assert [one["rival"] for one in found["contrasts"] if one["distinguishable"]] == []
-    assert "as good: no difference can be told" in sentences(found)[-1]
+    assert sentences(found)[-1].startswith("the winner is not distinguishable from runner-up (to within ")
 
 
 def test_failed_trainings_are_told_and_the_others_compared(run, trained):
     first = run_certificate(QUIET, request())
     macs = {one["name"]: one["macs"] for one in first["judged"]}
     trained.failing = (macs["mnasnet-a1"],)
-    found = run_certificate(QUIET, request(out=run.path.parent / "again"))
+    found = run_certificate(QUIET, request(out=run.path.parent / "again", force=True))
     rivals = [one["rival"] for one in found["contrasts"]]
     assert "mnasnet-a1" not in rivals
     assert "efficientnet-b0" in rivals
@@ -275,6 +294,118 @@ def test_failed_trainings_are_told_and_the_others_compared(run, trained):
         NasError, match="no finalist of the search was trained to an accuracy; its journal says why"
     ):
         run_certificate(QUIET, request(out=run.path.parent / "third"))
+
+
+def test_a_winner_that_fails_when_it_is_judged_is_told_and_written(run, trained, tmp_path, monkeypatch):
+    first = run_certificate(QUIET, request(no_random=True))
+    own, quality = first["winner"]["macs"], trained.quality
+
+    def fails(self: Asked, macs: int) -> float:
+        if macs == own and trained[-1]["config"]["split"] == "trainval":
+            raise KeyboardInterrupt
+        return quality(macs)
+
+    trained.failing = ()
+    monkeypatch.setattr(Asked, "quality", fails)
+    with pytest.raises(NasError, match="interrupted"):
+        run_certificate(QUIET, request(no_random=True, out=run.path.parent / "b"))
+    trained.failing = (own,)
+    found = run_certificate(
+        QUIET, request(no_random=True, out=run.path.parent / "b", resume=True, force=True)
+    )
+    assert found["contrasts"] == []
+    assert "note: winner: 0 of its trainings gave an accuracy, too few" in sentences(found)
+
+
+def test_a_killed_training_is_tried_again_when_it_is_resumed(run, trained):
+    found = run_certificate(QUIET, request())
+    folder = run.path.parent / "certificate"
+    journal = Journal(folder / "journal.jsonl")
+    journal.refresh()
+    other = Journal(run.path.parent / "again" / "journal.jsonl")
+    other.start(**{k: v for k, v in journal.run.items() if k not in ("event", "time")})
+    for number, trial in journal.trials.items():  # all was killed
+        facts = {k: v for k, v in next(e for e in journal.events if e.get("number") == number).items()
+                 if k not in ("event", "number", "sample", "key", "time")}  # fmt: skip
+        other.asked(trial.sample, trial.key, **facts)
+        other.told(number, "failed", reason=trainings_module.KILLED)
+        if number > 100:
+            break
+    before = len(trained)
+    again = run_certificate(QUIET, request(out=run.path.parent / "again", resume=True))
+    assert len(trained) - before == before
+    assert again["judged"] == found["judged"]
+
+
+def test_another_certificate_takes_ones_place_only_by_force(run, trained):
+    run_certificate(QUIET, request())
+    out = run.path.parent / "second"
+    with pytest.raises(
+        NasError, match=r"has a certificate of .* by another protocol .*--resume --force to replace it"
+    ):
+        run_certificate(QUIET, request(seeds=4, out=out))
+    found = run_certificate(QUIET, request(seeds=4, out=out, resume=True, force=True))
+    assert nas.load(Path("tiny-real42.yml")).certificate.n == len(found["judged"][0]["test"]) == 4
+
+
+def test_a_copy_changed_by_hand_is_not_certified(run, trained):
+    found = run_certificate(QUIET, request())
+    own = Path("tiny-real42.yml")
+    text = own.read_text()
+    copy = Path("a-mine.yml")  # before it in the alphabet
+    changed = (
+        text.replace("kernel: 3", "kernel: 5", 1)
+        if "kernel: 3" in text
+        else text.replace("kernel: 5", "kernel: 3", 1)
+    )
+    kept = changed[: changed.index("certificate:")] + changed[changed.index("provenance:") :]
+    copy.write_text(re.sub(r"facts:\n(  .*\n)+", "", kept))
+    assert nas.load(copy).architecture.key != found["winner"]["key"]
+    run_certificate(QUIET, request(resume=True))
+    assert nas.load(copy).certificate is None
+
+
+def test_where_every_accuracy_is_the_same_nothing_is_told(run, trained, monkeypatch):
+    trained.luck = 0.0
+    monkeypatch.setattr(Asked, "quality", lambda self, macs: 1.0)
+    found = run_certificate(QUIET, request())
+    by = {one["rival"]: one for one in found["contrasts"]}
+    assert not any(by[name]["distinguishable"] for name in REFERENCES)
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from nas.search.trainings import Training, Trainings
+
+def slow(work):
+    Path(work["mark"]).write_text("begun")
+    time.sleep(600)
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    tasks = [Training("a", {}, 1, 1, {}, {"mark": str(folder / "mark")})]
+    Trainings(folder, "pilot", {}).run(tasks, slow, 1, print)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_trainings_end_with_the_command_however_it_ends(tmp_path, number):
+    """Their folder would else have two writers when it is resumed."""
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW)
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "f")], cwd=tmp_path)
+    mark = tmp_path / "f" / "mark"
+    end = time.monotonic() + 120
+    while not mark.exists():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    os.kill(process.pid, number)
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
 
 
 def test_the_family_is_trained_and_counted(run, trained):
@@ -295,7 +426,7 @@ def test_a_random_search_of_the_users_own(run, trained, make_run):
     assert all("network" in work for work in trained)
     late = [("complete", {"accuracy": 0.9, "reward": 0.9, "seconds": 1.0})] * 5
     make_run(*results, *late, name="long1")
-    longer = run_certificate(QUIET, request(random="runs/long1", out=run.path.parent / "longer"))
+    longer = run_certificate(QUIET, request(random="runs/long1", out=run.path.parent / "longer", force=True))
     assert longer["finalists"] == found["finalists"]  # of as many networks as the search evaluated
     make_run(*results[:5], name="short1")
     make_run(*results, name="other1", strategy={"name": "evolution"})
@@ -357,8 +488,9 @@ def test_a_real_full_training_is_scored_on_the_right_split_and_goes_on(tiny, ima
         "device": "cpu",
     }  # fmt: skip
     found = fully_trained(work)
-    part = {"train": 16, "trainval": 20}[split]  # images of val and of test
-    assert found["accuracy"] * part == pytest.approx(round(found["accuracy"] * part), abs=1e-6)
+    part = {"train": 8, "trainval": 20}[split]  # images of val and of test
+    assert len(unpacked(found["hits"])) == part
+    assert found["accuracy"] * part == pytest.approx(unpacked(found["hits"]).sum())
     assert (tmp_path / "t" / "checkpoint.safetensors").is_file()
     assert fully_trained(work)["accuracy"] == found["accuracy"]  # from the checkpoint, nothing left to train
     work["config"] |= {"lr": 1e12}

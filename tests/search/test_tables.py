@@ -578,7 +578,7 @@ def ended(place: Place, start: Any, run_trial: Any, monkeypatch: pytest.MonkeyPa
 
     def ending(kind: str, **arguments: Any) -> str:
         searched_for(start, run_trial, kind, trials=4)
-        monkeypatch.setattr(main_job, "_interrupted_by_signals", lambda: None)
+        monkeypatch.setattr(main_job, "interrupted_by_signals", lambda: None)
         console = Console(record=True, width=200, soft_wrap=True, file=io.StringIO())
         given = {"trials": 4, "port": None, "resume": "local", "name": None, "full_epochs": None} | arguments
         main_job.run_search(console, place.yml(kind), **given)
