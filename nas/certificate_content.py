@@ -54,8 +54,8 @@ def content(
     return {
         "format": 1, "run": run.experiment, "space": run.space.name, "sha256": run.journal.run["sha256"],
         "data": run.data, "metric": run.metric, "images": max(one.hits.shape[1] for one in judged),
-        "version": nas.__version__, "versions": {name: version(name) for name in ("b0nas", "torch")}, "recipe": run.recipe,
-        "winner": {"trial": winner.trial, **_facts(winner.arch)},
+        "version": nas.__version__, "versions": {name: version(name) for name in ("b0nas", "torch")},
+        "recipe": run.recipe, "winner": {"trial": winner.trial, **_facts(winner.arch)},
         "level": LEVEL, "seeds": {"choose": list(course.choosing), "judge": list(course.judging)},
         "finalists": [_finalist(one, family) for one in finalists],
         "judged": [

@@ -341,6 +341,13 @@ def test_the_tables_of_certificates_are_those_of_its_rows():
     page = (BENCHMARKS.parent / "docs" / "own-images.md").read_text()
     tables = module("certificates").report().strip().split("\n\n")
     assert len(tables) == 3
+    rows = [
+        json.loads(line) for line in (BENCHMARKS / "results" / "certificates.jsonl").read_text().splitlines()
+    ]
+    assert max(row["upper"] for row in rows if row["kind"] == "null") <= 0.07
+    (half,) = [row for row in rows if (row.get("difference"), row.get("seeds")) == (0.5, 5)]
+    assert half["told"] / half["certificates"] >= 0.8
+    assert not [row for row in rows if row["kind"] == "differs"]
     assert [table in page for table in tables] == [True] * 3
 
 

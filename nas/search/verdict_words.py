@@ -4,6 +4,7 @@
 'a \\\\| b c'
 """
 
+import math
 from collections.abc import Sequence
 
 from nas.search.certificate_file import Certificate, Finalist
@@ -131,7 +132,7 @@ def _finalists(found: Certificate) -> list[str]:
         chosen = one.key == found.winner.key
         trial = "-" if one.trial is None else str(one.trial)
         cells = [
-            "-" if one.reward is None else str(rank), plain(one.of), f"**{trial}**" if chosen else trial,
+            "-" if math.isinf(worth(one)) else str(rank), plain(one.of), f"**{trial}**" if chosen else trial,
             short(one.macs), short(one.params), f"{one.proxy:.4f}", "-" if one.mean is None else f"{one.mean:.4f}",
             str(sum(value is not None for value in one.val)), "-" if one.reward is None else f"{one.reward:.4f}",
         ]  # fmt: skip

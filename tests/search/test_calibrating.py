@@ -247,7 +247,10 @@ def test_what_is_printed_is_written_and_an_interrupted_pilot_goes_on(in_folder, 
     assert again == found
     assert len(trained) == 12 * 2 * 2 + 1
     other = Request(**{**vars(request), "pilot": 13})
-    with pytest.raises(NasError, match=r"pilots/digits: has a pilot whose networks is 12, and here it is 13; .* another --out"):
+    with pytest.raises(
+        NasError,
+        match=r"digits: has a pilot whose networks is 12, and here it is 13; .* another --out",
+    ):
         run_calibration(QUIET, other)
 
 
