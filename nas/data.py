@@ -157,7 +157,7 @@ def load_data(
         raise NasError(f"resolution is {resolution!r}; give a whole number of pixels from 1")
     fixed, (kind, path) = _found(name)
     metric, data_dir = (
-        ("accuracy", data_dir) if fixed is None else (fixed.metric, fixed.document.data_dir or data_dir)
+        ("accuracy", data_dir) if fixed is None else (fixed.metric, fixed.data_dir or data_dir)
     )
     if kind == "folder":
         _check_statistics(statistics, 3, name)
