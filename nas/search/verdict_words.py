@@ -2,8 +2,11 @@
 
 >>> plain("a | b\\nc")
 'a \\\\| b c'
+>>> print(plain("![x](certificate.png)"))
+!\\[x](certificate.png)
 """
 
+import re
 from collections.abc import Sequence
 
 from nas.search.certificate_file import Certificate, Finalist
@@ -12,8 +15,10 @@ from nas.tables import short
 
 
 def plain(value: object) -> str:
-    """Text of a document's in a line of Markdown, a table's too: nothing in it ends the cell or the line."""
-    return " ".join(str(value).split()).replace("|", "\\|")
+    """Text of a document's in a line of Markdown, a table's too: nothing in it ends the cell or the line, or is a
+    picture or a link."""
+    text = " ".join(str(value).split()).replace("|", "\\|")
+    return re.sub(r"(\\*)\[", lambda found: found[1] * 2 + "\\[", text)  # backslashes before it would undo it
 
 
 def known_markdown(found: Sequence[Known]) -> list[str]:
