@@ -49,8 +49,8 @@ def known_markdown(found: Sequence[Known]) -> list[str]:
             lines += [f"{plain(one.name)}: its trial failed: {plain(one.failed)}.", ""]
         elif one.low:
             lines += [
-                f"**Warning**: the proxy puts {plain(one.name)} into the lower half of networks of its cost; either it "
-                "is no good for these images, or the proxy ranks by something else: see `nas calibrate --fidelity`.",
+                f"**Warning**: the proxy puts {plain(one.name)} into the lower half of networks of its cost; either "
+                f"{one.why_low}: see `nas calibrate --fidelity`.",
                 "",
             ]
     return lines
