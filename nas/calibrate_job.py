@@ -17,20 +17,21 @@ from nas.data import describe
 from nas.devices import device_of
 from nas.errors import NasError
 from nas.files import write_whole
+from nas.proxy_table import Asked, tell_proxies
 from nas.reward import W, factor
 from nas.search.fidelity import Fidelity
 from nas.search.frontier import LEVEL, Estimate, Frontier
-from nas.search.options import RATIOS
 from nas.search.pilot import Pilot, Task, spread
 from nas.search.settings import Limits
 from nas.search.short_training import shortly_trained
 from nas.search.subject import SpaceSubject
 from nas.search.verdict_board import write_calibration
-from nas.search.verdicts import Verdict, chance, cheapest, verdicts
+from nas.search.verdicts import chance, verdicts
 from nas.space import SearchSpace
 from nas.strict_json import dump_lines
 from nas.tables import short
 from nas.terminal import show, table
+from nas.training_lock import locked
 
 LEAST = 8
 """Networks of a pilot, at least."""
@@ -82,14 +83,15 @@ def run_calibration(console: Console, request: Request) -> dict[str, Any]:
     if (folder / "journal.jsonl").exists() and not request.resume:
         raise NasError(f"{folder} has a pilot already; go on with --resume, or choose another --out")
     samples = spread(space, request.pilot, request.seed, request.limit)
-    about = {"data": request.data, "networks": request.pilot, "seed": request.seed, "limit": request.limit}
-    pilot = Pilot(folder, space, about)
     tasks = _tasks(space, samples, base, others, request.seeds)
+    about = {"data": request.data, "networks": request.pilot, "seed": request.seed, "limit": request.limit}
     options = {
         "data": request.data, "data_dir": request.data_dir, "workers": request.workers, "threads": request.threads,
         "device": device,
     }  # fmt: skip
-    carried_out(console, "pilot", pilot, pilot.trainings(tasks, options), shortly_trained, request.jobs)
+    with locked(folder):
+        pilot = Pilot(folder, space, about)
+        carried_out(console, "pilot", pilot, pilot.trainings(tasks, options), shortly_trained, request.jobs)
     scores, seconds = _scores(pilot, tasks, len(samples))
     macs = np.array([space.decode(sample).macs for sample in samples], float)
     found: dict[str, Any] = {
@@ -107,11 +109,12 @@ def run_calibration(console: Console, request: Request) -> dict[str, Any]:
     frontier = Frontier(view, view.rows([samples[n] for n in good]), mean[good], request.seed)
     found |= _exponent(console, space, frontier, target, base)
     if others or request.seeds > 1:
-        w = found["exponent"]["value"] if math.isfinite(found["exponent"]["value"]) else W
-        worth = np.array([factor(cost, target, w) for cost in macs])
+        form, w = _recommended(frontier.exponent(target))
+        worth = factor(macs, target, w, form)
         given = verdicts(scores, seconds, macs, worth, base, request.top)
         by_chance = chance(scores[base], worth, request.top)
-        found["proxies"] = _proxies(console, given, by_chance, base, request)
+        shown = Asked(base, request.seeds, request.top, request.regret)
+        found["proxies"] = tell_proxies(console, given, by_chance, shown)
     found = _plain(found)
     write_whole(folder / "calibration.json", dump_lines(found))
     write_calibration(folder)
@@ -183,12 +186,11 @@ def _exponent(
     console.print(
         "with one exponent T only rescales the reward: the winner is the same for every T, and w alone decides where"
     )
-    sure = math.isfinite(exponent.value) and exponent.low <= W <= exponent.high
-    reward = f"reward: {{form: soft, w: {W if sure else round(exponent.value, 3)}, target: {target}}}"
-    if not math.isfinite(exponent.value):
-        reward = f"reward: {{form: hard, target: {target}}}"
+    form, w = _recommended(exponent)
+    reward = f"reward: {{form: {form}, " + f"w: {w}, " * (form == "soft") + f"target: {target}}}"
+    if form == "hard":
         console.print("one network is predicted to be the best at every cost: no exponent says where to end")
-    elif sure:
+    elif w == W:
         console.print(f"{W} is within the interval: keep it")
     else:
         ratio = landing.value / target
@@ -201,6 +203,18 @@ def _exponent(
         "frontier": [[float(m), float(a)] for m, a in zip(frontier.macs, frontier.accuracies, strict=True)],
         "reward": reward, "macs_quantiles": [float(q) for q in np.quantile(macs, [0.05, 0.25, 0.5, 0.75, 0.95])],
     }  # fmt: skip
+
+
+def _recommended(exponent: Estimate) -> tuple[str, float]:
+    """Form and exponent of the reward that is recommended: the usual w where the interval has it, and a limit where
+    there is no exponent.
+
+    >>> _recommended(Estimate(-0.05, -0.08, -0.02)), _recommended(Estimate(math.nan, math.nan, math.nan))
+    (('soft', -0.07), ('hard', -0.07))
+    """
+    if not math.isfinite(exponent.value):
+        return "hard", W
+    return "soft", W if exponent.low <= W <= exponent.high else round(exponent.value, 3)
 
 
 def _plain(value: Any) -> Any:
@@ -220,51 +234,3 @@ def _shown(frontier: Frontier) -> list[tuple[float, float]]:
 
 def _words(estimate: Estimate, form: str) -> str:
     return f"{estimate.value:{form}}, {estimate.low:{form}} to {estimate.high:{form}}"
-
-
-def _proxies(
-    console: Console, given: list[Verdict], by_chance: float, base: Fidelity, request: Request
-) -> dict[str, Any]:
-    """The table of proxies, and which of them has earned its place."""
-    console.print(f"\nproxies against the longest, {base.label} ({request.seeds} seeds, top {request.top}):")
-    listing = table("proxy", "time", "rank", "", "at equal cost", "own seeds", "regret", "up to")
-    for one in given:
-        listing.add_row(
-            one.fidelity.label, f"{one.cost:.2f} x", f"{one.rank:.2f}", f"{one.rank_low:.2f} to {one.rank_high:.2f}",
-            f"{one.rank_at_cost:.2f}", f"{one.noise:.2f}", f"{one.regret:.4f}", f"{one.regret_high:.4f}",
-        )  # fmt: skip
-    listing.add_row("a random order", "", "0", "", "0", "", f"{by_chance:.4f}", "")
-    show(console, listing)
-    console.print(
-        "rank: Spearman correlation with the longest's mean; own seeds: between two seeds, which no proxy can pass by "
-        f"much; regret: reward lost where the best of its top {request.top} is taken"
-    )
-    best = cheapest(given, request.regret)
-    if best is None:
-        console.print(
-            f"no proxy has a regret of at most {request.regret:g} with {round(LEVEL * 100)} % confidence, one seed of "
-            "the longest itself not: train longer, give more networks (--pilot), or a larger --regret"
-        )
-    elif best.fidelity == base:
-        console.print(
-            f"none but the longest has a regret of at most {request.regret:g} with confidence: keep {base.label}"
-        )
-    else:
-        console.print(
-            f"cheapest with a regret of at most {request.regret:g}, with {round(LEVEL * 100)} % confidence: "
-            f"[bold]{best.fidelity.label}[/bold], {best.cost:.2f} x the time; in search.yml's trialCommand: "
-            f"{_options(best.fidelity)}"
-        )
-    return {
-        "longest": asdict(base), "top": request.top, "bound": request.regret, "chance": by_chance,
-        "verdicts": [asdict(one) for one in given], "cheapest": None if best is None else asdict(best.fidelity),
-    }  # fmt: skip
-
-
-def _options(fidelity: Fidelity) -> str:
-    """A trial's options of a fidelity."""
-    words = [f"--epochs {fidelity.epochs}"]
-    for option, (name, _) in RATIOS.items():
-        if getattr(fidelity, name) != 1:
-            words.append(f"{option} {getattr(fidelity, name):g}")
-    return " ".join(words)

@@ -84,9 +84,10 @@ def _proxies(found: Calibration, journal: Journal, files: Files) -> list[str]:
     longest = proxies.longest.fidelity.label
     text = [
         "### Shorter proxies", "",
-        f"Against the longest, {longest}. Rank is the correlation of the networks' order with the longest's; own seeds "
-        "is the same between two seeds of one proxy, which none can pass by much; regret is the reward that is lost "
-        f"where the best of its top {proxies.top} is taken.", "",
+        f"Against the longest, {longest}. Rank is the correlation of the networks' order with that by the longest's "
+        "other seeds; own seeds is the same between two seeds of one proxy, which none can pass by much; regret is the "
+        f"reward that is lost in the pilot where the best of its top {proxies.top} is taken, and up to is what is "
+        "expected in a search.", "",
     ]  # fmt: skip
     if any(drawable(one) for one in proxies.verdicts):
         files["proxies.png"] = png(proxies_figure(proxies, found.level))

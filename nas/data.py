@@ -156,9 +156,7 @@ def load_data(
     if resolution is not None and (type(resolution) is not int or resolution < 1):
         raise NasError(f"resolution is {resolution!r}; give a whole number of pixels from 1")
     fixed, (kind, path) = _found(name)
-    metric, data_dir = (
-        ("accuracy", data_dir) if fixed is None else (fixed.metric, fixed.document.data_dir or data_dir)
-    )
+    metric, data_dir = ("accuracy", data_dir) if fixed is None else (fixed.metric, fixed.data_dir or data_dir)
     if kind == "folder":
         _check_statistics(statistics, 3, name)
         return Data(name, load_folder(path, resolution or 224, seed, workers, statistics, fixed), metric)

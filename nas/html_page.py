@@ -65,7 +65,8 @@ def html_page(markdown: str, pictures: Mapping[str, bytes]) -> bytes:
     Args:
         markdown: CommonMark with tables; HTML in it is text, and so are links, for both may come from the name of a
             document.
-        pictures: file name -> PNG; an image that is none of them is its description alone.
+        pictures: file name -> PNG; an image that is none of them, or of one that the page has already, is its
+            description alone.
     """
     reader = (
         MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink", "reference"])
@@ -81,8 +82,9 @@ def html_page(markdown: str, pictures: Mapping[str, bytes]) -> bytes:
         if token.tag == "h2":
             token.attrSet("id", f"part{len(parts) + 1}")
             parts.append(f'<a href="#part{len(parts) + 1}">{html.escape(name)}</a>')
+    left = dict(pictures)
     for token in tokens:
-        _inside(token, pictures)
+        _inside(token, left)
     body = reader.renderer.render(tokens, reader.options, {})
     body = body.replace("<table>", '<div class="table">\n<table>').replace("</table>", "</table>\n</div>")
     if len(parts) > 1:
@@ -96,8 +98,8 @@ def html_page(markdown: str, pictures: Mapping[str, bytes]) -> bytes:
     ).encode()
 
 
-def _inside(token: Token, pictures: Mapping[str, bytes]) -> None:
-    """Puts pictures into the images of a token, and makes text of other images."""
+def _inside(token: Token, pictures: dict[str, bytes]) -> None:
+    """Moves pictures into the images of a token, each once, and makes text of other images."""
     for child in token.children or ():
         if child.type != "image":
             continue
@@ -105,8 +107,9 @@ def _inside(token: Token, pictures: Mapping[str, bytes]) -> None:
         if name not in pictures:
             child.type, child.tag, child.children = "text", "", None
             continue
-        width, height = struct.unpack(">II", pictures[name][16:24])  # of PNG's header
+        picture = pictures.pop(name)
+        width, height = struct.unpack(">II", picture[16:24])  # of PNG's header
         child.attrs = {
-            "src": f"data:image/png;base64,{base64.b64encode(pictures[name]).decode()}", "alt": "",
+            "src": f"data:image/png;base64,{base64.b64encode(picture).decode()}", "alt": "",
             "width": round(width / FINE), "height": round(height / FINE),
         }  # fmt: skip

@@ -5,6 +5,7 @@ NAME/space.yml      the search space
 NAME/search.yml     NNI's configuration: nas search NAME/search.yml
 """
 
+import json
 import re
 import shlex
 import sys
@@ -23,7 +24,7 @@ from nas.documents import Named
 from nas.drafting import default_target, draft, space_text
 from nas.errors import NasError, listed
 from nas.examining import Examination, examined, sizes
-from nas.files import write_whole
+from nas.files import at_home, write_whole
 from nas.reading import validate
 from nas.splits import PARTS, document_of
 from nas.splitting import Made, split_of
@@ -65,7 +66,8 @@ def run_init(console: Console, request: Request) -> Path:
     folder = _folder(request)
     kind, _ = parse(request.data)
     found = _examined(console, request)
-    made = split_of(found, request.metric, request.seed, request.data_dir if kind != "folder" else None)
+    data_dir = str(at_home(request.data_dir).absolute()) if request.data_dir and kind != "folder" else None
+    made = split_of(found, request.metric, request.seed, data_dir)
     pixels = request.resolution or _pixels(found)
     target = request.macs or default_target(pixels)
     space = draft(folder.name, pixels, found.in_chans, len(found.class_names), target)
@@ -81,7 +83,7 @@ def run_init(console: Console, request: Request) -> Path:
     with tempfile.TemporaryDirectory() as scratch, console.status("timing a cheap and a dear network"):
         for name, text in texts.items():
             Path(scratch, name).write_text(text)
-        options = {"data_dir": request.data_dir, "device": device, "workers": request.workers}
+        options = {"data_dir": data_dir, "device": device, "workers": request.workers}
         costs = measured(
             space, Path(scratch, "space.yml"), f"split:{scratch}/split.json", options, concurrency
         )
@@ -211,7 +213,8 @@ def _search(request: Request, made: Made, costs: Costs, epochs: int, trials: int
         words += ["--workers", str(request.workers)]
     most = max(60, round(10 * costs.timed[1].trial(epochs)))
     hours = f" --hours {request.hours:g}" if request.hours is not None else ""
-    return f"""# Written by nas init --data {shlex.quote(request.data)}{hours}
+    data = shlex.quote(request.data) if request.data.isprintable() else json.dumps(request.data)
+    return f"""# Written by nas init --data {data}{hours}
 # An average trial takes {costs.trial(epochs):.0f} s here, {costs.concurrency} at a time.
 #
 #     nas search search.yml                  in the foreground; freezes the winner
@@ -219,7 +222,7 @@ def _search(request: Request, made: Made, costs: Costs, epochs: int, trials: int
 #
 # The data's split is fixed in split.json, and the metric is its own: {made.document.metric}.
 searchSpaceFile: space.yml
-trialCommand: {shlex.join(words)}
+trialCommand: {json.dumps(shlex.join(words), ensure_ascii=False)}
 trialConcurrency: {costs.concurrency}
 maxTrialNumber: {trials}
 maxTrialDuration: {most}s               # ends a trial that hangs

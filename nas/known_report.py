@@ -25,13 +25,15 @@ def check_answerable(config: SearchConfig) -> None:
 
 def answer(console: Console, journal: Journal, config: SearchConfig) -> list[Known]:
     """Evaluates the references by the run's proxy, prints where they stand, and shows it in TensorBoard."""
+    from nas.search.flights import seconds
+
     subject = subject_of(journal.run, str(journal.path))
     assert isinstance(subject, SpaceSubject)
     target = journal.run["trial"]["reward"]["target"] or subject.target
     with console.status("known answers") as status:
         found = evaluated(
             journal, subject.space, target, config.prepared()["trialCommand"], config.code,
-            lambda known: status.update(f"known answers: {known.name}"),
+            lambda known: status.update(f"known answers: {known.name}"), seconds(config.data.get("maxTrialDuration")),
         )  # fmt: skip
     write_known(journal.path.parent)
     for line in known_lines(found):
@@ -71,7 +73,7 @@ def known_lines(found: list[Known]) -> list[str]:
             lines.append(f"{one.name}: its trial failed: {one.failed}")
         elif one.low:
             lines.append(
-                f"warning: the proxy puts {one.name} into the lower half of networks of its cost; either it is no good "
-                "for these images, or the proxy ranks by something else: see nas calibrate --fidelity"
+                f"warning: the proxy puts {one.name} into the lower half of networks of its cost; either "
+                f"{one.why_low}: see nas calibrate --fidelity"
             )
     return lines

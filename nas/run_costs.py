@@ -55,8 +55,9 @@ def costs(journal: Journal, pilot: Path | None, certificate: Certificate | None)
     if certificate is not None:
         seconds = certificate.seconds
         totals += [
-            Spent("certificate: random search", certificate.random.networks, seconds.random),
-            Spent("certificate: finalists", sum(len(one.val) for one in certificate.finalists), seconds.finalists),
+            *_random(certificate),
+            Spent("certificate: finalists", sum(len(one.val) + len(one.larger) for one in certificate.finalists),
+                  seconds.finalists),
             Spent("certificate: judged", sum(len(one.test) for one in certificate.judged), seconds.judged),
         ]  # fmt: skip
     rows += totals[1:]
@@ -73,6 +74,14 @@ def costs(journal: Journal, pilot: Path | None, certificate: Certificate | None)
             f"{'-' if one.wall is None else duration(one.wall)} |"
         )
     return [*lines, ""]
+
+
+def _random(certificate: Certificate) -> list[Spent]:
+    """The random search, but for one that was there before: `nas certify --random`."""
+    random = certificate.random
+    if random.run is not None:
+        return []
+    return [Spent("certificate: random search", random.networks, certificate.seconds.random)]
 
 
 def _sum(what: str, trials: Iterable[Trial], wall: float | None = None) -> Spent:

@@ -5,7 +5,7 @@
 
 Images of a folder are paths inside it; those of arrays (npz, torchvision's) are places in the
 training set, for `test` in the test set: "train": [0, 2, 3 ...]. `nas init` writes such files, and
-`--data split:FILE` reads them; a relative path in `data` is against the file's folder.
+`--data split:FILE` reads them; a relative path in `data` or `data_dir` is against the file's folder.
 
 >>> fixed = FixedSplit.check({"data": "digits", "class_names": ["even", "odd"], "counts": [8, 2], "train": [0, 1],
 ...     "val": [2, 3], "test": [0]}, "x.json", Path())
@@ -24,7 +24,7 @@ from pydantic import Field
 
 from nas.documents import Int, Strict, Text
 from nas.errors import NasError, short
-from nas.files import text_of
+from nas.files import at_home, text_of
 from nas.folders import Files
 from nas.reading import validate
 from nas.strict_json import load_json
@@ -71,12 +71,14 @@ class FixedSplit:
         where: the file, for messages.
         data: the data set's name, paths absolute.
         root: the folder of its images, None of arrays.
+        data_dir: where torchvision's data lie, absolute; None for the usual place.
     """
 
     where: str
     data: str
     root: Path | None
     document: SplitDocument
+    data_dir: Path | None = None
 
     @property
     def metric(self) -> str:
@@ -110,8 +112,9 @@ class FixedSplit:
         if kind == "split":
             raise NasError(f"{where}: data is {short(document.data)}, a split itself; name the data set")
         inside = folder / Path(path).expanduser() if colon else None
+        data_dir = folder / at_home(document.data_dir) if document.data_dir else None
         data = f"{kind}:{inside}" if colon else kind
-        found = cls(where, data, inside if kind == "folder" else None, document)
+        found = cls(where, data, inside if kind == "folder" else None, document, data_dir)
         if kind == "folder":
             found._check_paths()
         else:
@@ -164,12 +167,13 @@ class FixedSplit:
                     raise NasError(
                         f"{self.where}: {part} has {short(path)}; give paths inside {self.data}, without '..'"
                     )
-                if path in seen:
+                same = PurePosixPath(path)  # as which a/./1.jpg and a//1.jpg are a/1.jpg
+                if same in seen:
                     raise NasError(
                         f"{self.where}: {short(path)} is in {part} and in another place; keep one, so that "
                         "nothing is tested that was trained on"
                     )
-                seen.add(path)
+                seen.add(same)
 
     def _check_places(self) -> None:
         document = self.document

@@ -2,11 +2,13 @@
 
 import json
 import math
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from typer.testing import CliRunner
 
 import nas
@@ -111,6 +113,47 @@ def run(*words: object) -> tuple[int, str]:
     if isinstance(found.exception, NasError):
         return 2, str(found.exception)
     return found.exit_code, found.output
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("python", ["/home/jane doe/it's/python", "/opt/a: b #c/python", "C:\\x\\python"])
+def test_any_path_of_python_is_a_command_that_can_be_read(in_folder, monkeypatch, python):
+    monkeypatch.setattr(init_job.sys, "executable", python)
+    assert run("--data", "digits", "--macs", "300k")[0] == 0
+    config = SearchConfig.read(Path("digits/search.yml"))
+    assert shlex.split(config.data["trialCommand"])[:3] == [python, "-m", "nas.search.trial"]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_line_break_in_a_folders_name_stays_in_the_comment(in_folder):
+    rng = np.random.default_rng(0)
+    for n in range(20):
+        path = in_folder / "a\nb: c" / f"class{n % 2}" / f"{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (12, 12, 3), np.uint8)).save(path)
+    code, out = run("--data", "folder:a\nb: c", "--output", "own", "--workers", 0)
+    assert code == 0, out
+    assert SearchConfig.read(Path("own/search.yml")).trial.epochs
+
+
+def test_a_relative_data_dir_is_the_same_for_timing_and_trials(in_folder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(init_job, "measured", lambda *given: (seen.append(given[3]), costs())[1])
+    folder = in_folder / "kept"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, n in (("train", 100), ("test", 20)):
+        arrays |= {
+            f"x_{part}": rng.integers(0, 255, (n, 32, 32, 3), np.uint8),
+            f"y_{part}": np.arange(n) % 10,
+        }
+    np.savez(folder / "cifar10.npz", **arrays)
+    code, out = run("--data", "cifar10", "--data-dir", "kept", "--macs", "1M")
+    assert code == 0, out
+    assert (
+        seen[0]["data_dir"] == json.loads(Path("cifar10/split.json").read_text())["data_dir"] == str(folder)
+    )
 
 
 @pytest.mark.usefixtures("_quick")

@@ -223,7 +223,7 @@ def test_the_page_of_a_run_has_every_part_and_needs_nothing_else(run):
         picture.load()
         assert picture.format == "PNG"
         assert min(picture.size) > 200
-    assert NAMED.replace("![x](http://elsewhere/x.png)", "x") in page.text.replace("\n", " ")
+    assert NAMED in page.text.replace("\n", " ")
     assert "<script>" not in (folder / PAGE).read_text()
 
     for words in (
@@ -332,6 +332,20 @@ def test_a_page_escapes_and_loads_nothing():
     assert "<img src=x onerror=y>" in page.text
 
 
+def test_a_picture_in_a_name_is_text_and_none_is_there_twice(run):
+    named = "![x](certificate.png) \\![y](certificate.png) " * 20
+    found = certificate()
+    found["judged"][1]["note"] = found["recipe"] = named.strip()
+    write(run / "certificate/certificate.json", found)
+    text, page, folder = reported()
+    assert len(page.images) == len(set(page.images)) == text.count("\n![")
+    assert "![x](certificate.png)" in page.text
+    picture = (folder / "certificate.png").read_bytes()
+    once = html_page("# a\n\n![](a.png)\n\n![again](a.png)", {"a.png": picture}).decode()
+    assert once.count("data:image/png") == 1
+    assert "<p>again</p>" in once
+
+
 # What was there to be shown
 
 
@@ -407,6 +421,18 @@ def test_costs_add_up(run):
     assert table["the pilot"] == ["2", f"over {duration(90)}"]
     assert table["certificate: finalists"] == ["4", duration(100)]
     assert table["**in all**"] == [str(34 + 2 + 30 + 4 + 18), f"over {duration(304 + 90 + 360)}"]
+
+
+def test_costs_are_of_what_a_certificate_trained(run):
+    """Larger networks of families, too; not a random search that was there before."""
+    found = certificate()
+    found["random"]["run"] = "xyz"
+    for one in found["finalists"]:
+        one["larger"] = [0.9, None]
+    write(run / "certificate/certificate.json", found)
+    lines = costs(open_journal(run), None, read_certificate(run))
+    assert not any("random search" in line for line in lines)
+    assert f"| certificate: finalists | 8 | {duration(100)} | - |" in lines
 
 
 # What mattered

@@ -14,7 +14,7 @@ from nas.data import describe, load_data
 from nas.errors import NasError
 from nas.evaluation import balanced_accuracy, evaluate, top_fractions
 from nas.examining import FEW, examined
-from nas.splits import FixedSplit, document_of
+from nas.splits import PARTS, FixedSplit, document_of
 from nas.splitting import split_of
 
 
@@ -55,6 +55,32 @@ def test_a_folder_is_split_by_class_and_read_so(tmp_path, pets):
     assert paths == [Path(path).name for name in ("cat", "dog") for path in written["train"][name]]
     picture(pets / "cat" / "new.png", 99)  # a fixed split stays
     assert len(load_data(name, resolution=8).train) == 18
+
+
+@pytest.mark.parametrize("path", ["cat/./00.png", "cat//00.png", "./cat/00.png"])
+def test_another_spelling_of_a_path_is_the_same_image(path):
+    parts = {part: {"cat": [f"cat/0{n}.png"], "dog": [f"dog/1{n}.png"]} for n, part in enumerate(PARTS)}
+    parts["test"]["cat"] = [path]
+    with pytest.raises(NasError, match="is in test and in another place"):
+        FixedSplit.check({"data": "folder:pets", "class_names": ["cat", "dog"], **parts}, "x.json", Path())
+
+
+def test_a_relative_data_dir_is_against_the_splits_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    content = {
+        "data": "cifar10",
+        "class_names": ["a", "b"],
+        "counts": [4, 2],
+        "train": [0],
+        "val": [1],
+        "test": [0],
+    }
+    for written, found in (
+        ("kept", tmp_path / "kept"),
+        ("~/kept", Path("/home/me/kept")),
+        ("/kept", Path("/kept")),
+    ):
+        assert FixedSplit.check({**content, "data_dir": written}, "x.json", tmp_path).data_dir == found
 
 
 def test_copies_contradictions_and_what_cannot_be_read_are_left_out(tmp_path, pets):

@@ -59,6 +59,7 @@ class Finalist(_Read):
         of: 'search' or 'random', whence it came.
         proxy: its accuracy by the proxy.
         val: of full trainings, on validation images; None where one failed.
+        larger: the same of the network twice as large, where families were judged.
     """
 
     of: Text
@@ -68,6 +69,7 @@ class Finalist(_Read):
     params: Count
     proxy: Fraction
     val: Several[Fraction | None]
+    larger: Several[Fraction | None] = Field(default_factory=list)
     reward: float | None = None
     family_reward: float | None = None
 

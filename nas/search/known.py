@@ -40,6 +40,8 @@ from nas.strict_json import load_json
 FILE, MOST = "known.json", 1 << 20
 """The file, and how many bytes it has at most."""
 MEND = "take it away, and nas search --resume --known-answers writes it anew"
+FIRST = 10
+"""Trials before a strategy has learnt much: peers of later ones may have been sought out."""
 BAND, ENOUGH = 0.1, 10
 """Networks whose multiply-adds are within BAND of a reference's are its peers; fewer than ENOUGH are too few."""
 WIDTHS = sorted([*np.geomspace(0.05, 4, 60), 1.0])
@@ -56,6 +58,7 @@ class Known:
     Attributes:
         off: why the space has no network of its shape; then nothing else is known.
         peers: explored networks within `BAND` of its multiply-adds.
+        early: how many of them are of the first `FIRST` trials.
         by_accuracy, by_reward: percent of them that are worse, ties by halves; None of too few.
     """
 
@@ -67,6 +70,7 @@ class Known:
     reward: float | None = None
     failed: str | None = None
     peers: int = 0
+    early: int = 0
     by_accuracy: float | None = None
     by_reward: float | None = None
 
@@ -74,6 +78,15 @@ class Known:
     def low(self) -> bool:
         """Whether the proxy puts it into the lower half."""
         return self.by_accuracy is not None and self.by_accuracy < 50
+
+    @property
+    def why_low(self) -> str:
+        """What may have put it there, a clause each."""
+        return (
+            "it is no good for these images, or the search did well "
+            f"(of its {self.peers} peers {self.early} are of the first {FIRST} trials; later ones may have been sought "
+            "out), or the proxy ranks by something else"
+        )
 
 
 def brought(arch: Architecture, space: SearchSpace, target: float) -> Sample:
@@ -152,17 +165,16 @@ def judged(known: Known, trials: list[Trial], settings: RewardSettings, target: 
 
     by_accuracy = percent(known.accuracy, lambda trial: trial.accuracy or 0.0)
     by_reward = percent(worth, lambda trial: trial.reward or 0.0)
-    return replace(known, reward=worth, peers=len(peers), by_accuracy=by_accuracy, by_reward=by_reward)
+    early = sum(trial.number < FIRST for trial in peers.values())
+    return replace(
+        known, reward=worth, peers=len(peers), early=early, by_accuracy=by_accuracy, by_reward=by_reward
+    )
 
 
 def evaluated(
-    journal: Journal,
-    space: SearchSpace,
-    target: int,
-    command: str,
-    folder: Path,
-    report: Callable[[Known], None],
-) -> list[Known]:
+    journal: Journal, space: SearchSpace, target: int, command: str, folder: Path,
+    report: Callable[[Known], None], limit: float | None = None,
+) -> list[Known]:  # fmt: skip
     """Evaluates the references by the run's own trials, one after the other, and writes `known.json`.
 
     What is there already is not evaluated again; ranks are those among the trials of now.
@@ -170,7 +182,7 @@ def evaluated(
     Args:
         command: the trials', as NNI ran it.
         folder: that they run in.
-        report: called with each, once it is known.
+        report: called with each, once it is known; `limit`: seconds of a trial.
     """
     settings, seed = RewardSettings(**journal.run["trial"]["reward"]), journal.run["seed"]
     path = journal.path.with_name(FILE)
@@ -178,15 +190,11 @@ def evaluated(
     found = []
     for known in references(space, target):
         old = before.get(known.name)
-        if (
-            known.sample is not None
-            and old is not None
-            and old.sample == known.sample
-            and old.accuracy is not None
-        ):
+        has = known.sample is not None
+        if has and old is not None and old.sample == known.sample and old.accuracy is not None:
             known = replace(known, accuracy=old.accuracy)
         elif known.sample is not None:
-            known = replace(known, **_trial(command, folder, journal, known.sample, seed))
+            known = replace(known, **_trial(command, folder, journal, known.sample, seed, limit))
         known = judged(known, journal.ended(), settings, target)
         found.append(known)
         write_whole(path, json.dumps([asdict(one) for one in found], indent=1) + "\n")
@@ -222,13 +230,20 @@ def read_checked(path: Path) -> list[Known]:
     return found
 
 
-def _trial(command: str, folder: Path, journal: Journal, sample: Sample, seed: int) -> dict[str, Any]:
+def _trial(
+    command: str, folder: Path, journal: Journal, sample: Sample, seed: int, limit: float | None
+) -> dict[str, Any]:  # fmt: skip
     """One trial by hand: its accuracy, or why it failed."""
     words = shlex.split(command)
     document = journal.path.parent.resolve() / "space.json"
     words += ["--space", str(document), "--sample", json.dumps(sample), "--seed", str(seed)]
     environ = {key: value for key, value in os.environ.items() if not key.startswith("NNI_")}
-    done = subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            words, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=limit
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"it took longer than maxTrialDuration ({limit:g} s)"}
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     if done.returncode != 0:
         return {"failed": lines[-1][:500] if lines else f"exit code {done.returncode}"}

@@ -6,14 +6,14 @@
 
 import argparse
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from nas.errors import NasError, listed
 from nas.evaluators.table import RUNS
 from nas.recipe import TrainingConfig
 
-TRIAL = "nas.search.trial"
+TRIAL, FILE = "nas.search.trial", "nas/search/trial.py"
 
 TRAINING = {
     "--epochs": (int, "epochs of the proxy task"),
@@ -134,11 +134,22 @@ def options_of(command: str, strict: bool = False) -> argparse.Namespace | None:
         words = shlex.split(command)
     except ValueError as error:
         raise NasError(f"trialCommand is no command ({error}); close its quotes") from None
-    if TRIAL not in words:
+    start = after_trial(words)
+    if start is None:
         return None
-    words = words[words.index(TRIAL) + 1 :]
+    words = words[start:]
     options = parser(help=False)
     return options.parse_args(words) if strict else options.parse_known_args(words)[0]
+
+
+def after_trial(words: Sequence[str]) -> int | None:
+    """Where a trial's options begin in a command; None in another's. Old journals name the module by its file.
+
+    >>> after_trial(["python", "-m", TRIAL, "--data"]), after_trial(["/lib/nas/search/trial.py", "--data"])
+    (3, 1)
+    """
+    places = (n for n, word in enumerate(words, 1) if word == TRIAL or word.endswith(FILE))
+    return next(places, None)
 
 
 def training_of(options: argparse.Namespace, seed: int) -> TrainingConfig:

@@ -35,13 +35,16 @@ def spread(space: SearchSpace, n: int, seed: int, most: float | None = None) -> 
     Raises:
         NasError: where the space (up to `most` multiply-adds) has fewer networks.
     """
+    if n > DRAWN:
+        raise NasError(f"a pilot is chosen among {DRAWN} random networks; give --pilot {DRAWN} or fewer")
     rng = np.random.default_rng(seed)
     samples = [space.sample(rng) for _ in range(DRAWN)]
     macs = space.costs(space.costs.indices(samples))[1]
     keep = np.flatnonzero(macs <= (most or np.inf))
     if len(keep) < n:
         raise NasError(
-            f"{space.name}: among {DRAWN} random networks {len(keep)} are within the limit; raise it"
+            f"{space.name}: among {DRAWN} random networks {len(keep)} are within --limit {most:g}; raise it, or give "
+            "fewer networks (--pilot)"
         )
     log = np.log(macs[keep])
     low, high = np.quantile(log, ENDS)

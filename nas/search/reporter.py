@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from nas.errors import NasError
 from nas.search.journal import FILE, Journal, Trial
+from nas.search.options import TRIAL
 from nas.search.runs import INTERRUPTED, LOCK, trial_directory, trial_file
 from nas.search.subject import Subject
 from nas.search.task import Task
@@ -109,7 +110,7 @@ class Reporter:
         self.journal.start(
             experiment=self.run_dir.name, **subject.form(),
             strategy={"name": "NNI's tuner"}, concurrency=None, max_trials=None,
-            command=shlex.join(sys.argv), nni=None, seed=task.seed, versions={},
+            command=shlex.join(["python", "-m", TRIAL, *sys.argv[1:]]), nni=None, seed=task.seed, versions={},
             trial={"reward": reward, "limits": task.limits.model_dump(), "seed": task.seed},
         )  # fmt: skip
         again = [t.number for t in self.journal.trials.values() if t.job == job]

@@ -2,9 +2,12 @@
 
 >>> plain("a | b\\nc")
 'a \\\\| b c'
+>>> print(plain("![x](certificate.png)"))
+!\\[x](certificate.png)
 """
 
 import math
+import re
 from collections.abc import Sequence
 
 from nas.search.certificate_file import Certificate, Finalist
@@ -13,8 +16,10 @@ from nas.tables import short
 
 
 def plain(value: object) -> str:
-    """Text of a document's in a line of Markdown, a table's too: nothing in it ends the cell or the line."""
-    return " ".join(str(value).split()).replace("|", "\\|")
+    """Text of a document's in a line of Markdown, a table's too: nothing in it ends the cell or the line, or is a
+    picture or a link."""
+    text = " ".join(str(value).split()).replace("|", "\\|")
+    return re.sub(r"(\\*)\[", lambda found: found[1] * 2 + "\\[", text)  # backslashes before it would undo it
 
 
 def known_markdown(found: Sequence[Known]) -> list[str]:
@@ -45,8 +50,8 @@ def known_markdown(found: Sequence[Known]) -> list[str]:
             lines += [f"{plain(one.name)}: its trial failed: {plain(one.failed)}.", ""]
         elif one.low:
             lines += [
-                f"**Warning**: the proxy puts {plain(one.name)} into the lower half of networks of its cost; either it "
-                "is no good for these images, or the proxy ranks by something else: see `nas calibrate --fidelity`.",
+                f"**Warning**: the proxy puts {plain(one.name)} into the lower half of networks of its cost; either "
+                f"{one.why_low}: see `nas calibrate --fidelity`.",
                 "",
             ]
     return lines

@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 
 from nas.search.fidelity import Fidelity
 from nas.search.frontier import LEVEL
+from nas.search.regret import upper
 
 DRAWS = 1000
 
@@ -26,11 +27,11 @@ class Verdict:
 
     Attributes:
         cost: its time, as a fraction of the longest's.
-        rank: Spearman correlation with the longest's mean; low and high its bootstrap interval over networks.
+        rank: Spearman correlation with the longest's other seeds; low and high its bootstrap interval over networks.
         rank_at_cost: the same of what multiply-adds do not explain.
         noise: correlation between two of its own seeds; nan of one.
-        regret: loss of reward where the best of its top k is taken, against the best of all; mean over seeds.
-        regret_high: upper end of its bootstrap interval over networks.
+        regret: loss of reward where the best of its top k is taken, against the best of the pilot; mean over seeds.
+        regret_high: expected in a search, at the lower end of the proxy's correlation (`nas.search.regret`).
     """
 
     fidelity: Fidelity
@@ -55,7 +56,8 @@ def verdicts(
         seconds: mean time of a training.
         macs: of the networks.
         worth: the reward of each unit of accuracy of a network.
-        longest: the fidelity that is the truth; where it judges itself, one seed is held against the others.
+        longest: the fidelity that is the truth. A seed is held against the mean of its others: weights and order of
+            batches are a seed's, so that of the same seed a shorter proxy shares the luck. With one seed it does.
     """
     rng = np.random.default_rng(0)
     return [
@@ -71,7 +73,9 @@ def _verdict(
     own, truth = scores[fidelity], scores[longest]
     pairs = []
     for seed in range(own.shape[1]):
-        others = [s for s in range(truth.shape[1]) if fidelity != longest or s != seed]
+        others = [other for other in range(truth.shape[1]) if other != seed]
+        if truth.shape[1] == 1 and fidelity != longest:
+            others = [0]
         if others:
             pairs.append((own[:, seed], truth[:, others].mean(axis=1)))
     whole = [(a, b) for a, b in pairs if np.isfinite(a + b).sum() >= 3]
@@ -82,7 +86,6 @@ def _verdict(
     draws = [rng.integers(n, size=n) for _ in range(DRAWS)]
     everyone = np.arange(n)
     ranks = [_mean_rank(whole, chosen) for chosen in draws]
-    regrets = [_mean_regret(whole, worth, chosen, top) for chosen in draws]
     low, high = np.nanquantile(ranks, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     residuals = [(_unexplained(a, macs), _unexplained(b, macs)) for a, b in whole]
     seeds = [(own[:, a], own[:, b]) for a in range(own.shape[1]) for b in range(a)]
@@ -94,18 +97,15 @@ def _verdict(
         float(high),
         _mean_rank(residuals, everyone),
         _mean_rank(seeds, everyone) if seeds else float("nan"),
-        _mean_regret(whole, worth, everyone, top),
-        float(np.nanquantile(regrets, LEVEL)) if np.isfinite(regrets).any() else float("nan"),
+        _mean_regret(whole, worth, top),
+        upper([(a * worth, b * worth) for a, b in whole], truth * worth[:, None], top),
     )
 
 
 def chance(truth: np.ndarray, worth: np.ndarray, top: int = 3) -> float:
     """Expected regret of a random order; `truth` is the longest's accuracies, (networks, seeds)."""
     rng, mean = np.random.default_rng(0), truth.mean(axis=1)
-    everyone = np.arange(len(mean))
-    return float(
-        np.mean([_mean_regret([(rng.random(len(mean)), mean)], worth, everyone, top) for _ in range(DRAWS)])
-    )
+    return float(np.mean([_mean_regret([(rng.random(len(mean)), mean)], worth, top) for _ in range(DRAWS)]))
 
 
 def _mean_rank(pairs: list[tuple[np.ndarray, np.ndarray]], chosen: np.ndarray) -> float:
@@ -117,13 +117,11 @@ def _mean_rank(pairs: list[tuple[np.ndarray, np.ndarray]], chosen: np.ndarray) -
     return float(np.mean(values)) if values else float("nan")
 
 
-def _mean_regret(
-    pairs: list[tuple[np.ndarray, np.ndarray]], worth: np.ndarray, chosen: np.ndarray, top: int
-) -> float:
-    """Of distinct networks among the chosen: the best reward less that of the best of the proxy's top k."""
+def _mean_regret(pairs: list[tuple[np.ndarray, np.ndarray]], worth: np.ndarray, top: int) -> float:
+    """The best reward less that of the best of the proxy's top k."""
     values = []
     for a, b in pairs:
-        good = np.unique(chosen[np.isfinite(a[chosen] + b[chosen])])
+        good = np.flatnonzero(np.isfinite(a + b))
         if len(good) > top:
             picked = good[np.argsort(-(a * worth)[good], kind="stable")[:top]]
             values.append(float((b * worth)[good].max() - (b * worth)[picked].max()))

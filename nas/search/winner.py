@@ -53,12 +53,11 @@ def no_winner(journal: Journal) -> str:
 
 def data_of(journal: Journal) -> tuple[str | None, str | None]:
     """(--data, --data-dir) of the run's trials; None where they do not train on any."""
-    from nas.search.options import parser
+    from nas.search.options import after_trial, parser
 
     words = shlex.split(journal.run.get("command") or "")
-    start = words.index("nas.search.trial") + 1 if "nas.search.trial" in words else 1
     try:
-        options, _ = parser().parse_known_args(words[start:])
+        options, _ = parser().parse_known_args(words[after_trial(words) or 1 :])
     except NasError:  # no trial of ours, so without --data
         return None, None
     return options.data, options.data_dir

@@ -1,6 +1,7 @@
 """Before a search: the predicted frontier, what proxies are worth, and the pilot that says both."""
 
 import json
+import os
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -9,13 +10,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nas import NasError, SearchSpace
+from nas import NasError, SearchSpace, training_lock
 from nas.calibrate_job import Request, run_calibration
+from nas.reward import factor
 from nas.search import trainings as trainings_module
 from nas.search.fidelity import Fidelity
-from nas.search.frontier import Frontier, exponent_at, hull
+from nas.search.frontier import Estimate, Frontier, exponent_at, hull
 from nas.search.journal import FILE, Journal
 from nas.search.pilot import Pilot, Task, spread
+from nas.search.regret import expected, upper
 from nas.search.settings import Limits
 from nas.search.short_training import shortly_trained
 from nas.search.subject import SpaceSubject
@@ -138,6 +141,46 @@ def test_what_multiply_adds_explain_earns_a_proxy_nothing():
     assert abs(cheap.rank_at_cost) < 0.35
 
 
+def test_luck_that_a_seed_shares_with_the_longest_earns_a_proxy_nothing():
+    """The networks are alike: what the two agree in is weights and batches of the same seed."""
+    rng = np.random.default_rng(0)
+    long, short = Fidelity(4), Fidelity(2)
+    luck = rng.normal(0, 0.02, (60, 2))
+    scores = {one: 0.8 + luck + rng.normal(0, 0.004, (60, 2)) for one in (long, short)}
+    assert np.corrcoef(scores[long][:, 0], scores[short][:, 0])[0, 1] > 0.9
+    found = verdicts(scores, {long: 4.0, short: 2.0}, np.full(60, 1e6), np.ones(60), long)
+    assert abs(found[0].rank) < 0.3 > abs(found[1].rank)
+    assert cheapest(found, bound=0.02) is None
+
+
+@pytest.mark.parametrize(("networks", "seeds", "reliability"), [(12, 2, 0.9), (24, 2, 0.6), (24, 3, 0.97)])
+@pytest.mark.parametrize("correlation", [0.3, 0.6, 0.9])
+def test_the_upper_regret_covers_what_a_search_would_lose(networks, seeds, reliability, correlation):
+    """About 90 % of pilots: of a truth that is known, longest and proxy with noise, some of it of a seed that they
+    share."""
+    rng = np.random.default_rng(0)
+    noise = np.sqrt(1 / reliability - 1)
+    shared = min(0.9 * noise * correlation, np.sqrt(1 - correlation**2))
+    own = np.sqrt(1 - correlation**2 - shared**2)
+    held = []
+    for _ in range(200):
+        truth, luck = rng.normal(size=(networks, 1)), rng.normal(size=(networks, seeds))
+        longest, proxy = truth + noise * luck, correlation * truth + shared * luck
+        proxy += own * rng.normal(size=(networks, 1))
+        pairs = [(proxy[:, s], np.delete(longest, s, axis=1).mean(axis=1)) for s in range(seeds)]
+        held.append(upper(pairs, longest, 3) >= expected(correlation, 3))
+    assert np.mean(held) > 0.84
+
+
+def test_differences_that_drown_in_luck_bound_no_regret():
+    rng = np.random.default_rng(3)
+    luck = rng.normal(size=24)
+    longest = np.stack([luck, -luck], axis=1)
+    assert np.isnan(upper([(luck, longest[:, 1]), (-luck, longest[:, 0])], longest, 3))
+    one = longest[:, :1]
+    assert upper([(luck, luck)], one, 3) < 1e-3 < upper([(rng.normal(size=24), luck)], one, 3)
+
+
 def test_failed_trainings_are_left_out():
     long, short = Fidelity(8), Fidelity(1)
     scores, macs = made_up({long: 0.002, short: 0.002})
@@ -168,8 +211,12 @@ def test_a_pilot_is_spread_over_the_multiply_adds():
     assert spread(space, 24, seed=1) != samples
     limited = spread(space, 8, seed=0, most=4e6)
     assert max(space.decode(sample).macs for sample in limited) <= 4e6
-    with pytest.raises(NasError, match="random networks 0 are within the limit; raise it"):
+    with pytest.raises(NasError, match="random networks 0 are within --limit 10; raise it, or give fewer"):
         spread(space, 8, seed=0, most=10)
+    with pytest.raises(
+        NasError, match=r"a pilot is chosen among 8192 random networks; give --pilot 8192 or fewer"
+    ):
+        spread(space, 9000, seed=0)
 
 
 class Asked(list[dict[str, Any]]):
@@ -252,6 +299,41 @@ def test_what_is_printed_is_written_and_an_interrupted_pilot_goes_on(in_folder, 
         match=r"digits: has a pilot whose networks is 12, and here it is 13; .* another --out",
     ):
         run_calibration(QUIET, other)
+
+
+def test_two_processes_do_not_train_one_pilot(in_folder, trained, monkeypatch):
+    request = Request("digits", "digits", pilot=8, epochs=4, seeds=1, resume=True, device="cpu")
+    monkeypatch.setattr(training_lock, "PATIENCE", 0.1)
+    with training_lock.locked(in_folder / "pilots/digits"), pytest.raises(NasError) as caught:
+        run_calibration(QUIET, request)
+    assert f"pilots/digits: process {os.getpid()} is training in it; wait for it" in str(caught.value)
+    assert len(trained) == 0
+
+
+def test_with_one_seed_the_shared_luck_is_told(in_folder, trained):
+    request = Request(
+        "digits", "digits", pilot=8, epochs=4, seeds=1, fidelities=("fraction=0.5",), device="cpu"
+    )
+    console = Console(record=True, width=400)
+    run_calibration(console, request)
+    assert (
+        "with one seed a proxy shares the luck of the longest's weights and batches" in console.export_text()
+    )
+
+
+@pytest.mark.parametrize(("exponent", "form"), [(np.nan, "hard"), (-0.5, "soft")])
+def test_regrets_are_of_the_reward_that_is_recommended(in_folder, trained, monkeypatch, exponent, form):
+    monkeypatch.setattr(Frontier, "exponent", lambda *_: Estimate(exponent, exponent - 0.1, exponent + 0.1))
+    seen = []
+    monkeypatch.setattr(
+        "nas.calibrate_job.verdicts", lambda *given: [seen.append(given[3]), *verdicts(*given)][1:]
+    )
+    found = run_calibration(QUIET, Request("digits", "digits", pilot=8, epochs=4, device="cpu"))
+    assert f"form: {form}" in found["reward"]
+    space = SearchSpace.load("digits")
+    macs = np.array([space.decode(sample).macs for sample in spread(space, 8, seed=0)], float)
+    w = -0.07 if form == "hard" else exponent
+    assert seen[0] == pytest.approx(factor(macs, space.target, w, form))
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

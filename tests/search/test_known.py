@@ -61,6 +61,12 @@ def test_ranks_are_among_networks_of_its_cost_with_ties_by_halves():
     assert found.reward == pytest.approx(0.85)
     assert not found.low
     assert judged(Known("x", {}, 1_000_000, accuracy=0.83), peers, settings, 1_000_000).low
+    assert (
+        judged(
+            own, [*peers[4:], *(trial(20 + n, 0.5, 1_000_000, 0.5) for n in range(6))], settings, 10**6
+        ).early
+        == 6
+    )
     few = judged(own, peers[: ENOUGH - 1] + others, settings, 1_000_000)
     assert (few.peers, few.by_accuracy, few.by_reward, few.low) == (9, None, None, False)
     failed = Known("x", {}, 1_000_000, failed="diverged")
@@ -93,12 +99,21 @@ def test_they_are_evaluated_once_by_the_runs_command_and_written_down(make_run, 
     path.unlink()
     failed = evaluated(journal, space, 700_000, f"{sys.executable} stub.py --fail", tmp_path, told.append)
     assert [known.failed for known in failed] == ["out of memory"] * 3
+    path.unlink()
+    (tmp_path / "hang.py").write_text("import time; time.sleep(60)")
+    hung = evaluated(journal, space, 700_000, f"{sys.executable} hang.py", tmp_path, told.append, 0.3)
+    assert [known.failed for known in hung] == ["it took longer than maxTrialDuration (0.3 s)"] * 3
     lines = known_lines(
-        [*failed, Known("y", off="stage1.se 0.25 is not in the space"), Known("z", {}, 1, by_accuracy=12)]
+        [
+            *failed,
+            Known("y", off="stage1.se 0.25 is not in the space"),
+            Known("z", {}, 1, by_accuracy=12, peers=11, early=2),
+        ]
     )
     assert "efficientnet-b0: its trial failed: out of memory" in lines
     assert "y: the space has no network of its shape (stage1.se 0.25 is not in the space)" in lines
     assert any(line.startswith("warning: the proxy puts z into the lower half") for line in lines)
+    assert any("the search did well (of its 11 peers 2 are of the first 10 trials" in line for line in lines)
 
 
 def test_without_a_proxy_of_ours_it_is_refused(search_yml):

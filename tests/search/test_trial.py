@@ -24,6 +24,7 @@ import nas.search.watch
 from nas import NasError, SearchSpace, reward
 from nas.search import board, measuring, trial
 from nas.search.journal import FILE, Journal, Trial
+from nas.search.options import options_of
 from nas.search.reporter import Reporter
 from nas.search.runs import INTERRUPTED, LOCK, trial_file
 
@@ -605,7 +606,10 @@ def test_under_nnis_tuners_the_trial_keeps_the_journal(foreign, tiny, monkeypatc
     assert (run["experiment"], run["space"], run["sha256"], run["seed"]) == ("own", "tiny", tiny.sha256, 3)
     assert run["trial"]["reward"] == {"form": "soft", "target": 100_000, "w": -0.1}
     assert SearchSpace.from_data(run["document"]).sha256 == tiny.sha256
-    assert shlex.split(run["command"]) == sys.argv
+    assert shlex.split(run["command"]) == ["python", "-m", "nas.search.trial", *sys.argv[1:]]
+    options = options_of(run["command"])
+    assert options is not None
+    assert options.data == "folder:my images"
     assert list((foreign.run / "study").glob("events.*"))
 
 

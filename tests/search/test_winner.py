@@ -9,6 +9,7 @@ import yaml
 import nas
 from nas import NasError, SearchSpace
 from nas.profile import fvcore_macs
+from nas.search.options import options_of
 from nas.search.winner import data_of, freeze, no_winner, pick, train_in_full
 
 
@@ -170,6 +171,13 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(journal, in_folder):
 # Its data
 
 
+def test_a_journal_that_names_the_trials_file_is_one_of_ours():
+    options = options_of("/x/nas/search/trial.py --data digits --epochs 3")
+    assert options is not None
+    assert (options.data, options.epochs) == ("digits", 3)
+    assert options_of("/x/my/trial.py --data digits") is None
+
+
 @pytest.mark.parametrize(
     ("command", "data"),
     [
@@ -177,6 +185,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(journal, in_folder):
         ("python -m nas.search.trial --epochs 3 --data cifar10 --data-dir 'my data'", ("cifar10", "my data")),
         ("python -m nas.search.trial --data=npz:x.npz", ("npz:x.npz", None)),
         ("/x/nas/search/trial.py --data digits --space tiny", ("digits", None)),  # under NNI's own tuners
+        ("python -u /x/nas/search/trial.py --data digits", ("digits", None)),
         ("./evaluate.sh", (None, None)),
         (None, (None, None)),
     ],
