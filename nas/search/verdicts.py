@@ -138,6 +138,8 @@ def _unexplained(accuracy: np.ndarray, macs: np.ndarray) -> np.ndarray:
 
 
 def cheapest(found: list[Verdict], bound: float) -> Verdict | None:
-    """The cheapest proxy whose regret is at most `bound` with confidence, and whose rank correlation is over 0; None
-    where there is none: of few networks chance picks good ones, too."""
-    return next((one for one in found if one.regret_high <= bound and one.rank_low > 0), None)
+    """The cheapest proxy whose regret is at most `bound`, in the pilot and in a search with confidence, and whose rank
+    correlation is over 0; None where there is none: of few networks chance picks good ones, too."""
+    return next(
+        (one for one in found if one.regret <= bound and one.regret_high <= bound and one.rank_low > 0), None
+    )
