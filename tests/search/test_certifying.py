@@ -23,7 +23,9 @@ from nas.baseline import from_document
 from nas.certificate_report import sentences
 from nas.certify_job import run_certificate
 from nas.certify_request import Request, searched
+from nas.data import load_data
 from nas.documents import BaselineDocument
+from nas.evaluation import accuracy_of, evaluate, image_weights, right
 from nas.rivals import REFERENCES, halvings, off, rival
 from nas.search import trainings as trainings_module
 from nas.search.certificate_file import FILE
@@ -32,6 +34,7 @@ from nas.search.full_length import fully_trained, packed, unpacked
 from nas.search.journal import Journal
 from nas.search.settings import Limits
 from nas.search.winner import freeze
+from nas.training import TrainingConfig, train
 
 QUIET = Console(quiet=True)
 
@@ -495,3 +498,21 @@ def test_a_real_full_training_is_scored_on_the_right_split_and_goes_on(tiny, ima
     assert fully_trained(work)["accuracy"] == found["accuracy"]  # from the checkpoint, nothing left to train
     work["config"] |= {"lr": 1e12}
     assert "diverged" in fully_trained(work | {"folder": str(tmp_path / "u")})["failed"]
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced"])
+def test_what_is_right_gives_the_metric(tiny, metric):
+    """Of digits' test split, whose classes are not quite even, by a network that was hardly trained."""
+    data = load_data("digits", resolution=8)
+    data.metric = metric
+    arch = tiny.decode(tiny.sample(np.random.default_rng(0))).with_data(10, 1)
+    net = nas.build(arch)
+    train(net, data, TrainingConfig(epochs=1, split="trainval"))
+    hits = right(net, data, "test")
+    weights = image_weights(data, "test")
+    assert weights.sum().item() == pytest.approx(1)
+    assert accuracy_of(hits, data, "test") == pytest.approx(evaluate(net, data, "test"))
+    if metric == "balanced":
+        labels = data.test.labels
+        for number in range(10):
+            assert weights[labels == number].sum().item() == pytest.approx(0.1)
