@@ -24,14 +24,14 @@ LAYERS = {
     "measuring, data, training": [
         "devices", "profile", "fitting", "weights", "data", "processes", "evaluation", "state", "sources", "npz",
         "loading", "splits", "examining", "splitting", "drafting", "certificate",
-        "downloads", "folders", "images", "decoding", "batches", "recipe", "recipes", "checkpoints",
+        "downloads", "folders", "images", "decoding", "batches", "recipe", "recipes", "checkpoints", "training_lock",
         "optimization", "training", "state_dicts", "origins", "packages", "importing", "latency", "cam", "members",
     ],
     "evaluators": ["evaluators"],
     "search": ["search"],
     "what people call": [
         "report", "export", "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
-        "headers", "training_lock", "scoring", "watching", "training_commands", "scaling_command",
+        "headers", "scoring", "watching", "training_commands", "scaling_command",
         "family_pictures", "family_report", "run_report", "report_job", "budget", "init_job", "calibrate_job",
         "proxy_table", "known_report",
         "headlines", "carrying_out", "certify_job", "certify_request", "certificate_report",
