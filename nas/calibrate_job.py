@@ -76,6 +76,11 @@ def run_calibration(console: Console, request: Request) -> dict[str, Any]:
         raise NasError(f"--pilot is {request.pilot}; give {LEAST} networks or more")
     base = Fidelity(request.epochs)
     others = [Fidelity.parse(text, base) for text in request.fidelities]
+    if (longer := next((one for one in others if one.epochs > base.epochs), None)) is not None:
+        raise NasError(
+            f"--fidelity: {longer.label} are more than --epochs {base.epochs}, the longest that the others are held "
+            "against; give fewer, or a larger --epochs"
+        )
     space = SearchSpace.load(request.space).with_data(*describe(request.data, request.data_dir))
     target = request.target or space.target
     device = device_of(request.device, "")

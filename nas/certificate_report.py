@@ -199,20 +199,25 @@ def _check_replaced(path: Path, baseline: Baseline, line: CertificateLine, force
 def freeze_certificate(found: Found, journal: Journal, name: str | None, force: bool) -> Path:
     """Writes the certificate into the winner's document, which is made where there is none.
 
-    A document of the same trial, wherever `nas.run_report.frozen` finds one, keeps its name and all else; a winner that
-    is another than the frozen one has a document of its own.
+    A document of the same trial, wherever `nas.run_report.frozen` finds one, keeps its name and all else: the one that
+    has its certificate, else the search's own. A winner that is another than the frozen one has a document of its own.
 
     Raises:
         NasError: where the name is taken, or the file cannot be written.
     """
     experiment, trial = journal.run["experiment"], found["winner"]["trial"]
-    line = line_of(found)
+    line, usual = line_of(found), f"{journal.run['space']}-{experiment}"
     if name is None:
-        for path, baseline, number in frozen(experiment, journal):
-            if number == trial and baseline.architecture.key == found["winner"]["key"]:
-                _check_replaced(path, baseline, line, force)
-                return save_part(replace(baseline, certificate=line), path, "certificate")
-    usual = f"{journal.run['space']}-{experiment}"
+        same = [
+            (path, baseline) for path, baseline, number in frozen(experiment, journal)
+            if number == trial and baseline.architecture.key == found["winner"]["key"]
+        ]  # fmt: skip
+        same.sort(
+            key=lambda one: (one[1].certificate is None, one[0].stem != usual)
+        )  # its own, else the search's
+        for path, baseline in same[:1]:
+            _check_replaced(path, baseline, line, force)
+            return save_part(replace(baseline, certificate=line), path, "certificate")
     chosen = name or (f"{usual}-certified" if (default_folder() / f"{usual}.yml").exists() else usual)
     path = default_folder() / f"{chosen}.yml"
     if path.exists() and not force:

@@ -4,7 +4,6 @@
 3
 """
 
-import hashlib
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +14,11 @@ import numpy as np
 from nas.certificate import LEAST
 from nas.devices import device_of
 from nas.errors import NasError, listed
-from nas.files import check_file
 from nas.recipe import TrainingConfig
 from nas.recipes import RECIPES, recipe, words
 from nas.scaling import ALPHA, BETA, GAMMA
 from nas.search.certifying import Course, evaluated
+from nas.search.data_file import absolute, fingerprint
 from nas.search.fidelity import Fidelity
 from nas.search.finding import subject_of
 from nas.search.journal import Journal
@@ -175,6 +174,13 @@ def searched(request: Request) -> Searched:
             f"nnictl stop {journal.run['experiment']}"
         )
     pick(journal, None)
+    code = folder.parent.parent  # where the trials ran: it holds runs/
+    images = fingerprint(options.data, code)
+    if journal.run.get("images") not in (None, images):
+        raise NasError(
+            f"{folder}: {options.data} was changed since the search, which may have trained on what is test now; "
+            "restore it, or search anew"
+        )
     proxy = training_of(options, journal.run["seed"])
     config = _full(request, proxy)
     device = device_of(request.device, "")
@@ -192,13 +198,13 @@ def searched(request: Request) -> Searched:
                 "run": journal.run["experiment"], "networks": budget, "top": request.top, "seeds": request.seeds,
                 "family": request.family,
                 "random": "none" if request.no_random else "own" if random is None else random.run["experiment"],
-                "images": _fingerprint(options.data, folder),
+                "images": images,
                 "config": config.model_dump(mode="json"),
             },
         },
         options={
-            "data": _absolute(options.data, folder),
-            "data_dir": options.data_dir and str(folder.parent.parent / Path(options.data_dir).expanduser()),
+            "data": absolute(options.data, code),
+            "data_dir": options.data_dir and str(code / Path(options.data_dir).expanduser()),
             "workers": request.workers, "threads": request.threads, "device": device,
         },
     )  # fmt: skip
@@ -240,19 +246,3 @@ def _random(request: Request, journal: Journal, budget: int) -> Journal | None:
             "search has as many: resume it with more --trials, or leave --random out, and one is made"
         )
     return found
-
-
-def _absolute(data: str, folder: Path) -> str:
-    """Paths in a trial's --data are against the folder that the trials ran in, which holds `runs/`."""
-    kind, colon, path = data.partition(":")
-    return f"{kind}:{(folder.parent.parent / Path(path).expanduser()).resolve()}" if colon else data
-
-
-def _fingerprint(data: str, folder: Path) -> str | None:
-    """sha256 of a split's or an npz's file, which nobody may exchange between two sessions."""
-    kind, _, path = _absolute(data, folder).partition(":")
-    if kind not in ("split", "npz"):
-        return None
-    check_file(Path(path), mend="restore it")
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

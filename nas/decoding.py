@@ -8,6 +8,7 @@ True
 """
 
 import os
+import sys
 
 import numpy as np
 import torch
@@ -22,6 +23,11 @@ from nas.sources import Statistics, first_line
 
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's images in [0, 1], by channel."""
+
+
+FORK = "fork" if sys.platform.startswith("linux") else None
+"""How workers begin, as by default on Linux: in a process that was itself spawned the default would be to spawn, and
+each epoch would wait for workers that import torch."""
 
 
 def default_workers() -> int:
@@ -76,7 +82,8 @@ class FolderSplit(Split):
         loader = DataLoader(
             _Decoder(self, augment if train else "none", mixed(seed, epoch)),
             batch_sampler=indices,
-            num_workers=min(self.workers, len(indices)),
+            num_workers=(workers := min(self.workers, len(indices))),
+            multiprocessing_context=FORK if workers else None,
             collate_fn=_collate,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # its own, so that the global one stays where it is

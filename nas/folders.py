@@ -16,7 +16,7 @@ from nas.errors import NasError, listed
 from nas.files import is_dir, is_file
 from nas.sources import check_counts, hold_out
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 """Files that count as images (torchvision's list); case does not matter."""
 
 _READ = f"files read are those ending in {listed(EXTENSIONS)}"

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from nas.files import check_file
@@ -26,7 +27,7 @@ MAX_RATIO = 128
 
 
 def decoded(path: str | Path) -> Image.Image:
-    """An image file in RGB.
+    """An image file in RGB, of 16 bits the upper eight.
 
     Raises:
         Exception: whatever Pillow raises for a file that it cannot read, and
@@ -34,6 +35,8 @@ def decoded(path: str | Path) -> Image.Image:
         NasError: for what is missing or no regular file.
     """
     with _opened(path) as file:
+        if file.mode.startswith("I;16"):  # which convert would cut off at 255
+            return Image.fromarray((np.asarray(file) >> 8).astype(np.uint8)).convert("RGB")
         return file.convert("RGB")
 
 

@@ -1,8 +1,11 @@
 """Folders of images: layouts, splits, decoding, and every mistake in one sentence."""
 
+import multiprocessing
 import os
 import struct
+import sys
 import zlib
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +15,12 @@ from PIL import EpsImagePlugin, Image
 
 from nas.data import describe, load_data
 from nas.errors import NasError
+from nas.images import decoded
 
 # Python 3.12 warns of forking where there are threads; torch's loaders fork by default on Linux.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
-READ = "files read are those ending in .jpg, .jpeg, .png, .ppm, .bmp, .pgm, .tif, .tiff, .webp"
+READ = "files read are those ending in .jpg, .jpeg, .png, .ppm, .bmp, .pgm, .tif, .tiff, .webp, .gif"
 
 
 def image(path, colour=None, size=(40, 30)):
@@ -224,7 +228,7 @@ def test_folder_without_images(tmp_path, function):
 def test_empty_class_folder(tmp_path):
     fill(tmp_path, 3)
     (tmp_path / "eels").mkdir()
-    (tmp_path / "eels" / "1.gif").touch()
+    (tmp_path / "eels" / "1.svg").touch()
     with pytest.raises(NasError) as caught:
         load_data(f"folder:{tmp_path}")
     assert str(caught.value) == f"folder:{tmp_path}: no image in {tmp_path}/eels; {READ}"
@@ -340,3 +344,41 @@ def test_links_in_a_circle_pipes_and_odd_names(tmp_path):
     assert describe(f"folder:{tmp_path}") == (2, 3)
     data = load_data(f"folder:{tmp_path}", resolution=16)
     assert sum(len(data.split(part)) for part in ("train", "val", "test")) == 20
+
+
+def test_an_image_of_sixteen_bits_keeps_its_greys(tmp_path):
+    """Pillow's own conversion cuts off at 255, and all but the darkest 256th of the scale is white."""
+    ramp = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    found = np.asarray(decoded(tmp_path / "ramp.png"))
+    assert found.shape == (8, 8, 3)
+    assert (found[..., 0] == ramp >> 8).all()
+
+
+def test_workers_begin_fast_in_a_process_that_was_spawned(tmp_path):
+    """Where the default were to spawn, every epoch would wait seconds for workers that import torch."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            Image.new("RGB", (16, 16), (40 * number, 10, 10)).save(tmp_path / name / f"{number}.png")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(methods, str(tmp_path)).result() == ["fork" if sys.platform == "linux" else None]
+
+
+def methods(folder):
+    """How the workers of a folder's batches begin."""
+    from torch.utils.data import DataLoader
+
+    from nas import decoding
+    from nas.data import load_data
+
+    found = []
+
+    class Seen(DataLoader):
+        def __init__(self, *args, **options):
+            found.append(options["multiprocessing_context"])
+            super().__init__(*args, **options)
+
+    decoding.DataLoader = Seen
+    list(load_data(f"folder:{folder}", resolution=16, workers=2).batches("train", 4, train=True))
+    return found

@@ -12,9 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError
+from nas.search.data_file import fingerprint
 from nas.search.settings import TunerSettings
 
 log = logging.getLogger(__name__)
+
+
+def images_of(profile: dict[str, Any]) -> str | None:
+    """sha256 of the file that says which images the trials have, None where none does."""
+    from nas.search.options import options_of
+
+    try:
+        options = options_of(profile.get("trialCommand") or "")
+        return (
+            None
+            if options is None or options.data is None
+            else fingerprint(options.data, code_directory(profile))
+        )
+    except (NasError, OSError, SystemExit):
+        return None  # the trials say it
 
 
 def subject_of_trials(search_space: Any, profile: dict[str, Any], settings: TunerSettings) -> Any:

@@ -18,6 +18,7 @@ from nas.files import write_whole
 from nas.search.asktell import AskTell
 from nas.search.finding import check_unchanged
 from nas.search.journal import FILE, Journal
+from nas.search.placing import images_of
 from nas.search.proposals import RUN
 from nas.search.runs import POINTER, forget_marks
 from nas.search.settings import TunerSettings, fitted
@@ -87,6 +88,7 @@ class Study:
             concurrency=int(profile.get("trialConcurrency") or 1),
             max_trials=profile.get("maxTrialNumber"),
             command=profile.get("trialCommand"),
+            images=images_of(profile),
             nni=os.environ.get("NNI_LOG_DIRECTORY"),
             seed=settings.seed,
             trial={

@@ -96,6 +96,7 @@ class Trainings:
         }
         left = [task for task in tasks if task.name not in done]
         context = multiprocessing.get_context("spawn")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
         flying: dict[Future[dict[str, Any]], tuple[int, Training]] = {}
         while left or flying:
             try:

@@ -30,6 +30,7 @@ from nas.rivals import REFERENCES, halvings, off, rival
 from nas.search import trainings as trainings_module
 from nas.search.certificate_file import FILE
 from nas.search.certifying import Finalist, changes, drawn, larger, ranked
+from nas.search.data_file import fingerprint
 from nas.search.full_length import fully_trained, packed, unpacked
 from nas.search.journal import Journal
 from nas.search.settings import Limits
@@ -464,6 +465,25 @@ def test_a_mistake_trains_nothing(run, trained, make_run, changes, sentence):
         run_certificate(QUIET, request(**changes))
     assert sentence in str(caught.value)
     assert len(trained) == 0
+
+
+def test_a_split_that_was_changed_since_the_search_is_not_certified(
+    make_run, trained, images, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "small.npz"
+    data.write_bytes(images.read_bytes())
+    command = "python -m nas.search.trial --data npz:small.npz --epochs 3"
+    results = [
+        ("complete", {"accuracy": 0.5 + n / 100, "reward": 0.5 + n / 100, "seconds": 1.0}) for n in range(4)
+    ]
+    make_run(*results, name="mine01", command=command, images=fingerprint("npz:small.npz", tmp_path))
+    assert run_certificate(QUIET, request(run="runs/mine01", no_random=True))["winner"]
+    data.write_bytes(images.read_bytes() + b"x")
+    with pytest.raises(
+        NasError, match=r"npz:small\.npz was changed since the search, which may have trained on what is"
+    ):
+        run_certificate(QUIET, request(run="runs/mine01", no_random=True, resume=True))
 
 
 def test_a_search_that_runs_is_not_certified(run, trained, monkeypatch):
