@@ -1,7 +1,7 @@
 """Many trainings, followed on the screen: a bar, and a line for each that has ended.
 
 >>> said(Training("a", {}, 1200, 1, {"fidelity": {"epochs": 2}, "seed": 1}), Trial(0, {}, "a", accuracy=0.5))
-' 1.2k multiply-adds  2 epochs, seed 1: accuracy 0.5000'
+'  1.2k multiply-adds  2 epochs, seed 1: accuracy 0.5000'
 """
 
 from collections.abc import Callable
