@@ -96,6 +96,19 @@ def baseline_report(console: Console, baseline: Baseline) -> None:
         data = f" on {facts.data}" if facts.data else ""
         recipe = f" ({facts.recipe})" if facts.recipe else ""
         console.print(escape(f"test accuracy {facts.accuracy:.4f}{data}{recipe}"))
+    if (line := baseline.certificate) is not None:
+        mean = "" if line.accuracy is None else f", {line.accuracy:.4f} in the mean of {line.n} seeds"
+        console.print(
+            escape(f"certificate of {line.date}, {line.data}{mean}; the winner against each rival:")
+        )
+        for row in line.table:
+            figures = "" if row.margin is None else f", {100 * row.margin:+.2f} points"
+            interval = (
+                ""
+                if row.low is None or row.high is None
+                else f" ({100 * row.low:+.2f} to {100 * row.high:+.2f})"
+            )
+            console.print(escape(f"  {row.rival}: {row.verdict}{figures}{interval}"))
 
 
 def numbers(text: str, what: str) -> list[float]:

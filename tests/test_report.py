@@ -11,7 +11,7 @@ from rich.console import Console
 
 import nas
 from nas import Architecture, Head, NasError, SearchSpace, Stage, Stem, catalog
-from nas.documents import Facts
+from nas.documents import CertificateLine, Facts
 from nas.report import (
     baseline_report,
     family_of,
@@ -143,6 +143,25 @@ def test_what_is_not_known_of_an_accuracy_is_left_out(b0, console):
     baseline_report(console, replace(b0, facts=facts))
     lines = printed(console).splitlines()
     assert lines[-2:] == ["search: accuracy 0.9100 on held-out training images", "test accuracy 0.9700"]
+
+
+def test_a_certificate_is_shown_with_its_verdicts(b0, console):
+    row = {"macs": 1, "params": 1, "n": 3, "accuracy": 0.9}
+    line = CertificateLine.model_validate({
+        "data": "digits", "recipe": "cifar", "images": 359, "accuracy": 0.91, "sd": 0.01, "n": 3, "level": 0.95,
+        "finalists": 4, "random_networks": 20, "choosing_seeds": [1, 2, 3], "judging_seeds": [4, 5, 6],
+        "date": "2026-11-25", "table": [
+            {**row, "rival": "runner-up", "margin": 0.01, "low": -0.01, "high": 0.03, "verdict": "not distinguishable"},
+            {**row, "rival": "random search", "verdict": "the same network"},
+        ],
+    })  # fmt: skip
+    baseline_report(console, replace(b0, facts=Facts(params=1, macs=1), certificate=line))
+    lines = printed(console).splitlines()
+    assert lines[-3:] == [
+        "certificate of 2026-11-25, digits, 0.9100 in the mean of 3 seeds; the winner against each rival:",
+        "  runner-up: not distinguishable, +1.00 points (-1.00 to +3.00)",
+        "  random search: the same network",
+    ]
 
 
 def test_without_facts_no_accuracy_is_claimed(b0, console):
