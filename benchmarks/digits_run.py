@@ -13,7 +13,6 @@ on two idle cores. Nothing was chosen after it was looked at; it was done once.
 """
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from nas.search.calibration_file import read_calibration
 from nas.search.calibration_words import exponent_markdown, proxies_markdown
 from nas.search.certificate_file import Certificate
 from nas.search.known import read
+from nas.search.lines import dump
+from nas.search.lines import read as lines_of
 from nas.search.verdict_words import certificate_markdown, known_markdown
 
 OUT = Path(__file__).parent / "results" / "digits"
@@ -40,7 +41,22 @@ def collect(folder: Path) -> None:
         found = sorted(folder.glob(pattern))
         if len(found) != 1:
             sys.exit(f"digits_run: {folder} has {len(found)} files {pattern}; give the folder of one run")
-        shutil.copyfile(found[0], OUT / name)
+        content = found[0].read_bytes()
+        (OUT / name).write_bytes(without_machine(content) if name.endswith(".jsonl") else content)
+
+
+def without_machine(journal: bytes) -> bytes:
+    """A journal whose run event says nothing of the machine: no folder of NNI's, and no path of Python's."""
+    lines = []
+    for line in lines_of(journal):
+        event = line.event
+        if event is not None and event["event"] == "run" and event.get("command"):
+            python, rest = event["command"].split(" ", 1)
+            event = {key: value for key, value in event.items() if key not in ("nni", "crc")}
+            lines.append(dump(event | {"command": f"{Path(python).name} {rest}"}))
+        else:
+            lines.append(line.raw + b"\n")
+    return b"".join(lines)
 
 
 def report() -> str:

@@ -3,11 +3,14 @@
 import importlib
 import itertools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from nas.search import lines
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -354,3 +357,22 @@ def test_the_tables_of_certificates_are_those_of_its_rows():
 def test_the_table_of_exponents_is_that_of_its_rows():
     page = (BENCHMARKS.parent / "docs" / "own-images.md").read_text()
     assert module("exponents").report() in page
+
+
+def test_rows_say_nothing_of_the_machine_they_were_made_on():
+    found = [path for path in (BENCHMARKS / "results").rglob("*") if path.is_file()]
+    assert found
+    home = re.compile(rb"[\"' ]/(home|root|tmp|work|Users)/")
+    assert [path.name for path in found if home.search(path.read_bytes())] == []
+    event = {
+        "event": "run",
+        "command": "/home/me/.venv/bin/python -m nas.search.trial --data digits",
+        "nni": "/home/me/x",
+    }
+    (line,) = lines.read(module("digits_run").without_machine(lines.dump(event)))
+    assert line.checked
+    assert {
+        "event": "run",
+        "command": "python -m nas.search.trial --data digits",
+    }.items() <= line.event.items()
+    assert "nni" not in line.event

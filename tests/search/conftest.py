@@ -1,8 +1,11 @@
 """A small space, a small data set and a small search, for tests that need no more."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +126,34 @@ def make_run(tmp_path: Path, tiny: SearchSpace) -> Callable[..., Journal]:
         return journal
 
     return make
+
+
+@pytest.fixture
+def pooled(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], None]:
+    """Makes a function training's work -> its result stand in for the processes of `nas.search.trainings`."""
+    from nas.search import trainings
+
+    def install(answer: Callable[..., Any]) -> None:
+        class Pool(contextlib.nullcontext[Any]):
+            broken = False
+
+            def __init__(self, *_: Any) -> None:
+                super().__init__(self)
+
+            def submit(self, _: Any, work: dict[str, Any]) -> Future[dict[str, Any]]:
+                future: Future[dict[str, Any]] = Future()
+                if self.broken:
+                    raise BrokenProcessPool
+                try:
+                    future.set_result(answer(work))
+                except BrokenProcessPool as error:
+                    self.broken = True
+                    future.set_exception(error)
+                return future
+
+        monkeypatch.setattr(trainings, "ProcessPoolExecutor", Pool)
+
+    return install
 
 
 @pytest.fixture

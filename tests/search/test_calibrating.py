@@ -2,7 +2,6 @@
 
 import json
 import os
-from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -13,7 +12,6 @@ from rich.console import Console
 from nas import NasError, SearchSpace, training_lock
 from nas.calibrate_job import Request, run_calibration
 from nas.reward import factor
-from nas.search import trainings as trainings_module
 from nas.search.fidelity import Fidelity
 from nas.search.frontier import Estimate, Frontier, exponent_at, hull
 from nas.search.journal import FILE, Journal
@@ -228,41 +226,23 @@ class Asked(list[dict[str, Any]]):
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> Asked:
+def trained(pooled: Any) -> Asked:
     """Trainings that are looked up."""
     asked = Asked()
 
-    class Pool:
-        def __init__(self, *_: Any) -> None:
-            pass
+    def answer(work: dict[str, Any]) -> dict[str, Any]:
+        asked.append(work)
+        if len(asked) == asked.stop:
+            raise KeyboardInterrupt
+        macs = SearchSpace.from_data(work["space"]).decode(work["sample"]).macs
+        if macs >= asked.deadly:
+            raise BrokenProcessPool
+        rng = np.random.default_rng(work["config"]["seed"] + int(macs))
+        noise = 0.002 if work["fidelity"]["epochs"] > 1 else 0.05
+        accuracy = float(np.clip(1 - 0.4 * (macs / 1e5) ** -0.4 + rng.normal(0, noise), 0, 1))
+        return {"accuracy": accuracy, "seconds": float(work["fidelity"]["epochs"])}
 
-        def __enter__(self) -> "Pool":
-            return self
-
-        def __exit__(self, *_: Any) -> None:
-            pass
-
-        broken = False
-
-        def submit(self, _: Any, work: dict[str, Any]) -> Any:
-            future: Future[dict[str, Any]] = Future()
-            if self.broken:
-                raise BrokenProcessPool
-            asked.append(work)
-            if len(asked) == asked.stop:
-                raise KeyboardInterrupt
-            macs = SearchSpace.from_data(work["space"]).decode(work["sample"]).macs
-            if macs >= asked.deadly:
-                self.broken = True
-                future.set_exception(BrokenProcessPool())
-                return future
-            rng = np.random.default_rng(work["config"]["seed"] + int(macs))
-            noise = 0.002 if work["fidelity"]["epochs"] > 1 else 0.05
-            accuracy = float(np.clip(1 - 0.4 * (macs / 1e5) ** -0.4 + rng.normal(0, noise), 0, 1))
-            future.set_result({"accuracy": accuracy, "seconds": float(work["fidelity"]["epochs"])})
-            return future
-
-    monkeypatch.setattr(trainings_module, "ProcessPoolExecutor", Pool)
+    pooled(answer)
     return asked
 
 

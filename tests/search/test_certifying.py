@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,38 +54,25 @@ class Asked(list[dict[str, Any]]):
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> Asked:
+def trained(pooled: Any) -> Asked:
     asked = Asked()
 
-    class Pool:
-        def __init__(self, *_: Any) -> None:
-            pass
+    def answer(work: dict[str, Any]) -> dict[str, Any]:
+        asked.append(work)
+        if len(asked) == asked.stop:
+            raise KeyboardInterrupt
+        if "network" in work:
+            arch = from_document(BaselineDocument.parse(work["network"], "network")).architecture
+        else:
+            arch = SearchSpace.from_data(work["space"]).decode(work["sample"])
+        if arch.macs in asked.failing:
+            return {"failed": "diverged"}
+        rng = np.random.default_rng([work["config"]["seed"], arch.macs])
+        accuracy = float(asked.quality(arch.macs) + rng.normal(0, asked.luck))
+        hits = np.arange(asked.images) < accuracy * asked.images  # the same images are easy for all
+        return {"accuracy": accuracy, "seconds": 2.0, "hits": packed(hits)}
 
-        def __enter__(self) -> "Pool":
-            return self
-
-        def __exit__(self, *_: Any) -> None:
-            pass
-
-        def submit(self, function: Any, work: dict[str, Any]) -> Any:
-            asked.append(work)
-            if len(asked) == asked.stop:
-                raise KeyboardInterrupt
-            if "network" in work:
-                arch = from_document(BaselineDocument.parse(work["network"], "network")).architecture
-            else:
-                arch = SearchSpace.from_data(work["space"]).decode(work["sample"])
-            future: Future[dict[str, Any]] = Future()
-            if arch.macs in asked.failing:
-                future.set_result({"failed": "diverged"})
-                return future
-            rng = np.random.default_rng([work["config"]["seed"], arch.macs])
-            accuracy = float(asked.quality(arch.macs) + rng.normal(0, asked.luck))
-            hits = np.arange(asked.images) < accuracy * asked.images  # the same images are easy for all
-            future.set_result({"accuracy": accuracy, "seconds": 2.0, "hits": packed(hits)})
-            return future
-
-    monkeypatch.setattr(trainings_module, "ProcessPoolExecutor", Pool)
+    pooled(answer)
     return asked
 
 
