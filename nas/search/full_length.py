@@ -6,11 +6,12 @@ A finalist trains on `train` and is scored on `val`; a network that is judged tr
 
 import base64
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from nas.search.short_training import loaded
 
 SPLITS = {"train": "val", "trainval": "test"}
 """What is trained on: what is then scored."""
@@ -40,7 +41,7 @@ def fully_trained(work: Mapping[str, Any]) -> dict[str, Any]:
 
     torch.set_num_threads(work["threads"])
     arch = from_document(BaselineDocument.parse(work["network"], "network")).architecture
-    data = _data(work["data"], work["data_dir"], arch.resolution, work["workers"])
+    data = loaded(work["data"], work["data_dir"], arch.resolution, work["workers"])
     config, folder = TrainingConfig.check(work["config"]), Path(work["folder"])
     with seeded(config.seed):
         net = build(arch.with_data(data.classes, data.in_chans))
@@ -74,10 +75,3 @@ def unpacked(text: str) -> np.ndarray:
     count, _, content = text.partition(":")
     bits = np.frombuffer(base64.b64decode(content), np.uint8)
     return np.unpackbits(bits, count=int(count)).astype(bool)
-
-
-@lru_cache(4)
-def _data(name: str, data_dir: str | None, resolution: int, workers: int | None) -> Any:
-    from nas.data import load_data
-
-    return load_data(name, data_dir, resolution, workers=workers)

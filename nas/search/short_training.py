@@ -37,7 +37,7 @@ def shortly_trained(work: Mapping[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(work["threads"])
     fidelity = Fidelity(**work["fidelity"])
     arch = fidelity.of(SearchSpace.from_data(work["space"]).decode(work["sample"]))
-    data = _data(work["data"], work["data_dir"], arch.resolution, work["workers"]).with_part(
+    data = loaded(work["data"], work["data_dir"], arch.resolution, work["workers"]).with_part(
         fidelity.fraction
     )
     config = TrainingConfig.check(work["config"])
@@ -49,7 +49,8 @@ def shortly_trained(work: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(4)
-def _data(name: str, data_dir: str | None, resolution: int, workers: int | None) -> Any:
+def loaded(name: str, data_dir: str | None, resolution: int, workers: int | None) -> Any:
+    """`nas.data.load_data`, once a process for each resolution: its trainings follow each other."""
     from nas.data import load_data
 
     return load_data(name, data_dir, resolution, workers=workers)
