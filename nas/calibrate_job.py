@@ -15,7 +15,7 @@ import nas
 from nas.carrying_out import carried_out
 from nas.data import describe
 from nas.devices import device_of
-from nas.errors import NasError
+from nas.errors import NasError, plural
 from nas.files import write_whole
 from nas.proxy_table import Asked, tell_proxies
 from nas.reward import W, factor
@@ -28,6 +28,7 @@ from nas.search.subject import SpaceSubject
 from nas.search.verdict_board import write_calibration
 from nas.search.verdicts import chance, verdicts
 from nas.space import SearchSpace
+from nas.splits import metric_of, metric_words
 from nas.strict_json import dump_lines
 from nas.tables import short
 from nas.terminal import show, table
@@ -94,6 +95,10 @@ def run_calibration(console: Console, request: Request) -> dict[str, Any]:
         "data": request.data, "data_dir": request.data_dir, "workers": request.workers, "threads": request.threads,
         "device": device,
     }  # fmt: skip
+    console.print(
+        f"{plural(len(samples), 'network')}, {plural(len(tasks), 'training')}, {request.jobs} at a time; each takes as "
+        f"long as a trial of {base.label}, or less"
+    )
     with locked(folder):
         pilot = Pilot(folder, space, about)
         carried_out(console, "pilot", pilot, pilot.trainings(tasks, options), shortly_trained, request.jobs)
@@ -110,9 +115,10 @@ def run_calibration(console: Console, request: Request) -> dict[str, Any]:
             f"{folder}: {len(good)} of {len(samples)} networks have an accuracy, too few to say anything; its journal "
             "says why"
         )
+    _tell_chance(console, request, space, float(np.nanmax(mean)))
     view = SpaceSubject(space).view(Limits(macs=request.limit))
     frontier = Frontier(view, view.rows([samples[n] for n in good]), mean[good], request.seed)
-    found |= _exponent(console, space, frontier, target, base)
+    found |= _exponent(console, space, frontier, target, base, metric_words(metric_of(request.data)))
     if others or request.seeds > 1:
         form, w = _recommended(frontier.exponent(target))
         worth = factor(macs, target, w, form)
@@ -164,8 +170,22 @@ def _mean(scores: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, np.nansum(scores, axis=1) / np.maximum(counts, 1), np.nan)
 
 
+def _tell_chance(console: Console, request: Request, space: SearchSpace, best: float) -> None:
+    """Warns where not even the best of the pilot has learnt anything."""
+    from nas.data import load_data
+    from nas.evaluation import at_chance
+
+    data = load_data(request.data, request.data_dir, space.frame.resolution)
+    guess = at_chance(best, data, "val")
+    if guess is not None:
+        console.print(
+            f"warning: the best of them has {best:.4f}, and naming one class for every image gives {guess:.4f}: "
+            "nothing has learnt anything, and what follows is noise; give more --epochs, or look at the data"
+        )
+
+
 def _exponent(
-    console: Console, space: SearchSpace, frontier: Frontier, target: int, base: Fidelity
+    console: Console, space: SearchSpace, frontier: Frontier, target: int, base: Fidelity, words: str
 ) -> dict[str, Any]:
     """The exponent at the target, where -0.07 lands, and the reward to write into search.yml."""
     macs = space.costs.of_random(8192, seed=0)[1]
@@ -175,7 +195,7 @@ def _exponent(
         return float((macs <= cost).mean() * 100)
 
     console.print(f"\nthe best networks of each cost, predicted from the pilot ({base.label}):")
-    listing = table("multiply-adds", "accuracy", left=0)
+    listing = table("multiply-adds", words, left=0)
     for cost, accuracy in _shown(frontier):
         listing.add_row(short(cost), f"{accuracy:.4f}")
     show(console, listing)

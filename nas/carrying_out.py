@@ -51,6 +51,6 @@ def said(task: Training, trial: Trial) -> str:
     """A line."""
     result = f"accuracy {trial.accuracy:.4f}" if trial.accuracy is not None else f"failed: {trial.reason}"
     how = [Fidelity(**task.about["fidelity"]).label] if "fidelity" in task.about else []
-    how += [task.about["phase"]] if "phase" in task.about else []
+    how += [task.about[name] for name in ("phase", "of") if name in task.about]
     how += [f"seed {task.about['seed']}"] if "seed" in task.about else []
     return f"{short(task.macs):>6} multiply-adds  {', '.join(how)}: {result}"

@@ -23,6 +23,7 @@ from nas.reading import validate
 from nas.run_report import frozen
 from nas.search.journal import Journal
 from nas.search.winner import baseline_of, default_folder
+from nas.splits import metric_words
 from nas.tables import short
 from nas.terminal import table
 
@@ -98,10 +99,9 @@ def sentences(found: Found) -> list[str]:
                 else f"it chooses trial {family['choice']} instead of trial {family['alone']}"
             )
         )
-    metric = "accuracy" if found["metric"] == "accuracy" else f"{found['metric']} accuracy"
     lines.append(
         f"judged with {len(found['seeds']['judge'])} fresh seeds, each tested once on {found['images']:,} images; "
-        f"points of {metric}, {100 * found['level']:.0f} % intervals of seeds and images"
+        f"points of {metric_words(found['metric'])}, {100 * found['level']:.0f} % intervals of seeds and images"
     )
     by = {contrast["rival"]: contrast for contrast in found["contrasts"]}
     for one in found["judged"]:

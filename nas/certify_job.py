@@ -5,6 +5,7 @@ RUN/certificate/certificate.json    what came of it, as plain data: what is prin
 """
 
 import math
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 from rich.console import Console
 
 from nas.carrying_out import carried_out
+from nas.certificate import expected_reach
 from nas.certificate_content import Judged, content
 from nas.certificate_report import check_name, finalists_table, freeze_certificate, judged_table, sentences
 from nas.certify_request import Request, Searched, searched
 from nas.checkpoints import CHECKPOINT
-from nas.errors import NasError
+from nas.errors import NasError, plural
 from nas.files import write_whole
 from nas.rivals import CLOSE, REFERENCES, off, rival
 from nas.search.certificate_file import FILE, FOLDER
@@ -99,6 +101,7 @@ class _Work:
                 f"{self.trainings.folder}: no finalist of the search was trained to an accuracy; its journal says why"
             )
         judged = self._judged(first)
+        judged[0] = self._compared_with_chance(judged[0])
         return content(run, self.course, request.family, finalists, judged) | {
             "proxy_winner": own[0].trial, "random": self._random_facts(), "seconds": self._seconds(),
         }  # fmt: skip
@@ -109,12 +112,24 @@ class _Work:
 
     def _announced(self) -> None:
         run, request = self.run, self.request
+        if run.missing:
+            self.console.print(f"note: {run.missing}", markup=False)
+        if request.resume and not self.trainings.journal.ended():
+            self.console.print(
+                f"note: --resume: {self.trainings.folder} has no training that has ended; this begins anew"
+            )
+        if request.top > run.networks:
+            self.console.print(
+                f"note: --top is {request.top}, and the search has {run.networks} networks with an accuracy: all of "
+                "them are retrained"
+            )
+        top = min(request.top, run.networks)
         searches, rivals = 2 - request.no_random, len(REFERENCES) + 3 - request.no_random
-        full = request.seeds * (searches * request.top * (1 + request.family) + rivals)
+        full = request.seeds * (searches * top * (1 + request.family) + rivals)
         short_ = 0 if request.no_random or run.random is not None else run.budget
         self.console.print(
             f"run {run.experiment}: {len(run.journal.ended())} trials, {run.budget} networks evaluated; "
-            f"up to {full} trainings of {run.config.epochs} epochs"
+            f"up to {full} trainings of {plural(run.config.epochs, 'epoch')}"
             + f", and {short_} trials of a random search"
             * bool(short_)
         )
@@ -123,6 +138,14 @@ class _Work:
             self.console.print(
                 f"about {hours:.1f} hours, {request.jobs} at a time, at the pace of the search's own trials"
             )
+
+        images = len(run.loaded().test)
+        score = max(trial.accuracy or 0.0 for trial in run.journal.ended())
+        reach = 100 * expected_reach(images, score, rivals - 1)
+        self.console.print(
+            f"the test has {images:,} images: differences up to about {reach:.1f} points are their luck, however many "
+            "seeds there are"
+        )
 
     def _best(self, journal: Journal, of: str) -> list[Finalist]:
         trials = evaluated(journal, self.run.budget)
@@ -161,9 +184,10 @@ class _Work:
         """Trains them all, and with --family the network twice as large of each."""
         if self.request.family:
             finalists = [self._with_larger(one) for one in finalists]
-        alone = [self.course.choose(one.arch, one.sample) for one in finalists]
+        alone = [self.course.choose(one.arch, one.sample, one.label) for one in finalists]
         twice = [
-            [] if one.twice is None else self.course.choose(one.twice, one.sample, phi=1) for one in finalists
+            [] if one.twice is None else self.course.choose(one.twice, one.sample, one.label, phi=1)
+            for one in finalists
         ]
         tasks = [task for trainings in (*alone, *twice) for task in trainings]
         self._carried_out("finalists", sorted(tasks, key=lambda task: task.about["seed"]), fully_trained)
@@ -188,7 +212,7 @@ class _Work:
     def _judged(self, first: dict[str, list[Finalist]]) -> list[Judged]:
         """Trains winner and rivals with fresh seeds; each training looks at the test split once, when it has ended."""
         winner, *others = first["search"]
-        found = [Judged("winner", winner.arch, self.course.judge(winner.arch, winner.sample))]
+        found = [Judged("winner", winner.arch, self.course.judge(winner.arch, winner.sample, "winner"))]
         found += [self._of("runner-up", others[0], winner)] if others else []
         found += [self._of(RANDOM, first["random"][0], winner)] if first["random"] else []
         found += [self._reference(name, winner) for name in REFERENCES]
@@ -199,10 +223,21 @@ class _Work:
             for one in found
         ]
 
+    def _compared_with_chance(self, winner: Judged) -> Judged:
+        """With a note where it has learnt nothing, which no rival shows."""
+        from nas.evaluation import at_chance
+
+        test = [score for score in winner.test if math.isfinite(score)]
+        guess = at_chance(statistics.mean(test), self.run.loaded(), "test") if test else None
+        if guess is None:
+            return winner
+        note = f"no better than naming one class for every image, which gives {100 * guess:.1f} %: it learnt nothing"
+        return replace(winner, note=note)
+
     def _of(self, name: str, one: Finalist, winner: Finalist) -> Judged:
         note = "found the same network as the search" if one.arch.key == winner.arch.key else None
         return Judged(
-            name, one.arch, self.course.judge(one.arch, one.sample), one.factor / winner.factor, note
+            name, one.arch, self.course.judge(one.arch, one.sample, name), one.factor / winner.factor, note
         )
 
     def _reference(self, name: str, winner: Finalist) -> Judged:
@@ -212,7 +247,7 @@ class _Work:
             return Judged(name, None, [], note=str(error))
         ratio = f"it has {arch.macs / winner.arch.macs:.2f} x the winner's multiply-adds, the nearest of its shape"
         note = ratio if off(arch, winner.arch) > CLOSE else None
-        return Judged(name, arch, self.course.judge(arch, {"network": name}), note=note)
+        return Judged(name, arch, self.course.judge(arch, {"network": name}, name), note=note)
 
     def _seconds(self) -> dict[str, float]:
         """Of all trainings, by what they were for."""

@@ -14,6 +14,7 @@ import numpy as np
 from nas.certificate import LEAST
 from nas.devices import device_of
 from nas.errors import NasError, listed
+from nas.files import text_of
 from nas.recipe import TrainingConfig
 from nas.recipes import RECIPES, recipe, words
 from nas.scaling import ALPHA, BETA, GAMMA
@@ -23,16 +24,19 @@ from nas.search.fidelity import Fidelity
 from nas.search.finding import subject_of
 from nas.search.journal import Journal
 from nas.search.options import options_of, ratios_of, training_of
-from nas.search.runs import find_run, open_journal, processes_of
+from nas.search.runs import CONFIG, find_run, open_journal, processes_of
 from nas.search.settings import Limits, RewardSettings
 from nas.search.subject import SpaceSubject
 from nas.search.winner import FULL_EPOCHS, pick
 from nas.space import SearchSpace
-from nas.splits import METRICS, FixedSplit
+from nas.splits import METRICS, metric_of
+from nas.strict_json import load_json
 
 PROXY = "proxy"
 """Instead of a recipe's name: the trials' own settings, for more epochs."""
 SEEDS = 2**32
+MOST = 1 << 24
+"""Bytes of a configuration, at most."""
 JUDGING = 100_000
 """Between the first choosing seed and the first that judges: whatever --seeds is, none is ever both."""
 
@@ -96,20 +100,41 @@ class Searched:
         return self.journal.run["experiment"]
 
     @property
+    def networks(self) -> int:
+        """Distinct ones that have an accuracy."""
+        return len({trial.key for trial in evaluated(self.journal) if trial.state == "complete"})
+
+    @property
+    def missing(self) -> str | None:
+        """What to say of a search that did not come to its end."""
+        path = self.folder / CONFIG
+        asked = load_json(text_of(path, MOST), str(path)).get("maxTrialNumber") if path.exists() else None
+        ended = len(self.journal.ended())
+        if not isinstance(asked, int) or ended >= asked or self.journal.exhausted:
+            return None
+        return (
+            f"the search has {ended} of the {asked} trials that it was asked for; nas search --resume "
+            f"{self.experiment} goes on with it, and what is certified now is the best of those"
+        )
+
+    @property
     def metric(self) -> str:
         """What an accuracy on these data is, of `nas.splits.METRICS`."""
-        kind, _, path = self.options["data"].partition(":")
-        return FixedSplit.read(Path(path)).metric if kind == "split" else METRICS[0]
+        return metric_of(self.options["data"])
+
+    def loaded(self) -> Any:
+        """The data, as a network of the space is shown them."""
+        from nas.data import load_data
+
+        return load_data(self.options["data"], self.options["data_dir"], self.space.frame.resolution)
 
     def weights(self, images: int) -> np.ndarray:
         """What every test image adds to the metric: float (images,), of sum 1."""
         if self.metric == METRICS[0]:
             return np.full(images, 1 / images)
-        from nas.data import load_data
         from nas.evaluation import image_weights
 
-        data = load_data(self.options["data"], self.options["data_dir"], self.space.frame.resolution)
-        return image_weights(data, "test").numpy()
+        return image_weights(self.loaded(), "test").numpy()
 
     @property
     def coefficients(self) -> tuple[float, float, float]:

@@ -9,6 +9,7 @@ True
 
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,12 +39,27 @@ def default_workers() -> int:
         return min(4, os.cpu_count() or 1)
 
 
+GONE = "there was an image when the split was made, and there is none now"
+
+
 class UnreadableImage(NasError):
-    """A file that is no image; `found` is the sentence without its end."""
+    """A file that is no image, or no more; `found` is the sentence without its end, `mend` that end."""
 
     def __init__(self, found: str) -> None:
-        super().__init__(f"{found}; mend or remove the file")
         self.found = found
+        self.mend = "restore it" if found.endswith(GONE) else "mend or remove the file"
+        super().__init__(f"{found}; {self.mend}")
+
+
+def unreadable(path: str, error: Exception) -> str:
+    """What is wrong with an image, of what `nas.images.decoded` raised.
+
+    >>> unreadable("owl.png", FileNotFoundError())
+    'owl.png: there was an image when the split was made, and there is none now'
+    """
+    if not Path(path).exists():
+        return f"{path}: {GONE}"
+    return f"{path}: not a readable image ({first_line(error)})"
 
 
 class FolderSplit(Split):
@@ -120,7 +136,7 @@ class _Decoder(Dataset):
         try:
             image = decoded(path)
         except Exception as error:  # PIL raises a dozen kinds
-            return f"{path}: not a readable image ({first_line(error)})"
+            return unreadable(path, error)
         with torch.random.fork_rng(devices=[]):  # the same crop in whichever worker
             torch.default_generator.manual_seed(mixed(self.seed, index))
             x = self.transform(image)

@@ -248,7 +248,7 @@ class CertificateLine(Strict):
     changes: Int | None = None
     date: Text | None = None
     versions: dict[str, str] = {}
-    table: list[RivalRow]
+    table: list[RivalRow] = []
 
 
 class BaselineDocument(NetworkDocument):

@@ -29,6 +29,15 @@ def near(name: object, known: Iterable[str]) -> str:
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
 
 
+def plural(number: int, word: str) -> str:
+    """A number and what it counts.
+
+    >>> plural(1, "epoch"), plural(1200, "epoch")
+    ('1 epoch', '1,200 epochs')
+    """
+    return f"{number:,} {word}{'s' * (number != 1)}"
+
+
 def short(value: object) -> str:
     """`repr(value)`, cut to 60 characters for a message."""
     text = repr(value)

@@ -119,6 +119,19 @@ def accuracy_of(hits: Tensor, data: Data, split: str) -> float:
     return float(image_weights(data, split) @ hits.double())
 
 
+def at_chance(score: float, data: Data, split: str) -> float | None:
+    """What naming one class for every image gives, in [0, 1], where a score is no better; None where it is.
+
+    No better: within two standard errors of such a fraction of the split's images. Where classes are even, a network
+    that draws its answers by lot is as good.
+    """
+    labels = data.split(split).labels.long().cpu()
+    weights = image_weights(data, split)
+    guess = float(torch.zeros(data.classes, dtype=torch.float64).index_add(0, labels, weights).max())
+    error = (guess * (1 - guess) / len(labels)) ** 0.5
+    return guess if score <= guess + 2 * error else None
+
+
 def image_weights(data: Data, split: str) -> Tensor:
     """What every image of a split adds to the metric where it is right: float64 (images,), of sum 1; all the same, or
     for a balanced accuracy the less the more images its class has."""

@@ -90,7 +90,7 @@ def _run(
     except KeyboardInterrupt:
         raise NasError(f"interrupted; go on from the last checkpoint with: {again}") from None
     except UnreadableImage as error:
-        mend = "mend or remove the file, and begin again"
+        mend = f"{error.mend}, and begin again"
         if checkpoints.exists:
             mend = f"put a readable image of its class in its place, and go on with: {again}"
         raise NasError(f"{error.found}; {mend}") from None

@@ -6,9 +6,8 @@
 
 from nas.batches import share
 from nas.data import Data
-from nas.decoding import FolderSplit, UnreadableImage
+from nas.decoding import FolderSplit, UnreadableImage, unreadable
 from nas.images import check_header
-from nas.sources import first_line
 
 SPLITS = ("train", "val", "test")
 
@@ -29,4 +28,4 @@ def check_headers(data: Data, part: tuple[int, int] = (0, 1)) -> None:
             try:
                 check_header(path)
             except Exception as error:  # PIL raises a dozen kinds
-                raise UnreadableImage(f"{path}: not a readable image ({first_line(error)})") from None
+                raise UnreadableImage(unreadable(path, error)) from None

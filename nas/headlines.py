@@ -1,10 +1,17 @@
 """What `nas search` says first and last, in a few lines."""
 
+import contextlib
+from pathlib import Path
+
 from rich.console import Console
 
+from nas.errors import NasError
+from nas.files import at_home
 from nas.search.config import SearchConfig
+from nas.search.data_file import absolute
 from nas.search.journal import Journal
-from nas.search.winner import pick
+from nas.search.winner import data_of, pick
+from nas.splits import METRICS, metric_of, metric_words
 from nas.tables import short
 
 
@@ -31,8 +38,8 @@ def opening(console: Console, config: SearchConfig, trials: int) -> None:
         )
 
 
-def closing(console: Console, journal: Journal, trials: int) -> None:
-    """What became of the trials, and the winner."""
+def closing(console: Console, journal: Journal, trials: int, code: Path) -> None:
+    """What became of the trials, and the winner; `code` is the folder that trials run in."""
     best = pick(journal, None)
     counts: dict[str, int] = {}
     for trial in journal.ended():
@@ -51,6 +58,36 @@ def closing(console: Console, journal: Journal, trials: int) -> None:
     if target and reward.get("form") == "hard" and (best.macs or 0) > target:
         where += ": over it, for nothing better was found below"
     console.print(
-        f"winner: trial {best.number}, reward {best.reward:.4f}, accuracy {best.accuracy:.4f}, "
+        f"winner: trial {best.number}, reward {best.reward:.4f}, {metric_words(_metric(journal, code))} "
+        f"{best.accuracy:.4f}, "
         f"{short(best.macs or 0)} multiply-adds{where}"
     )
+    if (warning := _chance(journal, best.accuracy or 0.0, code)) is not None:
+        console.print(warning)
+
+
+def _metric(journal: Journal, code: Path) -> str:
+    """What an accuracy is there."""
+    data, _ = data_of(journal)
+    with contextlib.suppress(NasError):  # a file that went away since says nothing
+        return METRICS[0] if data is None else metric_of(absolute(data, code))
+    return METRICS[0]
+
+
+def _chance(journal: Journal, best: float, code: Path) -> str | None:
+    """A warning where not even the winner has learnt anything."""
+    data, data_dir = data_of(journal)
+    if data is None:
+        return None
+    from nas.data import load_data
+    from nas.evaluation import at_chance
+
+    with contextlib.suppress(NasError):  # as above
+        loaded = load_data(absolute(data, code), data_dir and str(code / at_home(data_dir)))
+        guess = at_chance(best, loaded, "val")
+        if guess is not None:
+            return (
+                f"warning: naming one class for every image gives {guess:.4f}, and the winner is no better: nothing "
+                "has learnt anything; give trials more --epochs, or look at the data"
+            )
+    return None

@@ -84,7 +84,7 @@ def conducted(console: Console, experiment: Experiment, resume: str | None) -> J
         journal = _followed(console, experiment, resume)
     except KeyboardInterrupt:
         raise experiment.interrupted() from None
-    closing(console, journal, experiment.trials)
+    closing(console, journal, experiment.trials, experiment.config.code)
     return journal
 
 

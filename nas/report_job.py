@@ -18,6 +18,7 @@ from rich.console import Console
 
 from nas import catalog
 from nas.errors import NasError, listed, near, short
+from nas.search.certificate_file import read_certificate
 from nas.search.journal import FILE
 from nas.search.runs import find_run
 
@@ -76,7 +77,12 @@ def _of_run(console: Console, request: Request, run: Path, command: str) -> Path
         )
     folder = request.output or run / "report"
     with claimed(folder, request.force):
-        return _written(console, folder, run_files(run, command))
+        written = _written(console, folder, run_files(run, command))
+    try:
+        read_certificate(run)
+    except NasError as error:
+        console.print(f"warning: left out of the report: {error}", markup=False)
+    return written
 
 
 def run_or_baseline(target: str) -> Path | None:

@@ -63,6 +63,25 @@ class SplitDocument(Strict):
     left_out: dict[str, str] = Field(default_factory=dict)
 
 
+def metric_of(data: str) -> str:
+    """Of `METRICS`, what an accuracy is on data as `--data` names them; NasError for a split file that is none.
+
+    >>> metric_of("digits")
+    'accuracy'
+    """
+    kind, _, path = data.partition(":")
+    return FixedSplit.read(at_home(path)).metric if kind == "split" else METRICS[0]
+
+
+def metric_words(metric: str) -> str:
+    """As it stands before a figure.
+
+    >>> metric_words("balanced")
+    'balanced accuracy'
+    """
+    return metric if metric == METRICS[0] else f"{metric} accuracy"
+
+
 @dataclass(frozen=True)
 class FixedSplit:
     """A checked split file.

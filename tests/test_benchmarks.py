@@ -354,6 +354,11 @@ def test_the_tables_of_certificates_are_those_of_its_rows():
     assert [table in page for table in tables] == [True] * 3
 
 
+def test_the_section_of_digits_is_that_of_its_files():
+    page = (BENCHMARKS.parent / "docs" / "results.md").read_text()
+    assert module("digits_run").report() in page
+
+
 def test_the_table_of_exponents_is_that_of_its_rows():
     page = (BENCHMARKS.parent / "docs" / "own-images.md").read_text()
     assert module("exponents").report() in page

@@ -194,6 +194,16 @@ def test_an_unreadable_image_is_named(folder, tmp_path, workers):
     assert "\n" not in str(caught.value)
 
 
+def test_an_image_that_is_gone_is_told_as_that(folder):
+    data = load_data(folder, resolution=16, workers=0)
+    gone = Path(data.val.paths[0])
+    gone.unlink()
+    with pytest.raises(
+        NasError, match=rf"^{gone}: there was an image .*, and there is none now; restore it$"
+    ):
+        list(data.batches("val", 8, train=False))
+
+
 def test_a_truncated_image_is_named(folder):
     data = load_data(folder, resolution=16, workers=0)
     broken = data.val.paths[0]

@@ -182,6 +182,13 @@ def test_its_files_are_a_search_that_can_begin(in_folder):
     assert run("--data", "digits", "--force")[0] == 0
 
 
+def test_an_output_that_cannot_be_made_is_refused_before_anything_is_read(in_folder):
+    Path("taken").write_text("")
+    assert run("--data", "digits", "--output", "taken/x") == (
+        2, f"taken/x: cannot be made, for {in_folder / 'taken'} is a file; choose another --output",
+    )  # fmt: skip
+
+
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize(
     ("words", "sentence"),

@@ -57,6 +57,11 @@ class Finalist:
     larger: tuple[float, ...] = ()
     larger_factor: float = 1.0
 
+    @property
+    def label(self) -> str:
+        """As a line of progress names it."""
+        return f"{self.of}'s trial {self.trial}"
+
     def worth(self, family: bool = False) -> float:
         """The reward of the mean over the seeds there are, nan where there is none; of a `family` the mean of both
         members' rewards."""
@@ -145,24 +150,27 @@ class Course:
         document = self.space.document.model_dump(mode="json")
         return [
             Training(
-                f"{arch.key} | random", sample, arch.macs, arch.params, {"phase": "random"},
+                f"{arch.key} | random", sample, arch.macs, arch.params, {"phase": "random", "of": f"trial {number}"},
                 {"space": document, "sample": sample, "fidelity": asdict(self.fidelity), "config": dict(self.proxy),
                  **self.options},
             )
-            for sample, arch in samples
+            for number, (sample, arch) in enumerate(samples)
         ]  # fmt: skip
 
-    def choose(self, arch: Architecture, sample: Mapping[str, Any], phi: float = 0) -> list[Training]:
-        """Of a finalist, on `train`; each key of the journal's sample is what it was found by."""
+    def choose(
+        self, arch: Architecture, sample: Mapping[str, Any], of: str, phi: float = 0
+    ) -> list[Training]:
+        """Of a finalist, on `train`; each key of the journal's sample is what it was found by, `of` how its line names
+        it."""
         phase = "choose" if phi == 0 else f"choose, phi {phi:g}"
-        return [self._full(arch, sample, phase, "train", seed) for seed in self.choosing]
+        return [self._full(arch, sample, phase, of, "train", seed) for seed in self.choosing]
 
-    def judge(self, arch: Architecture, sample: Mapping[str, Any]) -> list[Training]:
+    def judge(self, arch: Architecture, sample: Mapping[str, Any], of: str) -> list[Training]:
         """Of a network that is tested."""
-        return [self._full(arch, sample, "judge", "trainval", seed) for seed in self.judging]
+        return [self._full(arch, sample, "judge", of, "trainval", seed) for seed in self.judging]
 
     def _full(
-        self, arch: Architecture, sample: Mapping[str, Any], phase: str, split: str, seed: int
+        self, arch: Architecture, sample: Mapping[str, Any], phase: str, of: str, split: str, seed: int
     ) -> Training:
         name = f"{arch.key} | {phase} | seed {seed}"
         mark = hashlib.sha256(arch.key.encode()).hexdigest()[:8]  # the key is too long for a file's name
@@ -171,7 +179,7 @@ class Course:
             "network": dump(Baseline("network", arch)), "config": {**self.config, "seed": seed, "split": split},
             "folder": str(folder), **self.options,
         }  # fmt: skip
-        return Training(name, sample, arch.macs, arch.params, {"phase": phase, "seed": seed}, work)
+        return Training(name, sample, arch.macs, arch.params, {"phase": phase, "of": of, "seed": seed}, work)
 
 
 def scores(trainings: list[Training], done: Mapping[str, Trial]) -> tuple[float, ...]:

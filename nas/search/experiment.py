@@ -125,7 +125,7 @@ class Experiment:
     def _changed(self) -> list[str]:
         """What of search.yml is no longer what the run was begun with."""
         try:
-            then = json.loads((self.run / "config.json").read_text())
+            then = json.loads((self.run / runs.CONFIG).read_text())
         except (OSError, ValueError):
             return []
         now = self.config.prepared()

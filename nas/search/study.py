@@ -20,7 +20,7 @@ from nas.search.finding import check_unchanged
 from nas.search.journal import FILE, Journal
 from nas.search.placing import images_of
 from nas.search.proposals import RUN
-from nas.search.runs import POINTER, forget_marks
+from nas.search.runs import CONFIG, POINTER, forget_marks
 from nas.search.settings import TunerSettings, fitted
 from nas.search.strategies import make
 from nas.search.subject import Subject
@@ -111,7 +111,7 @@ class Study:
         config = {
             name: value for name, value in profile.items() if name != "trainingService"
         }  # may hold passwords
-        written = {self.run_dir / "config.json": json.dumps(config, indent=1)}
+        written = {self.run_dir / CONFIG: json.dumps(config, indent=1)}
         if logs:
             written[Path(logs).parent / POINTER] = str(self.run_dir.resolve())
         if (document := subject.document()) is not None:

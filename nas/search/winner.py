@@ -1,12 +1,13 @@
 """From a run to a baseline: the winner frozen, trained once in full, looked at once on the test split."""
 
+import contextlib
 import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nas.baseline import Baseline, save
+from nas.baseline import Baseline, load, save
 from nas.documents import Facts, Provenance
 from nas.errors import NasError
 from nas.search.finding import subject_of
@@ -121,7 +122,17 @@ def freeze(
     chosen = name or f"{journal.run['space']}-{journal.run['experiment']}"
     baseline = baseline_of(journal, trial, chosen)
     path = output or default_folder() / f"{chosen}.yml"
+    baseline = _with_certificate(baseline, path) if force and path.exists() else baseline
     return baseline, save(baseline, path, force)
+
+
+def _with_certificate(baseline: Baseline, path: Path) -> Baseline:
+    """With the certificate that the document at `path` has, where that is of the same network."""
+    with contextlib.suppress(NasError):
+        before = load(path)
+        if before.architecture.key == baseline.architecture.key:
+            return replace(baseline, certificate=before.certificate)
+    return baseline
 
 
 def train_in_full(

@@ -3,6 +3,8 @@
 import json
 import os
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -219,10 +221,11 @@ def test_a_pilot_is_spread_over_the_multiply_adds():
 
 class Asked(list[dict[str, Any]]):
     """What was asked for; at number `stop` the user interrupts, and a network of `deadly` multiply-adds or more kills
-    its process."""
+    its process; none is more accurate than `most`."""
 
     stop: int | None = None
     deadly: float = np.inf
+    most: float = 1.0
 
 
 @pytest.fixture
@@ -239,7 +242,7 @@ def trained(pooled: Any) -> Asked:
             raise BrokenProcessPool
         rng = np.random.default_rng(work["config"]["seed"] + int(macs))
         noise = 0.002 if work["fidelity"]["epochs"] > 1 else 0.05
-        accuracy = float(np.clip(1 - 0.4 * (macs / 1e5) ** -0.4 + rng.normal(0, noise), 0, 1))
+        accuracy = float(np.clip(1 - 0.4 * (macs / 1e5) ** -0.4 + rng.normal(0, noise), 0, asked.most))
         return {"accuracy": accuracy, "seconds": float(work["fidelity"]["epochs"])}
 
     pooled(answer)
@@ -279,6 +282,20 @@ def test_what_is_printed_is_written_and_an_interrupted_pilot_goes_on(in_folder, 
         match=r"digits: has a pilot whose networks is 12, and here it is 13; .* another --out",
     ):
         run_calibration(QUIET, other)
+
+
+def test_what_is_trained_is_told_and_that_nothing_was_learnt(in_folder, trained, monkeypatch):
+    request = Request("digits", "digits", pilot=8, epochs=4, seeds=1, device="cpu")
+    console = Console(record=True, width=300)
+    run_calibration(console, request)
+    assert (
+        "8 networks, 8 trainings, 1 at a time; each takes as long as a trial of 4 epochs"
+        in console.export_text()
+    )
+    assert "nothing has learnt anything" not in console.export_text()
+    monkeypatch.setattr(Asked, "most", 0.1)
+    run_calibration(again := Console(record=True, width=300), replace(request, out=Path("other")))
+    assert "naming one class for every image gives 0.1003: nothing has learnt anything" in again.export_text()
 
 
 def test_two_processes_do_not_train_one_pilot(in_folder, trained, monkeypatch):

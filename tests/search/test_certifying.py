@@ -32,6 +32,7 @@ from nas.search.certifying import Finalist, changes, drawn, larger, ranked
 from nas.search.data_file import fingerprint
 from nas.search.full_length import fully_trained, packed, unpacked
 from nas.search.journal import Journal
+from nas.search.runs import CONFIG
 from nas.search.settings import Limits
 from nas.search.winner import freeze
 from nas.training import TrainingConfig, train
@@ -260,6 +261,40 @@ def test_without_luck_the_truth_is_told(run, trained):
         assert by[name]["distinguishable"]
         assert (by[name]["margin"] > 0) == (cost["winner"] > cost[name])
     assert by["runner-up"]["margin"] > 0  # by reward, which it was chosen by
+
+
+def test_a_winner_that_learnt_nothing_is_told(run, trained, monkeypatch):
+    monkeypatch.setattr(Asked, "quality", lambda self, macs: 0.1)
+    note = (
+        "note: winner: no better than naming one class for every image, which gives 10.3 %: it learnt nothing"
+    )
+    assert note in sentences(run_certificate(QUIET, request()))
+    monkeypatch.setattr(Asked, "quality", lambda self, macs: 0.2)
+    assert note not in sentences(run_certificate(QUIET, request(out=Path("other"), force=True)))
+
+
+def test_what_is_to_be_expected_is_told_before_anything_is_trained(run, trained):
+    (run.path.parent / CONFIG).write_text('{"maxTrialNumber": 20}')
+    trained.stop = 3
+    console = Console(record=True, width=300)
+    with pytest.raises(NasError, match="interrupted"):
+        run_certificate(console, request(top=15, resume=True, epochs=1))
+    text = console.export_text()
+    assert (
+        "the search has 12 of the 20 trials that it was asked for; nas search --resume real42 goes on" in text
+    )
+    assert "certificate has no training that has ended; this begins anew" in text
+    networks = len({trial.key for trial in run.ended()})
+    assert f"--top is 15, and the search has {networks} networks with an accuracy" in text
+    assert f"up to {3 * (2 * networks + 6)} trainings of 1 epoch," in text
+    assert re.search(r"the test has 359 images: differences up to about \d\.\d points are their luck", text)
+    trained.stop = None
+    again = Console(record=True, width=300)
+    run_certificate(again, request(top=15, resume=True, epochs=1))
+    lines = again.export_text()
+    assert re.search(r"multiply-adds  choose, search's trial \d+, seed \d+: accuracy", lines)
+    assert re.search(r"multiply-adds  judge, efficientnet-b0, seed \d+: accuracy", lines)
+    assert "begins anew" not in lines
 
 
 def test_with_luck_alone_nothing_is_told(run, trained, monkeypatch):

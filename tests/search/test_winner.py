@@ -1,5 +1,6 @@
 """The winner is the true argmax of the journal, and its document is verified."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import yaml
 
 import nas
 from nas import NasError, SearchSpace
+from nas.baseline import save_part
+from nas.documents import CertificateLine
 from nas.profile import fvcore_macs
 from nas.search.options import options_of
 from nas.search.winner import data_of, freeze, no_winner, pick, train_in_full
@@ -144,6 +147,21 @@ def test_an_existing_name_is_refused_without_force(journal, in_folder):
     assert nas.load(path) == first
     second, _ = freeze(journal, number=0, name="mine", force=True)
     assert nas.load(path) == second != first
+
+
+def test_force_keeps_the_certificate_of_the_same_network(journal, in_folder):
+    _, path = freeze(journal, number=0, name="mine")
+    line = CertificateLine(
+        data="digits", recipe="r", metric="accuracy", images=9, accuracy=0.9, sd=0.1, n=3, level=0.95, finalists=1,
+        random_networks=0, choosing_seeds=[1, 2, 3], judging_seeds=[4, 5, 6], family=False, date="2026-11-25",
+        versions={}, table=[],
+    )  # fmt: skip
+    save_part(replace(nas.load(path), certificate=line), path, "certificate")
+    freeze(journal, number=0, name="mine", force=True)
+    assert nas.load(path).certificate == line
+    other = next(t.number for t in journal.ended() if t.scored and t.key != journal.trials[0].key)
+    freeze(journal, number=other, name="mine", force=True)
+    assert nas.load(path).certificate is None
 
 
 def test_output_names_the_file(journal, in_folder):
