@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 REPEATS = 3
 """So often is a proposal tried whose process is killed each time."""
+SHELL = 2.0
+"""Seconds between NNI's own start of a job and the process that its shell starts, on a busy machine."""
 GRACE = 5.0
 """Seconds in which the result of a job that succeeded is waited for."""
 ALL_OF_IT = "; all of it is in "
@@ -109,7 +111,7 @@ class Flights:
             self._fail(number, job, f" (NNI: FAILED){last_words(job.id)}")
             return False
         limit = seconds(self.profile.get("maxTrialDuration"))
-        late = limit is not None and self._lasted(number, job) >= limit
+        late = limit is not None and self._lasted(number, job) >= limit - SHELL
         told_to_end = trial_file(self.study.run_dir, number, INTERRUPTED).exists()
         if late:
             end_job(job.id)  # NNI ends the shell of a compound command, and not what it runs

@@ -122,11 +122,16 @@ class Journal(Record):
         with self._locked():
             self._append({"event": event, **facts})
 
-    def began(self, number: int, job: str, pid: int) -> None:
-        """Records whose process evaluates a proposal: NNI may give two trials each other's samples."""
+    def began(self, number: int, job: str, pid: int, since: float | None = None) -> None:
+        """Records whose process evaluates a proposal: NNI may give two trials each other's samples.
+
+        Args:
+            since: when that process was started, in seconds since 1970; on a busy machine long before it says so.
+        """
+        started = {} if since is None else {"since": datetime.fromtimestamp(since, UTC).isoformat()}
         with self._locked():
             if self.jobs.get(number) != job:
-                self._append({"event": "began", "number": number, "job": job, "pid": pid})
+                self._append({"event": "began", "number": number, "job": job, "pid": pid, **started})
 
     def answered(self, number: int, job: str) -> None:
         """Records that a process was given a proposal that had ended: NNI hands parameters on in a queue, and one that

@@ -68,7 +68,7 @@ class Record:
             self._result(event)
         elif kind == "began":
             self.jobs[int(event["number"])] = str(event["job"])
-            self.began_at[int(event["number"])] = str(event.get("time") or "")
+            self.began_at[int(event["number"])] = str(event.get("since") or event.get("time") or "")
         elif kind == "again":
             number = int(event["number"])
             self.repeats.setdefault(number, []).append(str(event["job"]))

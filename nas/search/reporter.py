@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
 from nas.errors import NasError
@@ -87,7 +88,8 @@ class Reporter:
             raise NasError(f"this trial has ended before: {trial.reason}")
         if trial.scored:
             return trial
-        self.journal.began(self.number, os.environ["NNI_TRIAL_JOB_ID"], os.getpid())
+        since = psutil.Process().create_time()
+        self.journal.began(self.number, os.environ["NNI_TRIAL_JOB_ID"], os.getpid(), since)
         return None
 
     def _proposed(self) -> Trial:

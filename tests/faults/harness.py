@@ -31,6 +31,12 @@ TARGETS = ("trial", "tuner", "manager", "group")
 Told = list[tuple[int, dict[str, Any], str, float | None]]
 
 
+def _as_from_a_terminal() -> None:
+    """In the process that begins: what nohup and a script's & ignore, and children with them, ends it."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Disturbed:
     """A search in `folder`, by `nas search` or by bare nnictl.
 
@@ -74,7 +80,7 @@ class Disturbed:
         with (self.folder / "out.txt").open("ab") as out:
             self.process = subprocess.Popen(
                 [str(word) for word in command], cwd=self.folder, env=self.environment, stdout=out, stderr=out,
-                stdin=subprocess.DEVNULL, start_new_session=True,
+                stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_as_from_a_terminal,
             )  # fmt: skip
         return self.process
 

@@ -55,6 +55,15 @@ def no_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study's pictures take a second a trial here: they are drawn in tests that are marked `drawn` alone."""
+    if "drawn" not in request.keywords:
+        from nas.search.board import StudyBoard
+
+        monkeypatch.setattr(StudyBoard, "_pictures", lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
 def unguarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A tuner guards its whole process, and a trial watches its own: signals, umask, locks. Here that is pytest's."""
     from nas.search import guard, watch

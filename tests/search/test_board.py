@@ -23,6 +23,8 @@ from nas.search.runs import trial_directory
 from nas.search.settings import RewardSettings
 from nas.search.verdict_board import write_certificate, write_known
 
+pytestmark = pytest.mark.drawn
+
 RESULTS = [
     ("complete", {"accuracy": 0.5, "reward": 0.55, "seconds": 3.0}),
     ("failed", {"reason": "diverged"}),

@@ -320,9 +320,10 @@ def test_a_trial_is_repeated_once_for_each_job_that_ended(journal: Journal):
     journal.began(0, "job0", pid=1)
     assert journal.again(0, "job0", "killed")
     assert not journal.again(0, "job0", "killed")
-    journal.began(0, "job1", pid=2)
+    journal.began(0, "job1", pid=2, since=1_700_000_000.5)
     after = reread(journal)
     assert after.jobs == {0: "job1"}
+    assert after.began_at == {0: "2023-11-14T22:13:20.500000+00:00"}
     assert after.repeats == {0: ["job0"]}
     assert after.told(0, "complete", accuracy=0.5, reward=0.5)
     assert not after.again(0, "job1", "killed")

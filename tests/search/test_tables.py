@@ -534,6 +534,7 @@ def searched_for(start: Callable[..., StrategyTuner], run_trial: Any, kind: str,
     tuner._study.learn()
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize("kind", ["plain", "recorded"])
 def test_tensorboard_has_the_same_pages(start, run_trial, place, kind):
     searched_for(start, run_trial, kind)

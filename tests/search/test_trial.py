@@ -22,7 +22,7 @@ import nas.network
 import nas.npz
 import nas.search.watch
 from nas import NasError, SearchSpace, reward
-from nas.search import board, measuring, trial
+from nas.search import measuring, trial
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.options import options_of
 from nas.search.reporter import Reporter
@@ -122,7 +122,6 @@ def foreign(tmp_path: Path, images: Path, document: dict[str, Any], monkeypatch:
     """Under a tuner of NNI's own: no journal yet, and no run entry in the parameters."""
     bench = Bench(tmp_path, images, Journal(tmp_path / "runs" / "own" / FILE), monkeypatch)
     (tmp_path / "tiny.yml").write_text(json.dumps(document))
-    monkeypatch.setattr(board.StudyBoard, "_pictures", lambda *_: None)  # slow, and tested with the board
     return bench
 
 
