@@ -14,7 +14,7 @@ from typing import Any
 
 from nas.documents import SpaceDocument
 from nas.errors import NasError
-from nas.ops import make_divisible
+from nas.specs import make_divisible
 from nas.space import SearchSpace
 
 STAGES = ((16, 1), (24, 2), (32, 3), (64, 4), (96, 3), (160, 3), (320, 1))

@@ -19,7 +19,7 @@ from nas import catalog
 from nas.architecture import Architecture, Stage, stage_blocks
 from nas.baseline import Baseline, load
 from nas.errors import NasError, listed, near
-from nas.ops import SqueezeExcite, make_divisible
+from nas.specs import SqueezeExcite, make_divisible
 from nas.space import SearchSpace
 
 FORMATS = ("timm", "tpu", "nni")

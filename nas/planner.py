@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from nas.architecture import Architecture
 from nas.candidates import EIGHT, candidates_of, channels_of
 from nas.errors import NasError
-from nas.ops import make_divisible
+from nas.specs import make_divisible
 from nas.plans import Budget, Plan
 
 REACH = 0.15
