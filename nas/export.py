@@ -19,8 +19,8 @@ from nas import catalog
 from nas.architecture import Architecture, Stage, stage_blocks
 from nas.baseline import Baseline, load
 from nas.errors import NasError, listed, near
-from nas.specs import SqueezeExcite, make_divisible
 from nas.space import SearchSpace
+from nas.specs import SqueezeExcite, make_divisible
 
 FORMATS = ("timm", "tpu", "nni")
 

@@ -77,11 +77,11 @@ class SameConv2d(nn.Conv2d):
         return super().forward(F.pad(input, _same_pads(input, self.kernel_size[0], self.stride[0])))
 
 
-class SameMaxPool2d(nn.MaxPool2d):
+class SameMaxPool2d(nn.Module):
     """3 x 3 max-pooling of stride 2 with TensorFlow's SAME padding."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(F.pad(input, _same_pads(input, 3, 2), value=-torch.inf))
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(F.pad(x, _same_pads(x, 3, 2), value=-torch.inf), 3, 2)
 
 
 class ConvNormAct(nn.Sequential):
@@ -164,7 +164,7 @@ def _linear(spec: Linear, activation: str, settings: Settings) -> nn.Module:
 def _max_pool(spec: MaxPool, activation: str, settings: Settings) -> nn.Module:
     if spec.valid:
         return nn.MaxPool2d(3, 2, ceil_mode=True)
-    return SameMaxPool2d(3, 2) if settings.padding == "same" else nn.MaxPool2d(3, 2, padding=1)
+    return SameMaxPool2d() if settings.padding == "same" else nn.MaxPool2d(3, 2, padding=1)
 
 
 def _activation(spec: Activation, activation: str, settings: Settings) -> nn.Module:

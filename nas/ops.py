@@ -140,7 +140,7 @@ class FusedMBConvOp(Op):
     At expansion 1 it is the `conv` of its kernel, as released.
     """
 
-    name = "fused"
+    name = "fusedmbconv"
     expands = True
 
     def layers(

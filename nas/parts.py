@@ -53,7 +53,8 @@ class Stem:
     @property
     def word(self) -> str:
         """What it computes, for the canonical key; a plain one is channels/stride."""
-        flags = (("p", self.pool), ("v", self.valid), ("b", self.bias))
+        valid = self.valid and (self.kernel > 1 or self.pool or self.first is not None)
+        flags = (("p", self.pool), ("v", valid), ("b", self.bias))
         more = "".join(flag for flag, on in flags if on)
         kernel = f"k{self.kernel}" if self.kernel != 3 else ""
         first = f"f{self.first}" if self.first is not None else ""
@@ -103,8 +104,8 @@ class Stage:
     Attributes:
         op: the kind of block, such as 'mbconv' (`nas.ops.OPS`).
         kernel: side of the (depthwise) convolution, odd.
-        expand: expansion ratio of an mbconv or fused; ratio of the middle to the output's channels of a bottleneck
-            or fire; other ops ignore it.
+        expand: expansion ratio of an mbconv or fusedmbconv; of a bottleneck or fire the ratio of the middle to the
+            output's channels; other ops ignore it.
         se: squeeze-and-excitation ratio to the block's input channels; 0 for none.
         skip: 'none'; 'identity' or 'pool', taken by layers of stride 1 and equal channels; 'projection', which is
             identity there and a 1x1 convolution with norm elsewhere (ResNet's, option B).
