@@ -14,10 +14,11 @@ from typing import Any
 import yaml
 
 from nas import catalog
-from nas.architecture import Architecture, Head, Stage, Stem
+from nas.architecture import Architecture
 from nas.documents import BaselineDocument, CertificateLine, Facts, Provenance, ScalingLine
 from nas.errors import NasError, short
 from nas.files import write_whole
+from nas.parts import Head, Stage, Stem, unusual
 from nas.strict_yaml import read_text
 
 
@@ -63,9 +64,9 @@ def from_document(document: BaselineDocument) -> Baseline:
         stages.append(Stage(**values))
     try:
         architecture = Architecture(
-            stem=Stem(document.stem.channels, document.stem.stride, document.stem.in_chans),
+            stem=Stem(**dict(document.stem)),
             stages=tuple(stages),
-            head=Head(document.head.channels, document.head.classes),
+            head=Head(**dict(document.head)),
             activation=document.activation,
             resolution=document.resolution,
         )
@@ -97,16 +98,15 @@ def dump(baseline: Baseline) -> str:
     if baseline.source:
         lines.append(f"source: {_flow(baseline.source)}")
     lines.append(f"resolution: {arch.resolution}")
-    stem: dict[str, Any] = {"channels": arch.stem.channels, "stride": arch.stem.stride}
-    if arch.stem.in_chans != 3:
-        stem["in_chans"] = arch.stem.in_chans
+    stem = {"channels": arch.stem.channels, "stride": arch.stem.stride} | unusual(arch.stem)
     sizes = arch.heights()
     lines += [f"stem: {_flow(stem)}   # {sizes[1]} x {sizes[1]}", "stages:"]
     lines += [
         f"  - {_flow(_stage_line(stage))}   # {size} x {size}"
         for stage, size in zip(arch.stages, sizes[2:], strict=True)
     ]
-    lines.append(f"head: {_flow({'channels': arch.head.channels, 'classes': arch.head.classes})}")
+    head = {"channels": arch.head.channels, "classes": arch.head.classes} | unusual(arch.head)
+    lines.append(f"head: {_flow(head)}")
     lines.append(f"activation: {arch.activation}")
     if baseline.dropout != 0.2:
         lines.append(f"dropout: {baseline.dropout}")
@@ -185,11 +185,7 @@ def _stage_line(stage: Stage) -> dict[str, Any]:
         line["expand"] = stage.expand
     line |= {"se": stage.se, "skip": stage.skip, "channels": stage.channels}
     line |= {"layers": stage.layers, "stride": stage.stride}
-    if stage.pointwise_activation:
-        line["pointwise_activation"] = True
-    if stage.always_expand:
-        line["always_expand"] = True
-    return line
+    return line | unusual(stage)
 
 
 def _flow(value: Any) -> str:

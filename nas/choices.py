@@ -17,9 +17,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nas.architecture import Stage, check_stage
 from nas.documents import SpaceDocument, StageLine
 from nas.errors import NasError, listed, near, short
+from nas.ops import FLAGS, OPS
+from nas.parts import DEFAULTS, Stage, check_stage
 
 FIELDS = ("op", "kernel", "expand", "se", "skip", "channels", "layers")
 """The fields of a stage that may be lists, in the order of the documents' grammar."""
@@ -50,12 +51,9 @@ class StageChoices:
     def stage(self, values: Mapping[str, Any]) -> Stage:
         """The stage with `values` chosen; a field that is missing takes the first of its list."""
         chosen = {field: values.get(field, options[0]) for field, options in self.options.items()}
-        return Stage(
-            **chosen,
-            stride=self.line.stride,
-            pointwise_activation=self.line.pointwise_activation and chosen["op"] == "dsconv",
-            always_expand=self.line.always_expand and chosen["op"] == "mbconv",
-        )
+        line, own = self.line, OPS[chosen["op"]].flags if chosen["op"] in OPS else ()
+        flags = {flag: getattr(line, flag) for flag in own}
+        return Stage(**chosen, stride=line.stride, activation=line.activation, se_kind=line.se_kind, **flags)
 
     def combinations(self, **narrowed: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
         """Every combination of values, the last field fastest; `narrowed` fields take only those."""
@@ -120,10 +118,10 @@ def _checked(document: SpaceDocument, number: int, line: StageLine) -> StageChoi
             f"shorten its lists to {MAX_COMBINATIONS} or fewer"
         )
     choices = StageChoices(number, line, options)
-    for flag, op in (("pointwise_activation", "dsconv"), ("always_expand", "mbconv")):
-        if getattr(line, flag) and op not in options["op"]:
+    for flag, ops in FLAGS.items():
+        if getattr(line, flag) != DEFAULTS[flag] and not set(ops) & set(options["op"]):
             raise document.mistake(
-                f"stage{number}.{flag} belongs to {op}, found with op {listed(options['op'])}; leave it out"
+                f"stage{number}.{flag} belongs to {listed(ops)}, found with op {listed(options['op'])}; leave it out"
             )
     for op in options["op"]:
         for field, values in options.items():
@@ -133,6 +131,22 @@ def _checked(document: SpaceDocument, number: int, line: StageLine) -> StageChoi
                 except NasError as error:
                     raise document.mistake(error) from None
     return choices
+
+
+def check_heights(document: SpaceDocument, stages: tuple[StageChoices, ...], heights: list[int]) -> None:
+    """Raises NasError where ops of one stage make maps of different sizes, which later stages could not rely on.
+
+    Args:
+        heights: before the first stage, and after each, of the first op of each.
+    """
+    for stage, before, after in zip(stages, heights, heights[1:], strict=False):
+        for op in stage.options["op"]:
+            found = OPS[op].height(before, stage.line.stride)
+            if found != after:
+                raise document.mistake(
+                    f"stage{stage.number}.op has {stage.options['op'][0]}, which makes {after} pixels of {before}, and "
+                    f"{op}, which makes {found}; choose a resolution that halves evenly, or give each a space"
+                )
 
 
 def check_added(document: SpaceDocument, choices: Mapping[str, tuple[Any, ...]]) -> None:

@@ -11,7 +11,7 @@ pooling or activations: the count the papers call FLOPS (EfficientNet-B0: 385,81
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from nas.ops import LayerSpec, output_size
+from nas.specs import LayerSpec
 
 
 class Cost(NamedTuple):
@@ -28,8 +28,7 @@ def cost(layers: Iterable[LayerSpec], height: int) -> tuple[Cost, int]:
     """Cost of `layers` in sequence on a square input of `height` pixels, and the output's height."""
     params = macs = 0
     for layer in layers:
-        if layer.stride != 1:
-            height = output_size(height, layer.stride)
         params += layer.params
-        macs += layer.macs(height)
+        its, height = layer.step(height)
+        macs += its
     return Cost(params, macs), height

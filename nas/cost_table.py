@@ -12,15 +12,14 @@ True
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.architecture import stage_cost
-from nas.cost import Cost, cost
+from nas.architecture import head_cost, stage_cost, stem_cost
+from nas.cost import Cost
 from nas.errors import NasError
-from nas.ops import output_size
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -56,19 +55,18 @@ class CostTable:
     def __init__(self, space: "SearchSpace") -> None:
         self._choices = space.choices
         frame = space.frame
-        stem, height = cost(frame.stem_layers, frame.resolution)
+        stem, _ = stem_cost(frame.stem, frame.resolution)
         self._stem = np.array(stem, np.int64)
         self._tables: list[_Table] = []
         self._most = max(stem)
         widths, before = (frame.stem.channels,), None
-        for part in space.stages:
+        *before_stages, last = frame.heights()[1:]  # of one stage alike, whatever is chosen
+        for part, height in zip(space.stages, before_stages, strict=True):
             stages = [part.stage(values) for values in part.combinations()]
             costs = [stage_cost(stage, width, height)[0] for width in widths for stage in stages]
             widths = part.options["channels"]
             before = self._add(costs, before, part.open, part.label("channels"), space.name)
-            height = output_size(height, part.line.stride)
-        ends = [(*frame.stages[:-1], replace(frame.stages[-1], channels=width)) for width in widths]
-        heads = [cost(replace(frame, stages=stages).head_layers, height)[0] for stages in ends]
+        heads = [head_cost(frame.head, width, last) for width in widths]
         self._add(heads, before, {}, "", space.name)
 
     def _add(

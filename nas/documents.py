@@ -10,7 +10,7 @@ nas.errors.NasError: x.yml: 'resolution' is missing (and 3 more mistakes)
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
@@ -42,6 +42,11 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def Later(default: Any) -> Any:
+    """A field that the first documents had not: left out where it says nothing, so that their sha256 stays."""
+    return Field(default=default, exclude_if=lambda value: value == default)
+
+
 class Named(Strict):
     """A name alone, to be checked before there is a document."""
 
@@ -49,18 +54,30 @@ class Named(Strict):
 
 
 class StemLine(Strict):
+    """The stem of a document; the fields are `nas.parts.Stem`'s."""
+
     channels: Int
     stride: Int = 2
     in_chans: Int = 3
+    kernel: Int = Later(3)
+    first: Int | None = Later(None)
+    pool: bool = Later(False)
+    valid: bool = Later(False)
+    bias: bool = Later(False)
 
 
 class HeadLine(Strict):
+    """The head of a document; the fields are `nas.parts.Head`'s."""
+
     channels: Int | None
     classes: Int = 1000
+    hidden: Int | None = Later(None)
+    conv: bool = Later(False)
+    narrows: bool = Later(True)
 
 
 class StageLine(Strict):
-    """One stage of a document; the fields are `nas.architecture.Stage`'s."""
+    """One stage of a document; the fields are `nas.parts.Stage`'s."""
 
     op: OneOrMany[Text]
     kernel: OneOrMany[Int]
@@ -72,6 +89,10 @@ class StageLine(Strict):
     stride: Int = 1
     pointwise_activation: bool = False
     always_expand: bool = False
+    activation: Text | None = Later(None)
+    se_kind: Text = Later("standard")
+    separables: Int = Later(2)
+    widen_last: bool = Later(False)
 
 
 class NetworkDocument(Strict):

@@ -14,8 +14,8 @@ from typing import Any
 
 from nas.documents import SpaceDocument
 from nas.errors import NasError
-from nas.ops import make_divisible
 from nas.space import SearchSpace
+from nas.specs import make_divisible
 
 STAGES = ((16, 1), (24, 2), (32, 3), (64, 4), (96, 3), (160, 3), (320, 1))
 """(channels, layers) of MobileNetV2 (arXiv:1801.04381, table 2)."""

@@ -19,10 +19,21 @@ from nas import catalog
 from nas.architecture import Architecture, Stage, stage_blocks
 from nas.baseline import Baseline, load
 from nas.errors import NasError, listed, near
-from nas.ops import SqueezeExcite, make_divisible
+from nas.parts import unusual
 from nas.space import SearchSpace
+from nas.specs import SqueezeExcite, make_divisible
 
 FORMATS = ("timm", "tpu", "nni")
+
+KINDS = {
+    "timm": {"conv": "cn", "dsconv": "ds", "mbconv": "ir", "fusedmbconv": "er"},
+    "tpu": {"dsconv": "", "mbconv": ""},
+}
+"""The ops that a notation has, and what it calls their blocks."""
+_TIMM_ACTIVATIONS = {"relu": "re", "relu6": "r6", "swish": "sw", "hard_swish": "hs"}
+_TIMM_HARD_SE = (
+    "partial(SqueezeExcite, gate_layer='hard_sigmoid', force_act_layer=nn.ReLU, rd_round_fn=round_channels)"
+)
 
 
 def export_text(document: str, to: str) -> str:
@@ -70,12 +81,19 @@ def to_timm(network: Baseline | Architecture) -> str:
         NasError: naming the stage and field that timm would build otherwise.
     """
     arch = _architecture(network)
+    hidden = arch.head.hidden  # MobileNetV3's head, of which the convolution is one more string there
     options = (
-        f"stem_size={arch.stem.channels}, num_features={arch.head.channels or 0}, "
+        f"stem_size={arch.stem.channels}, num_features={hidden or arch.head.channels or 0}, "
         f"in_chans={arch.stem.in_chans}, num_classes={arch.head.classes}, act_layer={arch.activation!r}"
     )
-    comment = f"# timm.models.EfficientNet(decode_arch_def([[line], ...]), {options})"
-    return "\n".join([_header(network), comment, *_strings(arch, "timm", _timm_string)]) + "\n"
+    options += f", se_layer={_TIMM_HARD_SE}" if hidden else ""
+    model = "MobileNetV3" if hidden else "EfficientNet"
+    comment = f"# timm.models.{model}(decode_arch_def([[line], ...]), {options})"
+    strings = [*_strings(arch, "timm", _timm_string)]
+    if hidden and arch.head.channels:
+        _check_channels("head", arch.head.channels, "timm")
+        strings.append(f"cn_r1_k1_s1_c{arch.head.channels}")
+    return "\n".join([_header(network), comment, *strings]) + "\n"
 
 
 def to_tpu(network: Baseline | Architecture) -> str:
@@ -89,6 +107,10 @@ def to_tpu(network: Baseline | Architecture) -> str:
     arch = _architecture(network)
     if arch.head.channels is None:
         raise NasError("head.channels is null; the tpu code always has a head convolution")
+    if arch.head.hidden is not None:
+        raise NasError(
+            f"head.hidden is {arch.head.hidden}; the tpu code has no linear layer before the classifier"
+        )
     return "\n".join([_header(network), *_strings(arch, "tpu", _tpu_string)]) + "\n"
 
 
@@ -110,13 +132,33 @@ def _strings(arch: Architecture, tool: str, string: Callable[[str, Stage, int], 
     """The strings of all stages, once what holds for both tools is checked."""
     if arch.stem.stride != 2:
         raise NasError(f"stem.stride is {arch.stem.stride}; the stem of {tool}'s networks has stride 2")
+    for field, value in unusual(arch.stem, but=("stride", "in_chans")).items():
+        raise NasError(
+            f"stem.{field} is {_yaml(value)}; the stem of {tool}'s networks is one 3 x 3 convolution"
+        )
+    if arch.head.conv:
+        raise NasError(f"head.conv is true; the classifier of {tool}'s networks is linear")
     _check_channels("stem", arch.stem.channels, tool)
     total, channels = arch.stem.stride, arch.stem.channels
     for number, stage in enumerate(arch.stages, 1):
         where = f"stage{number}"
         _check_channels(where, stage.channels, tool)
-        if stage.skip == "pool":
-            raise NasError(f"{where}.skip is 'pool'; {tool}'s notation has none and identity only")
+        if stage.op not in KINDS[tool]:
+            *first, last = KINDS[tool]
+            known = f"{listed(first)} and {last}"
+            raise NasError(f"{where}.op is {stage.op!r}; the {tool} notation has {known} only")
+        if stage.skip not in ("none", "identity"):
+            raise NasError(f"{where}.skip is {stage.skip!r}; {tool}'s notation has none and identity only")
+        hard = tool == "timm" and arch.head.hidden is not None
+        if stage.se and (stage.se_kind == "mobilenet-v3") != hard:
+            raise NasError(
+                f"{where}.se_kind is {stage.se_kind!r}; {tool} "
+                + (
+                    "has one SE in all stages, with a hidden layer in the head mobilenet-v3's, else the standard one"
+                    if tool == "timm"
+                    else "has the standard one"
+                )
+            )
         total *= stage.stride
         if total > 32 and tool == "timm":
             raise NasError(
@@ -134,7 +176,7 @@ def _check_channels(where: str, channels: int, tool: str) -> None:
 
 
 def _timm_string(where: str, stage: Stage, in_channels: int) -> str:
-    """timm's kinds of blocks: cn (conv), ds (dsconv), dsa (with pointwise activation), ir (mbconv).
+    """timm's kinds of blocks: cn (conv), ds (dsconv), dsa (with pointwise activation), ir (mbconv), er (fusedmbconv).
 
     Its ds ignores an expansion (so `e1` is kept where it was written, and nothing else is), its ir
     always has the expansion convolution (so an mbconv that leaves it out at expansion 1 is a ds),
@@ -142,7 +184,7 @@ def _timm_string(where: str, stage: Stage, in_channels: int) -> str:
     """
     ratio = stage.expand or 1
     expand, suffix = ("_e1" if stage.expand == 1 else ""), "_noskip"
-    if stage.op == "conv":
+    if stage.op == "conv" or (stage.op == "fusedmbconv" and stage.expand == 1):
         kind, suffix = "cn", ""
         if stage.se:
             raise NasError(f"{where}.se is {stage.se}; timm's cn block (conv) has no SE, set it to 0")
@@ -156,12 +198,14 @@ def _timm_string(where: str, stage: Stage, in_channels: int) -> str:
     elif stage.op == "dsconv" or (stage.expand == 1 and not stage.always_expand):
         kind = "ds"
     else:
-        kind, expand = "ir", f"_e{_number(ratio)}"
+        kind, expand = KINDS["timm"][stage.op], f"_e{_number(ratio)}"
     if stage.skip == "identity":
         suffix = "_skip" if kind == "cn" else ""
-    _check_squeeze(where, stage, in_channels, ratio if kind == "ir" else 1)
+    if stage.se_kind == "standard":
+        _check_squeeze(where, stage, in_channels, ratio if kind in ("ir", "er") else 1)
     size = f"r{stage.layers}_k{stage.kernel}_s{stage.stride}"
-    return f"{kind}_{size}{expand}_c{stage.channels}{_se(stage)}{suffix}"
+    own = "" if stage.activation is None else f"_n{_TIMM_ACTIVATIONS[stage.activation]}"
+    return f"{kind}_{size}{expand}_c{stage.channels}{_se(stage)}{own}{suffix}"
 
 
 def _check_squeeze(where: str, stage: Stage, in_channels: int, expand: float) -> None:
@@ -179,8 +223,10 @@ def _check_squeeze(where: str, stage: Stage, in_channels: int, expand: float) ->
 
 def _tpu_string(where: str, stage: Stage, in_channels: int) -> str:
     """The TPU code has one kind of block, the mbconv that leaves the expansion out at expansion 1."""
-    if stage.op == "conv":
-        raise NasError(f"{where}.op is 'conv'; the tpu notation has dsconv and mbconv only")
+    if stage.activation is not None:
+        raise NasError(
+            f"{where}.activation is {stage.activation!r}; the tpu notation has one for the whole network"
+        )
     if stage.pointwise_activation:
         raise NasError(f"{where}.pointwise_activation is true; the tpu notation cannot express it")
     expand = 1 if stage.op == "dsconv" else stage.expand or 1
@@ -197,6 +243,11 @@ def _tpu_string(where: str, stage: Stage, in_channels: int) -> str:
 
 def _se(stage: Stage) -> str:
     return f"_se{_number(stage.se)}" if stage.se else ""
+
+
+def _yaml(value: object) -> str:
+    """A value as documents write it: true for True."""
+    return json.dumps(value)
 
 
 def _number(value: float) -> str:

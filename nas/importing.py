@@ -122,7 +122,7 @@ def _convert(
         baseline=name,
         data="imagenet" if classes == 1000 else "",
         class_names=imagenet_names() if classes == 1000 else (),
-        norm_eps=next(m.eps for m in theirs.modules() if isinstance(m, nn.BatchNorm2d)),
+        norm_eps=next((m.eps for m in theirs.modules() if isinstance(m, nn.BatchNorm2d)), Facts.norm_eps),
         padding=package.padding(weights.model),
         mean=mean,
         std=std,
@@ -130,7 +130,7 @@ def _convert(
         + hashlib.sha256(weights.path.read_bytes()).hexdigest(),
     )
     ours = build(arch, classes, norm_eps=facts.norm_eps, padding=facts.padding).eval()
-    fill_in_order(ours, theirs.state_dict())
+    fill_in_order(ours, package.ordered(theirs.state_dict()))
     found = compare(ours, theirs, arch.resolution)
     if not found <= TOLERANCE:  # NaN too
         raise NasError(
@@ -151,8 +151,8 @@ def recognize(package: Origin, weights: Weights, tensors: dict[str, Tensor]) -> 
         NasError: for tensors of another package, of no network that is a baseline here, or of several.
     """
     where, stems = weights.path, {stem: origin for origin in ORIGINS.values() for stem in origin.stems}
-    seen = next((origin for stem, origin in stems.items() if stem in tensors), None)
-    if seen is not package:
+    if not any(stem in tensors for stem in package.stems):
+        seen = next((origin for stem, origin in stems.items() if stem in tensors), None)
         mend = (
             f"give --from {seen.name}"
             if seen
@@ -186,6 +186,8 @@ def recognize(package: Origin, weights: Weights, tensors: dict[str, Tensor]) -> 
 def fill_in_order(net: Network, tensors: dict[str, Tensor]) -> None:
     """Puts tensors in order of computation into a network of ours, whatever they are called.
 
+    A 1x1 convolution of pooled features, as timm's MobileNetV3 has it, goes into a linear layer.
+
     Raises:
         NasError: where number or shapes differ.
     """
@@ -194,7 +196,11 @@ def fill_in_order(net: Network, tensors: dict[str, Tensor]) -> None:
         raise NasError(
             f"there are {len(tensors)} tensors, and the network has {len(own)}; give those of its like"
         )
-    fill(net, dict(zip(own, tensors.values(), strict=True)), "the tensors in order")
+    pairs = zip(own.items(), tensors.values(), strict=True)
+    found = {
+        name: t[..., 0, 0] if mine.ndim == 2 and t.shape[2:] == (1, 1) else t for (name, mine), t in pairs
+    }
+    fill(net, found, "the tensors in order")
 
 
 def compare(ours: nn.Module, theirs: nn.Module, resolution: int) -> float:

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.architecture import stage_key
-
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
@@ -33,7 +31,7 @@ class KeyTable:
         for part in space.stages:
             columns = [position[label] for label in part.open]
             stages = [part.stage(values) for values in part.combinations()]
-            numbers = [[stage_key(stage, width) for stage in stages] for width in widths]
+            numbers = [[space.stage_key(stage, width) for stage in stages] for width in widths]
             shape = tuple(len(values) for values in part.open.values())
             self._parts.append(_Part(before, columns, shape, numbers))
             widths = part.options["channels"]

@@ -6,7 +6,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas import catalog
@@ -181,5 +181,7 @@ def _official(arch: Architecture) -> dict[str, tuple[float, float]]:
 
 def _shape(arch: Architecture) -> tuple[object, ...]:
     """What scaling leaves as it is."""
-    stages = [(s.op, s.kernel, s.expand, s.se, s.skip, s.stride) for s in arch.stages]
-    return arch.activation, arch.stem.stride, arch.head.channels is None, *stages
+    stages = [replace(stage, channels=0, layers=0) for stage in arch.stages]
+    stem = replace(arch.stem, channels=0, in_chans=0, first=arch.stem.first and 1)
+    head = arch.head.channels is None, arch.head.hidden is None, arch.head.conv
+    return arch.activation, stem, head, *stages

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
-from torch import nn
+from torch import Tensor, nn
 
 from nas.errors import NasError, listed, near, short
 from nas.files import is_file, text_of
@@ -65,6 +65,10 @@ class Origin(ABC):
     @abstractmethod
     def local(self, model: str, tag: str) -> Path:
         """A model's weights on this machine; NasError, with the way to get them, where there are none."""
+
+    def ordered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A state dict of the package's network, in order of computation as ours: body, then shortcut."""
+        return tensors
 
     def find(self, file_or_name: str) -> Weights:
         """The weights that FILE_OR_NAME means.

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from nas.errors import NasError
 from nas.origins import (
@@ -33,6 +33,10 @@ LITE: Normalization = ((127 / 255,) * 3, (128 / 255,) * 3)
 """The released EfficientNet-Lite code's MEAN_RGB and STDDEV_RGB (tensorflow/tpu, efficientnet/lite)."""
 
 
+RESNET = "conv1.weight"
+"""What torchvision and timm alike call the first convolution of a ResNet, and timm that of its Xception."""
+
+
 class Torchvision(Origin):
     """torchvision.models: names and weights of its own builders."""
 
@@ -41,8 +45,15 @@ class Torchvision(Origin):
         **{f"efficientnet_b{n}": f"efficientnet-b{n}" for n in range(8)},
         "mnasnet0_5": "mnasnet-b1-0.5", "mnasnet0_75": "mnasnet-b1-0.75", "mnasnet1_0": "mnasnet-b1",
         "mnasnet1_3": "mnasnet-b1-1.3", "mobilenet_v2": "mobilenet-v2",
+        "mobilenet_v3_large": "mobilenet-v3-large", "mobilenet_v3_small": "mobilenet-v3-small",
+        "efficientnet_v2_s": "efficientnet-v2-s",
+        **{f"resnet{n}": f"resnet-{n}" for n in (18, 34, 50)},
+        **{f"shufflenet_v2_x{w.replace('.', '_')}": f"shufflenet-v2-{w}" for w in ("0.5", "1.0", "1.5", "2.0")},
+        "squeezenet1_0": "squeezenet-1.0", "squeezenet1_1": "squeezenet-1.1",
     }  # fmt: skip
-    stems = ("features.0.0.weight", "layers.0.weight")
+    stems = (
+        "features.0.0.weight", "layers.0.weight", RESNET, "conv1.0.weight", "features.0.weight",
+    )  # fmt: skip
 
     def build(self, model: str, classes: int) -> nn.Module:
         from torchvision.models import get_model
@@ -76,14 +87,25 @@ class Timm(Origin):
         **{f"{tf}efficientnet_lite{n}": f"efficientnet-lite{n}" for tf in ("", "tf_") for n in range(5)},
         "mnasnet_050": "mnasnet-b1-0.5", "mnasnet_075": "mnasnet-b1-0.75", "mnasnet_100": "mnasnet-b1",
         "semnasnet_100": "mnasnet-a1", "mobilenetv1_100": "mobilenet-v1", "mobilenetv2_100": "mobilenet-v2",
+        **{f"{tf}mobilenetv3_{size}_100": f"mobilenet-v3-{size}" for tf in ("", "tf_") for size in ("large", "small")},
+        "tf_efficientnetv2_s": "efficientnet-v2-s",
+        **{f"resnet{n}": f"resnet-{n}" for n in (18, 34, 50)}, "legacy_xception": "xception",
     }  # fmt: skip
-    stems = ("conv_stem.weight",)
+    stems = ("conv_stem.weight", RESNET)
 
     def build(self, model: str, classes: int) -> nn.Module:
         return package("timm", "timm").create_model(model, pretrained=False, num_classes=classes)
 
     def padding(self, model: str) -> str:
         return "same" if model.startswith("tf_") else "symmetric"
+
+    def ordered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """timm's Xception has the shortcut of a block ('block1.skip', 'block1.skipbn') before the body."""
+        modules = dict.fromkeys(name.partition(".")[0] for name in tensors)
+        place = {module: number for number, module in enumerate(modules)}
+        return dict(
+            sorted(tensors.items(), key=lambda item: (place[item[0].partition(".")[0]], ".skip" in item[0]))
+        )
 
     def named(self, path: Path) -> Weights:
         """By the file's name, or by the config.json that timm and its hub put beside model.safetensors."""

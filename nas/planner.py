@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from nas.architecture import Architecture
 from nas.candidates import EIGHT, candidates_of, channels_of
 from nas.errors import NasError
-from nas.ops import make_divisible
 from nas.plans import Budget, Plan
+from nas.specs import make_divisible
 
 REACH = 0.15
 """From 1x up, how far an exponent may lie from the compound direction's, relative to it."""

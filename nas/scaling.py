@@ -20,7 +20,7 @@ from nas import catalog
 from nas.architecture import Architecture
 from nas.baseline import Baseline, load
 from nas.errors import NasError
-from nas.ops import make_divisible
+from nas.specs import make_divisible
 
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
 """Depth, width and resolution coefficients of EfficientNet section 3.3 (product 1.92)."""
@@ -92,7 +92,8 @@ def dropout(phi: float) -> float:
 def resize(arch: Architecture, width: float, depth: float, resolution: int) -> Architecture:
     """`arch` at another width and depth (ratios) and resolution (pixels).
 
-    Channels of stem, stages and head are rounded to eights (`make_divisible`), layers up.
+    Channels of stem, stages and head are rounded to eights (`make_divisible`), layers up. A head that does not
+    narrow (`Head.narrows`) keeps its channels where the width is under 1.
 
     Raises:
         NasError: where no network is left, with the reason.
@@ -106,16 +107,26 @@ def resize(arch: Architecture, width: float, depth: float, resolution: int) -> A
     def channels(base: int) -> int:
         return base if width == 1 else make_divisible(base * width)
 
+    scales = width > 1 or arch.head.narrows
     layers = [math.ceil(round(stage.layers * depth, 9)) for stage in arch.stages]
     try:
         return replace(
             arch,
-            stem=replace(arch.stem, channels=channels(arch.stem.channels)),
+            stem=replace(
+                arch.stem,
+                channels=channels(arch.stem.channels),
+                first=arch.stem.first and channels(arch.stem.first),
+            ),
             stages=tuple(
                 replace(stage, channels=channels(stage.channels), layers=n)
                 for stage, n in zip(arch.stages, layers, strict=True)
             ),
-            head=replace(arch.head, channels=arch.head.channels and channels(arch.head.channels)),
+            head=replace(
+                arch.head,
+                channels=arch.head.channels
+                and (channels(arch.head.channels) if scales else arch.head.channels),
+                hidden=arch.head.hidden and channels(arch.head.hidden),
+            ),
             resolution=resolution,
         )
     except NasError as error:

@@ -21,13 +21,18 @@ from typing import Any
 import numpy as np
 
 from nas import catalog
-from nas.architecture import Architecture, Head, Stage, Stem, stage_key
-from nas.choices import FIELDS, StageChoices, check_added, stage_choices, validated
+from nas.architecture import Architecture, stage_key
+from nas.choices import FIELDS, StageChoices, check_added, check_heights, stage_choices, validated
 from nas.cost_table import CostTable
 from nas.documents import SpaceDocument
 from nas.errors import NasError
+from nas.ops import OPS
+from nas.parts import Head, Stage, Stem
 
 Sample = dict[str, Any]
+
+_STEM = ("channels", "stride", "kernel", "first", "pool", "valid", "bias")
+_HEAD = ("channels", "hidden", "conv")
 
 
 class SearchSpace:
@@ -53,14 +58,15 @@ class SearchSpace:
             raise document.mistake(f"target is {document.target}; give multiply-adds over 0, such as 400M")
         try:
             self.frame = Architecture(
-                stem=Stem(document.stem.channels, document.stem.stride, document.stem.in_chans),
+                stem=Stem(**dict(document.stem)),
                 stages=tuple(stage.stage({}) for stage in self.stages),
-                head=Head(document.head.channels, document.head.classes),
+                head=Head(**dict(document.head)),
                 activation=document.activation,
                 resolution=document.resolution,
             )
         except NasError as error:
             raise document.mistake(error) from None
+        check_heights(document, self.stages, self.frame.heights()[1:])
 
     @classmethod
     def load(cls, name: str | Path) -> "SearchSpace":
@@ -125,7 +131,7 @@ class SearchSpace:
         sample: Sample = {}
         channels = arch.stem.channels
         for choices, stage in zip(self.stages, arch.stages, strict=True):
-            equal = _equal(choices, stage, channels)
+            equal = self._equal(choices, stage, channels)
             best = max(equal, key=lambda found: sum(found[f] == getattr(stage, f) for f in FIELDS))
             sample |= {choices.label(f): best[f] for f in FIELDS if choices.label(f) in self.choices}
             channels = stage.channels
@@ -142,9 +148,8 @@ class SearchSpace:
             part: f"{found} instead of {wanted}"
             for part, found, wanted in (
                 ("stages", len(arch.stages), len(frame.stages)),
-                ("stem.channels", arch.stem.channels, frame.stem.channels),
-                ("stem.stride", arch.stem.stride, frame.stem.stride),
-                ("head.channels", arch.head.channels, frame.head.channels),
+                *((f"stem.{f}", getattr(arch.stem, f), getattr(frame.stem, f)) for f in _STEM),
+                *((f"head.{f}", getattr(arch.head, f), getattr(frame.head, f)) for f in _HEAD),
                 ("activation", arch.activation, frame.activation),
                 ("resolution", arch.resolution, frame.resolution),
             )
@@ -154,10 +159,23 @@ class SearchSpace:
             return reasons
         channels = arch.stem.channels
         for choices, stage in zip(self.stages, arch.stages, strict=True):
-            if next(_equal(choices, stage, channels), None) is None:
+            if next(self._equal(choices, stage, channels), None) is None:
                 reasons[f"stage{choices.number}"] = _difference(choices, stage)
             channels = stage.channels
         return reasons
+
+    def stage_key(self, stage: Stage, in_channels: int) -> str:
+        """What a stage computes after `in_channels` in a network of this space (`nas.architecture.stage_key`)."""
+        return stage_key(stage, in_channels, self.frame.activation)
+
+    def _equal(self, choices: StageChoices, stage: Stage, in_channels: int) -> Iterator[dict[str, Any]]:
+        """The combinations of a stage's choices that compute what `stage` does after `in_channels`."""
+        if stage.channels not in choices.options["channels"] or stage.layers not in choices.options["layers"]:
+            return
+        wanted = self.stage_key(stage, in_channels)
+        for values in choices.combinations(channels=(stage.channels,), layers=(stage.layers,)):
+            if self.stage_key(choices.stage(values), in_channels) == wanted:
+                yield values
 
     # Size and cost
 
@@ -178,7 +196,8 @@ class SearchSpace:
             stages = [choices.stage(values) for values in choices.combinations()]
             following = dict.fromkeys(choices.options["channels"], 0)
             for in_channels, ways in counts.items():
-                for channels, _ in {(stage.channels, stage_key(stage, in_channels)) for stage in stages}:
+                keys = {(stage.channels, self.stage_key(stage, in_channels)) for stage in stages}
+                for channels, _ in keys:
                     following[channels] += ways
             counts = following
         return sum(counts.values())
@@ -214,16 +233,6 @@ class SearchSpace:
         )
 
 
-def _equal(choices: StageChoices, stage: Stage, in_channels: int) -> Iterator[dict[str, Any]]:
-    """The combinations of a stage's choices that compute what `stage` does after `in_channels`."""
-    if stage.channels not in choices.options["channels"] or stage.layers not in choices.options["layers"]:
-        return
-    wanted = stage_key(stage, in_channels)
-    for values in choices.combinations(channels=(stage.channels,), layers=(stage.layers,)):
-        if stage_key(choices.stage(values), in_channels) == wanted:
-            yield values
-
-
 def _difference(choices: StageChoices, stage: Stage) -> str:
     """In what `stage` differs from every combination of the choices: the first field that shows it."""
     if stage.stride != choices.line.stride:
@@ -231,4 +240,7 @@ def _difference(choices: StageChoices, stage: Stage) -> str:
     for field in ("channels", "layers", "op", "kernel", "se", "skip", "expand"):
         if getattr(stage, field) not in choices.options[field]:
             return f"{field} {getattr(stage, field)} is not in {list(choices.options[field])}"
+    for field in ("activation", "se_kind", *OPS[stage.op].flags):
+        if getattr(stage, field) != (wanted := getattr(choices.line, field)):
+            return f"{field} {getattr(stage, field)} instead of {wanted}"
     return "no combination computes the same"

@@ -82,8 +82,11 @@ def _larger_than_stored(tensor: Tensor) -> bool:
 
 
 def classes_of(tensors: dict[str, Tensor]) -> int:
-    """Outputs of the classifier, the one matrix among the tensors; 1 where there is none."""
-    return next((t.shape[0] for t in reversed(tensors.values()) if t.ndim == 2), 1)
+    """Outputs of the classifier: of the last matrix among the tensors, else of a convolution called classifier
+    (SqueezeNet's); 1 where there is neither."""
+    matrices = [t for t in tensors.values() if t.ndim == 2]
+    convs = [t for name, t in tensors.items() if name.startswith("classifier.") and t.ndim == 4]
+    return (matrices or convs or [torch.zeros(1)])[-1].shape[0]
 
 
 def parameters_of(tensors: dict[str, Tensor]) -> int:

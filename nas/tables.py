@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.architecture import Architecture
-from nas.ops import OPS, SKIPS
+from nas.ops import OPS, SE_KINDS, SKIPS
+from nas.parts import Head, Stage, Stem, unusual
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,15 @@ def stage_rows(arch: Architecture) -> list[Row]:
     parts = dict(arch.parts())
     sizes = arch.heights()
     stem = parts["stem"]
-    rows = [Row("stem", "conv 3x3", "", "", str(arch.stem.stride), sizes[0], arch.stem.channels, 1, *stem)]
+    opening = _stem_words(arch.stem)
+    rows = [Row("stem", opening, "", "", str(arch.stem.stride), sizes[0], arch.stem.channels, 1, *stem)]
     for number, stage in enumerate(arch.stages, 1):
         name = f"{stage.op}{expand_of(stage.op, stage.expand):g}" if OPS[stage.op].expands else stage.op
-        note = (
-            ", pointwise activation" * stage.pointwise_activation + ", always expands" * stage.always_expand
-        )
         rows.append(
             Row(
                 str(number),
-                f"{name} {stage.kernel}x{stage.kernel}{note}",
-                f"{stage.se:g}" if stage.se else "",
+                ", ".join([f"{name} {stage.kernel}x{stage.kernel}", *_notes(stage)]),
+                f"{stage.se:g}{' hard' * (stage.se_kind != SE_KINDS[0])}" if stage.se else "",
                 stage.skip if stage.skip != SKIPS[0] else "",
                 str(stage.stride),
                 sizes[number],
@@ -72,9 +71,33 @@ def stage_rows(arch: Architecture) -> list[Row]:
                 *parts[f"stage{number}"],
             )
         )
-    head = "pool, linear" if arch.head.channels is None else f"conv 1x1 to {arch.head.channels}, pool, linear"
-    rows.append(Row("head", head, "", "", "", sizes[-1], arch.head.classes, 1, *parts["head"]))
+    rows.append(
+        Row("head", _head_words(arch.head), "", "", "", sizes[-1], arch.head.classes, 1, *parts["head"])
+    )
     return rows
+
+
+def _stem_words(stem: Stem) -> str:
+    kernel = f"conv {stem.kernel}x{stem.kernel}"
+    words = [kernel] if stem.first is None else [f"{kernel} to {stem.first}", "conv 3x3"]
+    words += ["max-pool"] * stem.pool + ["no padding"] * stem.valid + ["biases, no norm"] * stem.bias
+    return ", ".join(words)
+
+
+def _notes(stage: Stage) -> list[str]:
+    """What a stage has beside its op and kernel."""
+    notes = ["pointwise activation"] * stage.pointwise_activation + ["always expands"] * stage.always_expand
+    notes += [f"{stage.separables} convolutions"] * (stage.separables != 2) + [
+        "widens last"
+    ] * stage.widen_last
+    return notes + ([] if stage.activation is None else [stage.activation])
+
+
+def _head_words(head: Head) -> str:
+    words = [] if head.channels is None else [f"conv 1x1 to {head.channels}"]
+    words += ["conv 1x1", "pool"] if head.conv else ["pool"]
+    words += [] if head.hidden is None else [f"linear to {head.hidden}"]
+    return ", ".join(words + ["linear"] * (not head.conv))
 
 
 def cells(row: Row) -> list[str]:
@@ -101,8 +124,11 @@ def stage_json(name: str, arch: Architecture) -> dict[str, Any]:
         "classes": arch.head.classes,
         "params": arch.params,
         "macs": arch.macs,
-        "stem": {"channels": arch.stem.channels, "stride": arch.stem.stride, **parts["stem"]},
-        "head": {"channels": arch.head.channels, **parts["head"]},
+        "stem": {
+            "channels": arch.stem.channels, "stride": arch.stem.stride,
+            **unusual(arch.stem, but=("stride", "in_chans")), **parts["stem"],
+        },
+        "head": {"channels": arch.head.channels, **unusual(arch.head), **parts["head"]},
         "stages": [
             {
                 "op": stage.op,
@@ -113,8 +139,9 @@ def stage_json(name: str, arch: Architecture) -> dict[str, Any]:
                 "channels": stage.channels,
                 "layers": stage.layers,
                 "stride": stage.stride,
+                **unusual(stage, but=("layers", "stride", "expand", "se", "skip")),
                 **parts[f"stage{number}"],
             }
             for number, stage in enumerate(arch.stages, 1)
         ],
-    }
+    }  # fmt: skip

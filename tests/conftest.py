@@ -1,14 +1,16 @@
 """What tests share: one thread, hypothesis with fixed examples and no deadline, random architectures."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from nas.architecture import Architecture, Head, Stage, Stem
-from nas.ops import ACTIVATIONS, OPS, SKIPS, output_size
+from nas.architecture import Architecture, stem_cost
+from nas.ops import ACTIVATIONS, OPS, SE_KINDS, SKIPS
+from nas.parts import DEFAULTS, Head, Stage, Stem
 
 # Before torch is imported, and for the processes that tests start: small networks gain nothing
 # from threads, and threads that wait for a busy core make tests several times slower.
@@ -20,34 +22,67 @@ settings.load_profile("b0nas")
 _CHANNELS = st.sampled_from([1, 3, 5, 8, 8, 8, 13, 16])
 
 
+def _fitting(stage: Stage) -> Stage:
+    """`stage` without what its op cannot have: others' fields, an odd number of channels."""
+    op = OPS[stage.op]
+    own = {flag: default for flag, default in DEFAULTS.items() if flag not in op.flags}
+    return replace(stage, **own, channels=stage.channels + stage.channels % 2 if op.even else stage.channels)
+
+
 @st.composite
 def _stages(draw, strides: list[int]) -> Stage:
-    op = draw(st.sampled_from(sorted(OPS)))
-    return Stage(
-        op,
+    stage = Stage(
+        op=draw(st.sampled_from(sorted(OPS))),
         kernel=draw(st.sampled_from([1, 3, 5, 7])),
         channels=draw(_CHANNELS),
         layers=draw(st.integers(1, 3)),
         stride=draw(st.sampled_from(strides)),
-        expand=draw(st.sampled_from([1, 1.1, 2, 2.5, 6])),
+        expand=draw(st.sampled_from([0.25, 1, 1.1, 2, 2.5, 6])),
         se=draw(st.sampled_from([0, 0.03, 0.25, 0.3, 1])),
         skip=draw(st.sampled_from(SKIPS)),
-        pointwise_activation=op == "dsconv" and draw(st.booleans()),
-        always_expand=op == "mbconv" and draw(st.booleans()),
+        pointwise_activation=draw(st.booleans()),
+        always_expand=draw(st.booleans()),
+        activation=draw(st.none() | st.sampled_from(ACTIVATIONS)),
+        se_kind=draw(st.sampled_from(SE_KINDS)),
+        separables=draw(st.integers(1, 3)),
+        widen_last=draw(st.booleans()),
     )
+    return _fitting(stage)
+
+
+@st.composite
+def _stems(draw, resolution: int) -> Stem:
+    stem = Stem(draw(_CHANNELS), draw(st.sampled_from([1, 2])), draw(st.integers(1, 4)))
+    if draw(st.booleans()):
+        return stem
+    fields = {"pool": draw(st.booleans()), "bias": draw(st.booleans()), "first": draw(st.none() | _CHANNELS)}
+    return replace(
+        stem, **fields, kernel=draw(st.sampled_from([1, 3, 7])), valid=draw(st.booleans()) and resolution > 16
+    )
+
+
+@st.composite
+def _heads(draw) -> Head:
+    head = Head(draw(st.none() | _CHANNELS), draw(st.integers(1, 12)))
+    return draw(st.sampled_from([head, head, replace(head, hidden=5), replace(head, conv=True)]))
 
 
 @st.composite
 def _architectures(draw) -> Architecture:
     resolution = draw(st.integers(1, 40))
-    stem = Stem(draw(_CHANNELS), draw(st.sampled_from([1, 2])), draw(st.integers(1, 4)))
-    height = output_size(resolution, stem.stride)
+    stem = draw(_stems(resolution))
+    height = stem_cost(stem, resolution)[1]
     stages = []
     for _ in range(draw(st.integers(1, 4))):
         stages.append(draw(_stages([1, 2] if height > 1 else [1])))
-        height = output_size(height, stages[-1].stride)
-    head = Head(draw(st.none() | _CHANNELS), draw(st.integers(1, 12)))
-    return Architecture(stem, tuple(stages), head, draw(st.sampled_from(ACTIVATIONS)), resolution)
+        height = OPS[stages[-1].op].height(height, stages[-1].stride)
+    return Architecture(stem, tuple(stages), draw(_heads()), draw(st.sampled_from(ACTIVATIONS)), resolution)
+
+
+@pytest.fixture(scope="session")
+def fitting():
+    """A function stage -> the stage without what its op cannot have."""
+    return _fitting
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import nas
 from nas import Architecture, Head, NasError, Stage, Stem
-from nas.ops import ACTIVATIONS, OPS, SKIPS
+from nas.ops import ACTIVATIONS, OPS, SE_KINDS, SKIPS
 
 MBCONV = Stage("mbconv", kernel=3, expand=6, se=0.25, skip="identity", channels=24, layers=2, stride=2)
 DSCONV = Stage("dsconv", kernel=3, se=0.25, skip="identity", channels=16)
@@ -103,42 +103,51 @@ def test_a_choice_may_matter_after_other_channels():
 STAGE_VALUES = {
     "op": sorted(OPS),
     "kernel": [1, 3, 5],
-    "expand": [1, 1.1, 2, 2.1, 6],
+    "expand": [0.25, 1, 1.1, 2, 2.1, 6],
     "se": [0, 0.03, 0.25, 0.26, 0.3],
     "skip": list(SKIPS),
     "channels": [1, 8, 13, 16],
     "layers": [1, 2, 3],
     "pointwise_activation": [False, True],
     "always_expand": [False, True],
+    "activation": [None, *ACTIVATIONS],
+    "se_kind": list(SE_KINDS),
+    "separables": [1, 2, 3],
+    "widen_last": [False, True],
 }
 
 
-def changed(draw, arch):
+FIELDS = {
+    "stem": [("kernel", 5), ("first", 8), ("pool", False), ("valid", False), ("bias", True), ("bias", False)],
+    "head": [("channels", None), ("channels", 8), ("hidden", None), ("conv", False)],
+}
+
+
+def changed(draw, arch, fitting):
     """`arch` with one value of one place drawn anew."""
-    place = draw(st.sampled_from(["stage"] * 8 + ["activation", "resolution", "in_chans", "classes"]))
+    others = ["activation", "resolution", "in_chans", "classes", "stem", "head"]
+    place = draw(st.sampled_from(["stage"] * 8 + others))
     if place == "activation":
         return replace(arch, activation=draw(st.sampled_from(ACTIVATIONS)))
     if place == "resolution":
         return replace(arch, resolution=arch.resolution + draw(st.integers(0, 1)))
+    if place in ("stem", "head"):
+        field, value = draw(st.sampled_from(FIELDS[place]))
+        return replace(arch, **{place: replace(getattr(arch, place), **{field: value})})
     if place in ("in_chans", "classes"):
         size = {"classes": arch.head.classes, "in_chans": arch.stem.in_chans}
         return arch.with_data(**size | {place: draw(st.integers(1, 4))})
     field = draw(st.sampled_from(sorted(STAGE_VALUES)))
     index = draw(st.integers(0, len(arch.stages) - 1))
-    stage = replace(arch.stages[index], **{field: draw(st.sampled_from(STAGE_VALUES[field]))})
-    stage = replace(
-        stage,
-        pointwise_activation=stage.pointwise_activation and stage.op == "dsconv",
-        always_expand=stage.always_expand and stage.op == "mbconv",
-    )
+    stage = fitting(replace(arch.stages[index], **{field: draw(st.sampled_from(STAGE_VALUES[field]))}))
     return replace(arch, stages=(*arch.stages[:index], stage, *arch.stages[index + 1 :]))
 
 
 @settings(max_examples=80)
 @given(data=st.data())
-def test_keys_are_equal_exactly_where_networks_are(architectures, data):
+def test_keys_are_equal_exactly_where_networks_are(architectures, fitting, data):
     one = data.draw(architectures)
-    other = changed(data.draw, one)
+    other = changed(data.draw, one, fitting)
     same_layers = layers(one) == layers(other)
     assert (one.key == other.key) == (same_layers and one.resolution == other.resolution)
 
@@ -210,8 +219,12 @@ def test_scaling_gives_the_first_stage_its_skip(phi):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"op": "fused"}, "stage1.op is 'fused'; allowed: conv, dsconv, mbconv"),
-        ({"skip": "maxpool"}, "stage1.skip is 'maxpool'; allowed: none, identity, pool"),
+        (
+            {"op": "dilated"},
+            "stage1.op is 'dilated'; allowed: conv, dsconv, mbconv, fusedmbconv, basic, bottleneck, shuffle, fire, "
+            "sepconv, xception",
+        ),
+        ({"skip": "maxpool"}, "stage1.skip is 'maxpool'; allowed: none, identity, pool, projection"),
         ({"channels": 0}, "stage1.channels is 0; give a whole number from 1 to 65536"),
         ({"channels": 24.0}, "stage1.channels is 24.0; give a whole number from 1 to 65536"),
         ({"layers": 0}, "stage1.layers is 0; give a whole number from 1 to 1000"),
@@ -226,6 +239,13 @@ def test_scaling_gives_the_first_stage_its_skip(phi):
         ({"expand": float("inf")}, "stage1.expand is inf; give a ratio over 0, up to 64"),
         ({"pointwise_activation": True}, "stage1.pointwise_activation belongs to dsconv, found in mbconv"),
         ({"op": "conv", "always_expand": True}, "stage1.always_expand belongs to mbconv, found in conv"),
+        ({"separables": 3}, "stage1.separables belongs to xception, found in mbconv"),
+        ({"widen_last": True}, "stage1.widen_last belongs to xception, found in mbconv"),
+        ({"separables": 0}, "stage1.separables is 0; give a whole number from 1 to 10"),
+        ({"op": "shuffle", "channels": 15}, "stage1.channels is 15; shuffle needs an even number"),
+        ({"op": "fire", "channels": 7}, "stage1.channels is 7; fire needs an even number"),
+        ({"activation": "gelu"}, "stage1.activation is 'gelu'; allowed: relu, relu6, swish, hard_swish"),
+        ({"se_kind": "v3"}, "stage1.se_kind is 'v3'; allowed: standard, mobilenet-v3"),
     ],
 )
 def test_mistakes_in_a_stage(change, sentence):
@@ -244,7 +264,19 @@ def test_mistakes_in_a_stage(change, sentence):
         ({"head": Head(1280, 0)}, "head.classes is 0; give a whole number from 1 to 16777216"),
         ({"resolution": 0}, "resolution is 0; give a whole number from 1 to 16384"),
         ({"resolution": "224"}, "resolution is '224'; give a whole number from 1 to 16384"),
-        ({"activation": "gelu"}, "activation is 'gelu'; allowed: relu, relu6, swish"),
+        ({"activation": "gelu"}, "activation is 'gelu'; allowed: relu, relu6, swish, hard_swish"),
+        ({"stem": Stem(32, kernel=4)}, "stem.kernel is 4; give an odd number from 1 to 31"),
+        ({"stem": Stem(32, first=0)}, "stem.first is 0; give a whole number from 1 to 65536"),
+        ({"head": Head(8, 10, hidden=0)}, "head.hidden is 0; give a whole number from 1 to 65536"),
+        (
+            {"head": Head(8, 10, hidden=9, conv=True)},
+            "head.hidden and head.conv exclude each other; leave one out",
+        ),
+        # 5 pixels are none after 7 x 7 without padding
+        (
+            {"stem": Stem(32, kernel=7, valid=True), "resolution": 5},
+            "stem.valid leaves no pixel of resolution 5; raise the resolution",
+        ),
         # 2 pixels become 1 in the stem
         (
             {"resolution": 2},

@@ -18,6 +18,9 @@ from nas.documents import BaselineDocument, Facts, Provenance, ScalingLine, Spac
 SHIPPED = [
     *(f"efficientnet-b{phi}" for phi in range(8)), *(f"efficientnet-lite{n}" for n in range(5)),
     "mnasnet-a1", "mnasnet-b1", "mnasnet-b1-0.5", "mnasnet-b1-0.75", "mnasnet-b1-1.3", "mobilenet-v1", "mobilenet-v2",
+    "mobilenet-v3-large", "mobilenet-v3-small", "efficientnet-v2-s", "resnet-18", "resnet-34", "resnet-50",
+    *(f"shufflenet-v2-{width}" for width in ("0.5", "1.0", "1.5", "2.0")), "squeezenet-1.0", "squeezenet-1.1",
+    "xception",
 ]  # fmt: skip
 
 # (params, multiply-adds of convolutions and linear layers) as timm and torchvision build them
@@ -42,6 +45,19 @@ NETWORKS = {
     "mnasnet-b1-1.3": (6_282_256, 526_362_432),
     "mobilenet-v1": (4_231_976, 568_740_352),
     "mobilenet-v2": (3_504_872, 300_774_272),
+    "mobilenet-v3-large": (5_483_032, 216_589_760),
+    "mobilenet-v3-small": (2_542_856, 56_510_400),
+    "efficientnet-v2-s": (21_458_488, 8_365_617_152),
+    "resnet-18": (11_689_512, 1_814_073_344),
+    "resnet-34": (21_797_672, 3_663_761_408),
+    "resnet-50": (25_557_032, 4_089_184_256),
+    "shufflenet-v2-0.5": (1_366_792, 40_476_448),
+    "shufflenet-v2-1.0": (2_278_604, 144_907_992),
+    "shufflenet-v2-1.5": (3_503_624, 295_759_392),
+    "shufflenet-v2-2.0": (7_393_996, 583_253_464),
+    "squeezenet-1.0": (1_248_424, 818_924_576),
+    "squeezenet-1.1": (1_235_496, 349_151_936),
+    "xception": (22_855_952, 8_357_403_496),
 }
 
 

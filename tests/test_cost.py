@@ -41,6 +41,21 @@ FACTS = {
     "mnasnet-b1-1.3": (6_282_256, 526_362_432, 541_067_136 + 62_720),
     "mobilenet-v1": (4_231_976, 568_740_352, 578_875_904),
     "mobilenet-v2": (3_504_872, 300_774_272, 314_193_216),
+    "mobilenet-v3-large": (5_483_032, 216_589_760, 225_436_416),
+    "mobilenet-v3-small": (2_542_856, 56_510_400, 59_364_160),
+    # torchvision's, whose fvcore total also has the elements that its SEs pool: 14 * 14 and so on of each
+    "efficientnet-v2-s": (21_458_488, 8_365_617_152, 8_446_985_216 - 9_722_880),
+    "resnet-18": (11_689_512, 1_814_073_344, 1_819_065_856),
+    "resnet-34": (21_797_672, 3_663_761_408, 3_671_262_720),
+    "resnet-50": (25_557_032, 4_089_184_256, 4_111_512_576),
+    # torchvision's take a mean, of which fvcore counts nothing, where ours pool 7 * 7 * 1024 (or 2048) elements
+    "shufflenet-v2-0.5": (1_366_792, 40_476_448, 42_524_256 + 50_176),
+    "shufflenet-v2-1.0": (2_278_604, 144_907_992, 148_808_392 + 50_176),
+    "shufflenet-v2-1.5": (3_503_624, 295_759_392, 301_294_432 + 50_176),
+    "shufflenet-v2-2.0": (7_393_996, 583_253_464, 590_741_448 + 100_352),
+    "squeezenet-1.0": (1_248_424, 818_924_576, 819_093_576),
+    "squeezenet-1.1": (1_235_496, 349_151_936, 349_320_936),
+    "xception": (22_855_952, 8_357_403_496, 8_399_882_600),
 }
 
 SPACES = catalog.names("search_spaces")
@@ -80,8 +95,8 @@ def check_by_flop_counter(arch):
     flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
     assert flops["Network"] == 2 * arch.macs
     assert sum(p.numel() for p in net.parameters()) == arch.params
-    modules = {"stem": [net.stem], "head": [net.head, net.classifier]}
-    names = {"stem": ["stem"], "head": ["head", "classifier"]}
+    modules = {"stem": [net.stem, net.stem_rest], "head": [net.head, net.hidden, net.classifier]}
+    names = {"stem": ["stem", "stem_rest"], "head": ["head", "hidden", "classifier"]}
     for index, stage in enumerate(net.stages, 1):
         modules[f"stage{index}"], names[f"stage{index}"] = [stage], [f"stages.{index - 1}"]
     parts = dict(arch.parts())

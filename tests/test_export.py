@@ -5,13 +5,16 @@ import json
 import random
 import re
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from timm.models._efficientnet_builder import decode_arch_def
+from timm.models._efficientnet_blocks import SqueezeExcite
+from timm.models._efficientnet_builder import decode_arch_def, round_channels
 from timm.models.efficientnet import EfficientNet
+from timm.models.mobilenetv3 import MobileNetV3
 
 import nas
 from nas import Architecture, Head, NasError, Stage, Stem, catalog
@@ -47,6 +50,13 @@ FBNET_TIMM = """ir_r1_k3_s1_e1_c16 ir_r1_k3_s2_e6_c24 ir_r2_k3_s1_e1_c24 ir_r1_k
 SPNAS_TIMM = """ds_r1_k3_s1_c16_noskip ir_r3_k3_s2_e3_c24 ir_r1_k5_s2_e6_c40 ir_r3_k3_s1_e3_c40
     ir_r1_k5_s2_e6_c80 ir_r3_k3_s1_e3_c80 ir_r1_k5_s1_e6_c96 ir_r3_k5_s1_e3_c96 ir_r4_k5_s2_e6_c192
     ir_r1_k3_s1_e6_c320_noskip"""
+
+# timm's own of MobileNetV3-Large and EfficientNetV2-S (stages of several strings there are several here)
+V3_LARGE_TIMM = """ds_r1_k3_s1_c16_nre ir_r1_k3_s2_e4_c24_nre ir_r1_k3_s1_e3_c24_nre ir_r3_k5_s2_e3_c40_se0.25_nre
+    ir_r1_k3_s2_e6_c80 ir_r1_k3_s1_e2.5_c80 ir_r2_k3_s1_e2.3_c80 ir_r2_k3_s1_e6_c112_se0.25
+    ir_r3_k5_s2_e6_c160_se0.25 cn_r1_k1_s1_c960"""
+V2_S_TIMM = """cn_r2_k3_s1_e1_c24_skip er_r4_k3_s2_e4_c48 er_r4_k3_s2_e4_c64 ir_r6_k3_s2_e4_c128_se0.25
+    ir_r9_k3_s1_e6_c160_se0.25 ir_r15_k3_s2_e6_c256_se0.25"""
 
 B0_TPU = """r1_k3_s11_e1_i32_o16_se0.25 r2_k3_s22_e6_i16_o24_se0.25 r2_k5_s22_e6_i24_o40_se0.25
     r3_k3_s22_e6_i40_o80_se0.25 r3_k5_s11_e6_i80_o112_se0.25 r4_k5_s22_e6_i112_o192_se0.25
@@ -95,6 +105,7 @@ def strings(text):
         ("efficientnet-b0", B0_TIMM), ("efficientnet-b3", B3_TIMM), ("mnasnet-a1", A1_TIMM),
         ("mnasnet-b1", B1_TIMM), ("mobilenet-v1", V1_TIMM), ("mobilenet-v2", V2_TIMM),
         ("efficientnet-lite0", LITE0_TIMM), ("efficientnet-lite3", LITE3_TIMM),
+        ("mobilenet-v3-large", V3_LARGE_TIMM), ("efficientnet-v2-s", V2_S_TIMM),
     ],
 )  # fmt: skip
 def test_timm_strings_of_baselines_are_timms_own(name, expected):
@@ -146,12 +157,22 @@ def test_comments_carry_what_no_string_does():
 # The witness: timm builds the same network from the text alone
 
 
+NAMES = {"partial": partial, "SqueezeExcite": SqueezeExcite, "nn": torch.nn, "round_channels": round_channels}
+"""What the comment's options mean, as in timm.models.mobilenetv3."""
+
+
 def build_with_timm(text):
     call = ast.parse(text.splitlines()[1].removeprefix("# "), mode="eval").body
     assert isinstance(call, ast.Call)
-    options = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    model = {"EfficientNet": EfficientNet, "MobileNetV3": MobileNetV3}[ast.unparse(call.func).split(".")[-1]]
+    options = {
+        keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg != "se_layer"
+    }
+    for keyword in call.keywords:
+        if keyword.arg == "se_layer":
+            options["se_layer"] = eval(ast.unparse(keyword.value), NAMES)
     with torch.device("meta"):
-        return EfficientNet(decode_arch_def([[line] for line in strings(text)]), **options)
+        return model(decode_arch_def([[line] for line in strings(text)]), **options)
 
 
 def assert_same_network(arch, theirs):
@@ -159,8 +180,11 @@ def assert_same_network(arch, theirs):
     assert sum(p.numel() for p in theirs.parameters()) == arch.params
     ours = nas.build(arch, norm_eps=1e-5).eval()  # timm's epsilon
     mine, other = ours.state_dict(), theirs.state_dict()
-    assert [v.shape for v in mine.values()] == [v.shape for v in other.values()]
-    theirs.load_state_dict(dict(zip(other, mine.values(), strict=True)), assign=True)
+    # timm's MobileNetV3 has its hidden layer as a 1x1 convolution
+    shapes = [v.squeeze().shape for v in mine.values()], [v.squeeze().shape for v in other.values()]
+    assert shapes[0] == shapes[1]
+    values = [v.reshape(o.shape) for v, o in zip(mine.values(), other.values(), strict=True)]
+    theirs.load_state_dict(dict(zip(other, values, strict=True)), assign=True)
     image = torch.randn(1, arch.stem.in_chans, 33, 33, generator=torch.manual_seed(0))
     with torch.no_grad():
         mine, other = ours(image), theirs.eval()(image)
@@ -170,8 +194,11 @@ def assert_same_network(arch, theirs):
 
 @pytest.mark.parametrize(
     "name",
-    ["efficientnet-b0", "mnasnet-a1", "mnasnet-b1", "mobilenet-v1", "mobilenet-v2", "efficientnet-lite0"],
-)
+    [
+        "efficientnet-b0", "mnasnet-a1", "mnasnet-b1", "mobilenet-v1", "mobilenet-v2", "efficientnet-lite0",
+        "mobilenet-v3-large", "mobilenet-v3-small", "efficientnet-v2-s",
+    ],
+)  # fmt: skip
 def test_timm_builds_the_baselines(name):
     arch = nas.load(name).architecture
     assert_same_network(arch, build_with_timm(to_timm(arch)))
@@ -239,6 +266,8 @@ FOR_TIMM = architectures(
         {"op": "dsconv", "pointwise_activation": True, "skip": "none"},
         {"op": "mbconv"},
         {"op": "mbconv", "always_expand": True},
+        {"op": "fusedmbconv"},
+        {"op": "mbconv", "activation": "hard_swish"},
         {},
         {"op": "dsconv", "pointwise_activation": True},
     ]
@@ -314,6 +343,19 @@ PLAIN = Stage("mbconv", 3, 24, 2, 2, 6, 0.25, "identity")
 @pytest.mark.parametrize(
     ("stage", "sentence"),
     [
+        (
+            Stage("basic", 3, 24),
+            "stage2.op is 'basic'; the timm notation has conv, dsconv, mbconv and fusedmbconv only",
+        ),
+        (
+            replace(PLAIN, se_kind="mobilenet-v3"),
+            "stage2.se_kind is 'mobilenet-v3'; timm has one SE in all stages, with a hidden layer in the head "
+            "mobilenet-v3's, else the standard one",
+        ),
+        (
+            replace(PLAIN, skip="projection"),
+            "stage2.skip is 'projection'; timm's notation has none and identity only",
+        ),
         (replace(PLAIN, skip="pool"), "stage2.skip is 'pool'; timm's notation has none and identity only"),
         (
             Stage("conv", 3, 24, se=0.25),

@@ -13,14 +13,14 @@ import nas
 PACKAGE = Path(nas.__file__).parent
 
 LAYERS = {
-    "words of errors, the blocks, files, and the terminal": ["errors", "ops", "files", "ranks", "terminal"],
+    "words of errors, the blocks, files, and the terminal": ["errors", "specs", "ops", "files", "ranks", "terminal"],
     "cost": ["cost"],
-    "architecture": ["architecture"],
+    "architecture": ["parts", "architecture"],
     "documents, spaces, baselines; no torch": [
         "baseline", "candidates", "catalog", "choices", "cost_table", "documents", "key_table", "planner", "planning",
         "plans", "keys", "rivals", "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
     ],
-    "network, and the public names": ["network", ""],
+    "network, and the public names": ["layers", "network", ""],
     "measuring, data, training": [
         "devices", "profile", "fitting", "weights", "data", "processes", "evaluation", "state", "sources", "npz",
         "loading", "splits", "examining", "splitting", "drafting", "certificate",

@@ -2,7 +2,10 @@
 
 import pytest
 
+from nas.architecture import stage_blocks
+from nas.cost import Cost, cost
 from nas.ops import OPS, Conv, Linear, SqueezeExcite, make_divisible, output_size, squeeze_channels
+from nas.parts import Stage
 
 
 def test_a_convolution_by_hand():
@@ -105,3 +108,80 @@ def test_squeeze_is_rounded_down_and_at_least_1(channels, ratio, squeeze):
 @pytest.mark.parametrize(("size", "stride", "out"), [(224, 2, 112), (75, 2, 38), (1, 2, 1), (75, 1, 75)])
 def test_output_size_rounds_up(size, stride, out):
     assert output_size(size, stride) == out
+
+
+# Blocks with branches, worked by hand
+
+
+def counted(layers, height):
+    """(parameters, multiply-adds, height of the output)."""
+    (params, macs), out = cost(layers, height)
+    return params, macs, out
+
+
+def test_a_fused_mbconv_by_hand():
+    # 24 -> 96 -> 48, 3 x 3, stride 2, on 8 x 8 so 4 x 4 behind it:
+    # 24 * 96 * 9 = 20,736 (+ 192), times 16; 96 * 48 = 4,608 (+ 96), times 16.
+    layers = OPS["fusedmbconv"].layers(24, 48, kernel=3, stride=2, expand=4)
+    assert counted(layers, 8) == (20_736 + 192 + 4_608 + 96, 16 * (20_736 + 4_608), 4)
+    assert OPS["fusedmbconv"].layers(24, 48, kernel=3, expand=1) == OPS["conv"].layers(24, 48, kernel=3)
+
+
+def test_a_bottleneck_by_hand():
+    # ResNet-50's first, but for its projection: 64 -> 64 -> 64 -> 256 on 56 x 56.
+    layers = OPS["bottleneck"].layers(64, 256, kernel=3, expand=0.25)
+    weights = 64 * 64 + 64 * 64 * 9 + 64 * 256
+    assert counted(layers, 56) == (weights + 2 * (64 + 64 + 256), weights * 56**2, 56)
+    assert [layer.activation for layer in layers] == [True, True, False]
+    assert OPS["bottleneck"].activates
+
+
+def test_a_projection_is_counted_with_its_block():
+    # 16 -> 32 with stride 2 on 8 x 8: two 3 x 3 (4,608 and 9,216 weights) and the shortcut's 512.
+    (block, rest) = stage_blocks(Stage("basic", 3, 32, stride=2, skip="projection"), 16)
+    assert rest is None
+    assert block.projection == (Conv("projection", 16, 32, 1, 2, activation=False),)
+    assert block.cost(8) == (Cost(4_608 + 9_216 + 512 + 3 * 64, 16 * (4_608 + 9_216 + 512)), 4)
+    same, _ = stage_blocks(Stage("basic", 3, 16, skip="projection"), 16)
+    assert (same.projection, same.shortcut) == ((), "identity")
+
+
+def test_shuffle_units_by_hand():
+    # Stride 1, 32 channels: 16 -> 16 by 1x1, depthwise, 1x1; the other 16 cost nothing.
+    (unit,) = OPS["shuffle"].layers(32, 32, kernel=3)
+    assert counted((unit,), 4) == (256 + 144 + 256 + 3 * 32, 16 * (256 + 144 + 256), 4)
+    assert (unit.split, unit.shuffle, unit.branches[0]) == (True, True, ())
+    # Stride 2, 24 -> 32 on 8 x 8. Beside: depthwise 216, 1x1 384, at 4 x 4, norm 48 + 32;
+    # main: 1x1 384 at 8 x 8, depthwise 144 and 1x1 256 at 4 x 4, norm 3 * 32.
+    (unit,) = OPS["shuffle"].layers(24, 32, kernel=3, stride=2)
+    params = 216 + 384 + 48 + 32 + 384 + 144 + 256 + 96
+    assert counted((unit,), 8) == (params, 16 * (216 + 384 + 144 + 256) + 64 * 384, 4)
+
+
+@pytest.mark.parametrize(("height", "out"), [(54, 27), (13, 6), (2, 1)])
+def test_a_fire_module_by_hand(height, out):
+    # SqueezeNet's fire4 with a pooling before: 128 -> 32 -> 128 + 128, with biases.
+    layers = OPS["fire"].layers(128, 256, kernel=3, stride=2, expand=0.125)
+    weights = 128 * 32 + 32 * 128 + 32 * 128 * 9
+    assert counted(layers, height) == (weights + 32 + 128 + 128, weights * out**2, out)
+
+
+def test_xception_modules_by_hand():
+    # 16 -> 32 in the first of two: depthwise 144, 1x1 512 + 64, depthwise 288, 1x1 1,024 + 64; pooled to 4 x 4.
+    layers = OPS["xception"].layers(16, 32, kernel=3, stride=2)
+    assert counted(layers, 8) == (144 + 512 + 64 + 288 + 1_024 + 64, 64 * (144 + 512 + 288 + 1_024), 4)
+    last = OPS["xception"].layers(16, 32, kernel=3, widen_last=True)
+    assert counted(last, 8) == (144 + 256 + 32 + 144 + 512 + 64, 64 * (144 + 256 + 144 + 512), 8)
+
+
+def test_mobilenet_v3s_squeeze_is_of_the_expanded_channels_in_eights():
+    # Its first SE: 24 -> 72 -> 40, of which a quarter is 18, in eights 24.
+    se = OPS["mbconv"].layers(24, 40, kernel=5, stride=2, expand=3, se=0.25, se_kind="mobilenet-v3")[2]
+    assert se == SqueezeExcite("se", 72, 24, hard=True)
+
+
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize(("height", "stride"), [(7, 1), (7, 2), (8, 2), (2, 2)])
+def test_an_ops_height_is_its_specs(name, height, stride):
+    layers = OPS[name].layers(16, 32, kernel=3, stride=stride, expand=2)
+    assert OPS[name].height(height, stride) == cost(layers, height)[1]

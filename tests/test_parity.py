@@ -5,6 +5,7 @@ statistics of random images and random affine parameters, so that every layer ca
 wrong epsilon, padding, order or shortcut shows (`test_a_wrong_setting_shows`).
 """
 
+import itertools
 from typing import NamedTuple
 
 import pytest
@@ -46,11 +47,29 @@ SOURCES = [
     Source("torchvision", "mnasnet0_75", "mnasnet-b1-0.75", 1e-5, "symmetric"),
     Source("torchvision", "mnasnet1_0", "mnasnet-b1", 1e-5, "symmetric"),
     Source("torchvision", "mnasnet1_3", "mnasnet-b1-1.3", 1e-5, "symmetric"),
+    Source("torchvision", "mobilenet_v3_large", "mobilenet-v3-large", 1e-3, "symmetric"),
+    Source("torchvision", "mobilenet_v3_small", "mobilenet-v3-small", 1e-3, "symmetric"),
+    Source("torchvision", "efficientnet_v2_s", "efficientnet-v2-s", 1e-3, "symmetric"),
+    Source("torchvision", "resnet18", "resnet-18", 1e-5, "symmetric"),
+    Source("torchvision", "resnet34", "resnet-34", 1e-5, "symmetric"),
+    Source("torchvision", "resnet50", "resnet-50", 1e-5, "symmetric"),
+    Source("torchvision", "shufflenet_v2_x0_5", "shufflenet-v2-0.5", 1e-5, "symmetric"),
+    Source("torchvision", "shufflenet_v2_x1_0", "shufflenet-v2-1.0", 1e-5, "symmetric"),
+    Source("torchvision", "shufflenet_v2_x1_5", "shufflenet-v2-1.5", 1e-5, "symmetric"),
+    Source("torchvision", "shufflenet_v2_x2_0", "shufflenet-v2-2.0", 1e-5, "symmetric"),
+    Source("torchvision", "squeezenet1_0", "squeezenet-1.0", 1e-5, "symmetric", 97),  # no norm; odd maps
+    Source("torchvision", "squeezenet1_1", "squeezenet-1.1", 1e-5, "symmetric", 64),
     # timm: epsilon 1e-5 and symmetric padding; its tf_ networks have TensorFlow's 1e-3 and SAME
     Source("timm", "semnasnet_100", "mnasnet-a1", 1e-5, "symmetric"),
     Source("timm", "mnasnet_100", "mnasnet-b1", 1e-5, "symmetric"),
     Source("timm", "mobilenetv1_100", "mobilenet-v1", 1e-5, "symmetric"),
     Source("timm", "efficientnet_lite0", "efficientnet-lite0", 1e-5, "symmetric"),
+    Source("timm", "mobilenetv3_large_100", "mobilenet-v3-large", 1e-5, "symmetric"),
+    Source("timm", "tf_mobilenetv3_small_100", "mobilenet-v3-small", 1e-3, "same", 75),
+    Source("timm", "tf_efficientnetv2_s", "efficientnet-v2-s", 1e-3, "same", 75),
+    Source("timm", "resnet18", "resnet-18", 1e-5, "symmetric", 75),
+    Source("timm", "resnet50", "resnet-50", 1e-5, "symmetric"),
+    Source("timm", "legacy_xception", "xception", 1e-5, "symmetric", 75),
     Source("timm", "tf_efficientnet_b0", "efficientnet-b0", 1e-3, "same", 64),
     Source("timm", "tf_efficientnet_b0", "efficientnet-b0", 1e-3, "same", 75),
 ]
@@ -65,13 +84,17 @@ def original_features(net: nn.Module, x: Tensor) -> Tensor:
     for name in ("features", "layers", "forward_features"):  # EfficientNet and MobileNet, MnasNet; timm
         if (features := getattr(net, name, None)) is not None:
             return features(x)
-    raise AssertionError(type(net))
+    # torchvision's ResNet and ShuffleNetV2: all that comes before the pooling
+    before = itertools.takewhile(
+        lambda m: not isinstance(m, nn.AdaptiveAvgPool2d | nn.Linear), net.children()
+    )
+    return nn.Sequential(*before)(x)
 
 
 def ours(source: Source, weights: dict[str, Tensor], **settings) -> Network:
     settings = {"norm_eps": source.norm_eps, "padding": source.padding, **settings}
     net = nas.build(nas.load(source.baseline).architecture, **settings).eval()
-    fill_in_order(net, weights)
+    fill_in_order(net, ORIGINS[source.package].ordered(weights))
     return net
 
 

@@ -65,6 +65,60 @@ def test_every_layer_that_can_take_a_skip_in_b1_to_b7_has_it(phi):
     assert 1 in {number for number, _ in fitting}
 
 
+# torchvision's mobilenet_v2(width_mult=...) at 224 px: parameters, multiply-adds
+MULTIPLIERS = {
+    0.35: (1_677_128, 59_285_808),
+    0.5: (1_968_680, 97_131_840),
+    0.75: (2_636_424, 209_069_792),
+    1.3: (5_386_792, 509_374_560),
+    1.4: (6_108_776, 582_195_824),
+}
+
+
+@pytest.mark.parametrize("width", MULTIPLIERS)
+def test_mobilenet_v2s_width_multipliers_are_torchvisions(width):
+    """Its head has 1280 channels or more: a multiplier under 1 leaves it alone (Sandler et al. 2018, section 4)."""
+    arch = single(nas.load("mobilenet-v2"), width=width).architecture
+    assert (arch.params, arch.macs) == MULTIPLIERS[width]
+    assert arch.head.channels == max(1280, make_divisible(1280 * width))
+
+
+def test_mobilenet_v3s_width_multiplier_is_timms_but_for_the_hidden_layer():
+    """timm's mobilenetv3_large_075 keeps the hidden 1280 features; torchvision scales them too, as we do."""
+    arch = single(nas.load("mobilenet-v3-large"), width=0.75).architecture
+    assert (arch.head.channels, arch.head.hidden) == (720, 960)
+    timms = replace(arch, head=replace(arch.head, hidden=1280))
+    assert (timms.params, timms.macs) == (3_993_528, 154_560_624)
+
+
+# EfficientNet Table 3: billions of multiply-adds. The coefficients are printed for MobileNetV1 alone.
+TABLE_3 = [
+    ("mobilenet-v1", {"width": 2}, 2.2, 0.05),
+    ("mobilenet-v1", {"resolution": 448}, 2.2, 0.075),  # 4 x 0.569 is 2.27
+    ("mobilenet-v1", {"depth": 1.4, "width": 1.2, "resolution": 291}, 2.3, 0.175),  # layers are rounded up
+    ("mobilenet-v2", {}, 0.3, 0.05),
+    ("mobilenet-v2", {"depth": 4}, 1.2, 0.05),
+    ("mobilenet-v2", {"width": 2}, 1.1, 0.05),
+    ("mobilenet-v2", {"resolution": 448}, 1.2, 0.05),
+    ("resnet-50", {}, 4.1, 0.05),
+    ("resnet-50", {"resolution": 448}, 16.4, 0.05),
+    # ours are 14.6 and 16.1, as though the paper's two rows had been exchanged
+    ("resnet-50", {"depth": 4}, 14.7, 0.15),
+    ("resnet-50", {"width": 2}, 16.2, 0.1),
+]
+
+
+@pytest.mark.parametrize(("name", "how", "billions", "off"), TABLE_3)
+def test_scaled_networks_of_efficientnets_table_3(name, how, billions, off):
+    assert single(nas.load(name), **how).architecture.macs / 1e9 == pytest.approx(billions, abs=off)
+
+
+def test_scaling_takes_the_first_convolution_and_the_hidden_layer_along():
+    xception = single(nas.load("xception"), width=2).architecture
+    assert (xception.stem.first, xception.stem.channels) == (64, 128)
+    assert single(nas.load("mobilenet-v3-small"), width=2).architecture.head.hidden == 2048
+
+
 def test_the_formula_by_hand():
     """phi = 2: depth 1.2^2 = 1.44, width 1.1^2 = 1.21, resolution 224 x 1.15^2 = 296.24."""
     arch = scale(B0.architecture, 2)

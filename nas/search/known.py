@@ -30,6 +30,7 @@ from nas.baseline import load
 from nas.choices import StageChoices
 from nas.errors import NasError, short
 from nas.files import text_of, write_whole
+from nas.ops import OPS
 from nas.rivals import REFERENCES
 from nas.search.journal import Journal
 from nas.search.settings import RewardSettings
@@ -127,7 +128,7 @@ def brought(arch: Architecture, space: SearchSpace, target: float) -> Sample:
 def _value(choices: StageChoices, field: str, stage: Stage) -> Any:
     """The stage's own value of a field, where the space has it or it does not matter there."""
     options, own = choices.options[field], getattr(stage, field)
-    if own in options or (field == "expand" and stage.op != "mbconv"):
+    if own in options or (field == "expand" and not OPS[stage.op].expands):
         return own if own in options else options[0]
     raise NasError(f"stage{choices.number}.{field} {own} is not in the space")
 
