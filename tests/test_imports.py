@@ -30,7 +30,7 @@ LAYERS = {
     "evaluators": ["evaluators"],
     "search": ["search"],
     "what people call": [
-        "report", "export", "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
+        "report", "export", "block_strings", "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
         "headers", "scoring", "watching", "training_commands", "scaling_command",
         "family_pictures", "family_report", "run_report", "report_job", "budget", "init_job", "calibrate_job",
         "proxy_table", "known_report",
