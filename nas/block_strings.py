@@ -15,19 +15,12 @@ or given. A token that is not understood is a mistake, where the tools' own read
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from nas.architecture import Architecture, Head, Stage, Stem
-from nas.baseline import Baseline
-from nas.documents import Facts, Named
 from nas.errors import NasError, listed, near, short
 from nas.export import to_timm, to_tpu
-from nas.files import text_of
-from nas.reading import validate
 
-MAX_BYTES = 1 << 16
-"""As of a document; 64 stages are 2 kB."""
 FRAME = ("resolution", "in_chans", "classes", "activation", "stem", "head")
 """What no string carries."""
 
@@ -85,7 +78,7 @@ def read_strings(text: str, tool: str, where: str = "strings", **given: Any) -> 
         NasError: naming the string and the token that cannot be, what is missing of `FRAME`, or the stage and field
             with which the tool would build another network than ours.
     """
-    frame = _frame(text, where) | {name: value for name, value in given.items() if value is not None}
+    frame = frame_of(text, where) | {name: value for name, value in given.items() if value is not None}
     missing = [name for name in FRAME if name not in frame]
     if missing:
         options = " ".join(f"--{name.replace('_', '-')}" for name in missing)
@@ -119,22 +112,8 @@ def read_strings(text: str, tool: str, where: str = "strings", **given: Any) -> 
     return arch
 
 
-def read_baseline(path: Path, tool: str, name: str | None = None, **given: Any) -> Baseline:
-    """The baseline of a file of block strings, with its counts; called as its comment says, unless `name` is given.
-
-    Raises:
-        NasError: as `read_strings`, or for a file that cannot be read, or a name that no document may have.
-    """
-    text = text_of(path, MAX_BYTES, "which no list of block strings is")
-    arch = read_strings(text, tool, str(path), **given)
-    name = name or _frame(text, str(path)).get("name") or path.stem
-    validate(Named, {"name": name}, f"{path}: name {name!r}")
-    facts = Facts(params=arch.params, macs=arch.macs)
-    return Baseline(name, arch, source=f"{tool}'s block strings, {path.name}", facts=facts)
-
-
-def _frame(text: str, where: str) -> dict[str, Any]:
-    """What the comment of `nas export` says; empty without one."""
+def frame_of(text: str, where: str) -> dict[str, Any]:
+    """`name` and `FRAME`, as the comment of `nas export` says them; empty without one."""
     found = [match for line in text.splitlines() if (match := _HEADER.fullmatch(line.strip()))]
     if len(found) > 1:
         raise NasError(f"{where}: has {len(found)} comments of nas export; keep the strings of one network")
@@ -233,7 +212,3 @@ def _tokens(tokens: list[str], kind: Kind, named: str, place: str) -> dict[str, 
     if absent:
         raise NasError(f"{place}: has no token {listed(absent)}; {named} needs {listed(kind.needed)}")
     return found
-
-
-NOTATIONS: Mapping[str, str] = {"timm-strings": "timm", "tpu-strings": "tpu"}
-"""What `nas import --from` takes for block strings -> whose they are."""

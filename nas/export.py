@@ -23,6 +23,8 @@ from nas.ops import SqueezeExcite, make_divisible
 from nas.space import SearchSpace
 
 FORMATS = ("timm", "tpu", "nni")
+MODELS = ("onnx", "pt2", "safetensors", "hub")
+"""What `nas export --to` takes of text, and of a network with its weights (`nas.exporting`)."""
 
 
 def export_text(document: str, to: str) -> str:
@@ -32,7 +34,9 @@ def export_text(document: str, to: str) -> str:
         NasError: for an unknown format or document, or what the notation cannot express.
     """
     if to not in FORMATS:
-        raise NasError(f"--to is {to!r}{near(to, FORMATS)}; allowed: {listed(FORMATS)}")
+        raise NasError(
+            f"--to is {to!r}{near(to, (*FORMATS, *MODELS))}; allowed: {listed((*FORMATS, *MODELS))}"
+        )
     kind, other = ("search_spaces", "baselines") if to == "nni" else ("baselines", "search_spaces")
     if document in catalog.names(other) and document not in catalog.names(kind):
         raise NasError(
@@ -90,6 +94,11 @@ def to_tpu(network: Baseline | Architecture) -> str:
     if arch.head.channels is None:
         raise NasError("head.channels is null; the tpu code always has a head convolution")
     return "\n".join([_header(network), *_strings(arch, "tpu", _tpu_string)]) + "\n"
+
+
+def block_strings(text: str) -> list[str]:
+    """The strings of an exported text, without its comments."""
+    return [line for line in text.splitlines() if not line.startswith("#")]
 
 
 def _architecture(network: Baseline | Architecture) -> Architecture:

@@ -34,6 +34,9 @@ TOLERANCE = 1e-4
 IMAGES = 2
 """Random images that outputs are compared on."""
 
+STRINGS = ("timm-strings", "tpu-strings")
+"""What `nas import --from` takes besides: `nas.string_import`."""
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -86,7 +89,9 @@ def import_weights(
             written then.
     """
     if origin not in ORIGINS:
-        raise NasError(f"--from is {origin!r}{near(origin, ORIGINS)}; allowed: {listed(ORIGINS)}")
+        raise NasError(
+            f"--from is {origin!r}{near(origin, (*ORIGINS, *STRINGS))}; allowed: {listed((*ORIGINS, *STRINGS))}"
+        )
     if output is not None and output.suffix != ".safetensors":
         raise NasError(
             f"--output is {output}; give a name that ends in .safetensors, which is what is written"

@@ -20,7 +20,7 @@ LAYERS = {
         "baseline", "candidates", "catalog", "choices", "cost_table", "documents", "key_table", "planner", "planning",
         "plans", "keys", "rivals", "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
     ],
-    "network, and the public names": ["network", ""],
+    "network, the public names, and what is copied into exported folders": ["network", "standalone", ""],
     "measuring, data, training": [
         "devices", "profile", "fitting", "weights", "data", "processes", "evaluation", "state", "sources", "npz",
         "loading", "splits", "examining", "splitting", "drafting", "certificate",
@@ -30,12 +30,14 @@ LAYERS = {
     "evaluators": ["evaluators"],
     "search": ["search"],
     "what people call": [
-        "report", "export", "block_strings", "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
+        "report", "export", "block_strings", "exporting", "graphs", "timm_form", "model_card", "model_folder",
+        "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
         "headers", "scoring", "watching", "training_commands", "scaling_command",
         "family_pictures", "family_report", "run_report", "report_job", "budget", "init_job", "calibrate_job",
         "proxy_table", "known_report",
         "headlines", "carrying_out", "certify_job", "certify_request", "certificate_report",
-        "certificate_content", "judging_commands", "html_page", "run_costs", "run_sections", "calibration_section",
+        "certificate_content", "judging_commands", "exchange_commands", "string_import",
+        "html_page", "run_costs", "run_sections", "calibration_section",
         "cli",
     ],
 }  # fmt: skip
