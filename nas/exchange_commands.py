@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nas.errors import NasError
+from nas.files import check_new, write_whole
 
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
@@ -38,9 +39,8 @@ def export(
     if output is None:
         print(text.rstrip("\n"))
         return
-    from nas.files import write_new
-
-    write_new(output, text.rstrip("\n") + "\n", force)
+    check_new(output, force)
+    write_whole(output, text.rstrip("\n") + "\n", "choose another --output")
 
 
 def import_(

@@ -9,6 +9,7 @@
 What was written is loaded again, and its outputs compared with ours, before it is there; else nothing is.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from nas.baseline import Baseline, load
 from nas.errors import NasError
-from nas.files import is_dir
+from nas.files import check_new, is_dir
 from nas.importing import TOLERANCE
 from nas.network import Network, build
 from nas.weights import Facts, load_network, read_weights
@@ -109,15 +110,11 @@ def check_output(path: Path, to: str, force: bool) -> None:
     suffix = f".{to}" if to in ("onnx", "pt2") else ""
     if suffix and path.suffix != suffix:
         raise NasError(f"--output is {path}; give a name that ends in {suffix}, which is what is written")
-    if suffix and is_dir(path):
-        raise NasError(f"{path}: is a folder; give the name of a file to write")
-    if not suffix and path.exists() and not is_dir(path):
-        raise NasError(f"{path}: is a file; {to} writes a folder: choose another --output")
-    if force or not path.exists():
-        return
     if suffix:
-        raise NasError(f"{path} exists; choose another --output, or give --force to replace it")
-    if any(path.iterdir()):
+        check_new(path, force)
+    elif os.path.lexists(path) and not is_dir(path):
+        raise NasError(f"{path}: is a file; {to} writes a folder: choose another --output")
+    elif not force and is_dir(path) and any(path.iterdir()):
         raise NasError(
             f"{path}: the folder is not empty; choose another --output, or give --force to replace the files of an "
             "export in it"

