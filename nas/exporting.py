@@ -112,8 +112,8 @@ def check_output(path: Path, to: str, force: bool) -> None:
         raise NasError(f"--output is {path}; give a name that ends in {suffix}, which is what is written")
     if suffix:
         check_new(path, force)
-    elif os.path.lexists(path) and not is_dir(path):
-        raise NasError(f"{path}: is a file; {to} writes a folder: choose another --output")
+    elif (os.path.lexists(path) and not is_dir(path)) or not path.resolve().name:
+        raise NasError(f"{path}: is no folder of its own, which {to} writes; choose another --output")
     elif not force and is_dir(path) and any(path.iterdir()):
         raise NasError(
             f"{path}: the folder is not empty; choose another --output, or give --force to replace the files of an "

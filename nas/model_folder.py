@@ -42,7 +42,8 @@ def write_folder(subject: Subject, to: str, path: Path, force: bool) -> list[str
             "'b0nas[timm]', or pip install timm"
         )
     name = None if why_not else timm_name(subject.net.architecture, subject.facts.padding)
-    partial = path.with_name(f".{path.name}.partial")
+    whole = path.resolve()
+    partial = whole.with_name(f".{whole.name}.partial")
     try:
         lines = _fill(partial, subject, why_not, name, to)
         files = sorted(file.name for file in partial.iterdir())
@@ -91,7 +92,11 @@ def _fill(folder: Path, subject: Subject, why_not: str | None, name: str | None,
     if to == "hub":
         files["README.md"] = model_card(subject, config, timm=why_not is None, name=name)
     for file, text in files.items():
-        write_bytes_whole(folder / file, text.encode(), "free some space, or choose another --output")
+        write_bytes_whole(
+            folder / file,
+            text.encode(errors="backslashreplace"),
+            "free some space, or choose another --output",
+        )
     lines = [form, compared(subject, _loaded(folder / "model.py").load(), "model.py")]
     if name:
         import timm
@@ -135,9 +140,7 @@ def _layer(spec: LayerSpec, where: str) -> dict[str, Any]:
 
 def _json(config: dict[str, Any]) -> str:
     """Indented, with a block or a list of numbers on one line."""
-    text = json.dumps(
-        {key: value for key, value in config.items() if key != "network"}, indent=2, ensure_ascii=False
-    )
+    text = json.dumps({key: value for key, value in config.items() if key != "network"}, indent=2)
     if "network" in config:
         rows = {**config["network"], "stages": "STAGES"}
         stages = ",\n".join(

@@ -6,6 +6,7 @@
 >>> not_in_timm(load("efficientnet-b0").architecture)
 """
 
+from functools import cache
 from typing import Any
 
 from nas import baseline as baselines
@@ -25,17 +26,23 @@ def timm_name(arch: Architecture, padding: str) -> str | None:
 
     That is: timm's strings of it are those of the baseline that `nas import` takes for this name.
     """
-    own, found = _timm_form(arch), []
-    for model, name in ORIGINS["timm"].models.items():
-        shipped = baselines.load(catalog.shipped("baselines") / f"{name}.yml").architecture
-        if _timm_form(shipped) == own:
-            found.append(model)
+    found = _published().get(_timm_form(arch), [])
     tf = [model for model in found if model.startswith("tf_")]
     return next(iter(tf if tf and padding == "same" else found), None)
 
 
+@cache
+def _published() -> dict[Any, list[str]]:
+    """What timm builds -> its names of it."""
+    found: dict[Any, list[str]] = {}
+    for model, name in ORIGINS["timm"].models.items():
+        shipped = baselines.load(catalog.shipped("baselines") / f"{name}.yml").architecture
+        found.setdefault(_timm_form(shipped), []).append(model)
+    return found
+
+
 def _timm_form(arch: Architecture) -> Any:
-    return block_strings(to_timm(arch)), arch.stem.channels, arch.head.channels, arch.activation
+    return tuple(block_strings(to_timm(arch))), arch.stem.channels, arch.head.channels, arch.activation
 
 
 def not_in_timm(arch: Architecture) -> str | None:
