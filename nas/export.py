@@ -37,15 +37,20 @@ def export_text(document: str, to: str) -> str:
         raise NasError(
             f"--to is {to!r}{near(to, (*FORMATS, *MODELS))}; allowed: {listed((*FORMATS, *MODELS))}"
         )
+    check_kind(document, to)
+    if to == "nni":
+        return to_nni(SearchSpace.load(document))
+    return (to_timm if to == "timm" else to_tpu)(load(document))
+
+
+def check_kind(document: str, to: str) -> None:
+    """Raises NasError where the catalogue has a space of this name and a baseline is wanted, or the reverse."""
     kind, other = ("search_spaces", "baselines") if to == "nni" else ("baselines", "search_spaces")
     if document in catalog.names(other) and document not in catalog.names(kind):
         raise NasError(
             f"{document} is a {catalog.KINDS[other]}; --to {to} writes a {catalog.KINDS[kind]}: "
             f"{listed(catalog.names(kind))}"
         )
-    if to == "nni":
-        return to_nni(SearchSpace.load(document))
-    return (to_timm if to == "timm" else to_tpu)(load(document))
 
 
 def to_nni(space: SearchSpace) -> str:

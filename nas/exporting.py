@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nas.baseline import Baseline, load
 from nas.errors import NasError
+from nas.export import check_kind
 from nas.files import check_new, is_dir
 from nas.importing import TOLERANCE
 from nas.network import Network, build
@@ -91,6 +92,7 @@ def export_model(
         NasError: as `subject_of`; for what is there already (without `force`) or cannot be written; for a package
             that is not installed; for outputs that differ. Nothing is written then.
     """
+    check_kind(document, to)
     if to in ("onnx", "pt2"):
         from nas.graphs import check_installed
         from nas.graphs import write_graph as write

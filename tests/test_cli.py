@@ -424,7 +424,7 @@ def test_export_to_nni_is_json(nas_):
             "no/where: cannot be written (No such file or",
         ),
         (["nope", "--to", "tpu"], "there is no baseline 'nope'"),
-        (["nope", "--to", "onnx"], "there is no baseline 'nope'"),
+        (["mnasnet", "--to", "pt2"], "mnasnet is a search space; --to pt2 writes a baseline"),
         (["nope", "--to", "pt2"], "there is no baseline 'nope'"),
         (
             ["efficientnet-b0", "--to", "timm", "--weights", "x"],

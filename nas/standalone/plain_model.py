@@ -2,6 +2,7 @@
 
 Needs torch and safetensors, and nothing else. `load()` is the network in eval mode; `build()` one at random:
 
+>>> import torch
 >>> conv = {"kind": "Conv", "name": "conv", "in_channels": 3, "out_channels": 8, "kernel": 3, "stride": 2}
 >>> block = {"shortcut": "pool", "layers": [{**conv, "in_channels": 8, "stride": 1}]}
 >>> net = build({"activation": "relu", "padding": "same", "norm_eps": 1e-3, "stem": conv, "stages": [[block]],
