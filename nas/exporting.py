@@ -139,7 +139,7 @@ def compared(subject: Subject, theirs: Callable[[Tensor], Tensor], what: str) ->
     ours, other = torch.cat(expected), torch.cat(found)
     if not ours.isfinite().all():
         raise NasError(
-            f"{subject.weights}: the network's outputs are no finite numbers; give weights that are"
+            f"{subject.weights or 'fresh weights'}: the network's outputs are no finite numbers; give weights that are"
         )
     largest = float((ours - other).abs().max())
     spread = float((ours - ours.mean(0)).abs().max()) or float(ours.abs().max()) or 1.0

@@ -55,10 +55,10 @@ def _text(value: object) -> str:
 
 def _opening(subject: Subject) -> list[str]:
     arch = subject.net.architecture
-    source = f" ({_text(subject.baseline.source)})" if subject.baseline.source else ""
+    source = f"; their source: {_text(subject.baseline.source)}" if subject.baseline.source else ""
     return [
-        f"A network for image classification{source}. Its stages are in `{subject.baseline.name}.yml`, a b0nas "
-        "baseline.",
+        f"A network for image classification. Its stages are in `{subject.baseline.name}.yml`, a b0nas "
+        f"baseline{source}.",
         "",
         "| | |",
         "| --- | --- |",

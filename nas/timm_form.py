@@ -77,7 +77,7 @@ def config_of(subject: Subject, name: str | None) -> dict[str, Any]:
     """config.json in timm's form (`timm.models._hub.save_config_for_hf`, timm 1.0.31)."""
     facts, arch = subject.facts, subject.net.architecture
     config: dict[str, Any] = {
-        "architecture": name or subject.baseline.name,
+        "architecture": name or f"b0nas/{subject.baseline.name}",  # which timm never takes for one of its own
         "num_classes": subject.net.num_classes,
         "num_features": subject.net.num_features,
         "global_pool": "avg",

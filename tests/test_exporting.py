@@ -211,12 +211,26 @@ def test_timm_creates_a_published_network_from_the_folder(weights):
 
 
 def test_a_name_alone_is_no_architecture(weights):
-    """A document called as timm's network is, of other stages, is not given its name."""
-    Path("efficientnet-b0.yml").write_text(TINY.replace("tiny", "efficientnet-b0"))
-    export_model("./efficientnet-b0.yml", "safetensors", weights("./efficientnet-b0.yml"))
-    config = json.loads(Path("efficientnet-b0/config.json").read_text())
-    assert config["architecture"] == "efficientnet-b0"  # with a hyphen: none of timm's
+    """A document called as timm's network is, of other stages, is not given its name, and timm does not take it."""
+    import timm
+
+    Path("efficientnet_b0.yml").write_text(TINY.replace("tiny", "efficientnet_b0"))
+    export_model("./efficientnet_b0.yml", "safetensors", weights("./efficientnet_b0.yml"))
+    config = json.loads(Path("efficientnet_b0/config.json").read_text())
+    assert config["architecture"] == "b0nas/efficientnet_b0"
     assert "model_args" not in config
+    with pytest.raises(RuntimeError, match=r"Unknown model \(b0nas/efficientnet_b0\)"):
+        timm.create_model("local-dir:efficientnet_b0", pretrained=True)
+
+
+def test_without_timm_what_timm_has_is_refused_and_the_rest_written(weights, monkeypatch):
+    monkeypatch.setattr(model_folder, "find_spec", lambda name: None)
+    with pytest.raises(
+        NasError, match=r"--to hub needs timm, .*; pip install 'b0nas\[timm\]', or pip install timm"
+    ):
+        export_model("./tiny.yml", "hub")
+    assert not Path("tiny").exists()
+    assert export_model("./odd.yml", "safetensors")[-1].startswith("written: odd: ")
 
 
 # One file
