@@ -94,8 +94,8 @@ def read_strings(text: str, tool: str, where: str = "strings", **given: Any) -> 
         if inputs not in (None, channels):
             raise NasError(f"{place}: i{inputs}, but {channels} channels come in; write i{channels}")
         if stage.stride > 1 and not first and tool == "timm":
-            raise NasError(f"{place}: s{stage.stride}, which timm takes of a list's first string alone; put it on a "
-                           "line of its own")  # fmt: skip
+            raise NasError(f"{place}: s{stage.stride}, which timm takes of a list's first string alone; give it a list "
+                           "of its own")  # fmt: skip
         stages.append(stage)
         channels = stage.channels
     try:
@@ -135,11 +135,18 @@ def _whole(digits: str, where: str) -> int:
 
 
 def _found(text: str, where: str) -> list[tuple[int, str, bool]]:
-    """(line, string, whether it is the line's first) of every string; quotes, brackets and commas are Python's."""
-    found = []
+    """(line, string, whether it begins a stage of timm's) of every string; quotes and commas are Python's.
+
+    In a list of lists each inner one is a stage, of which timm takes the first string's stride; elsewhere each string.
+    """
+    found, depth, begins = [], 0, True
     for number, line in enumerate(text.splitlines(), 1):
-        strings = re.sub(r"[\[\](),'\"]", " ", line.partition("#")[0]).split()
-        found += [(number, string, not index) for index, string in enumerate(strings)]
+        for part in re.findall(r"[\[(]|[\])]|[^\s\[\](),'\"]+", line.partition("#")[0]):
+            if part in ("[", "(", "]", ")"):
+                depth, begins = depth + (1 if part in "[(" else -1), True
+            else:
+                found.append((number, part, begins or depth < 2))
+                begins = False
     if not found:
         raise NasError(f"{where}: has no block string, such as ir_r2_k3_s2_e6_c24; give one stage a line")
     return found

@@ -103,6 +103,19 @@ def test_the_tpu_codes_blocks(text, expected):
     assert stage(text, "tpu") == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ds_r1_k3_s1_c16\nir_r1_k3_s2_e6_c24",
+        "ds_r1_k3_s1_c16 ir_r1_k3_s2_e6_c24",
+        "[['ds_r1_k3_s1_c16'], ['ir_r1_k3_s2_e6_c24']]",
+        "[\n  'ds_r1_k3_s1_c16', # a comment\n  'ir_r1_k3_s2_e6_c24',\n]",
+    ],
+)
+def test_lines_and_lists(text):
+    assert [stage.stride for stage in read(text).stages] == [1, 2]
+
+
 def test_every_baseline_that_a_notation_has_comes_back_with_its_comment():
     for name in (
         "efficientnet-b7",
@@ -201,7 +214,10 @@ def beyond_timm(arch):
         ("ir_r1_k3_s3_e6_c24", "x.txt: stage1.stride is 3; allowed: 1, 2"),
         ("ir_r1_k3_s1_e6_c20", "x.txt: stage1.channels is 20; timm rounds channels to eights, here to 24"),
         ("ir_r1_k3_s1_e6_c24_se0.3", "x.txt: stage1.se is 0.3; timm squeezes 96 channels to 5"),
-        ("ir_r1_k3_s1_e6_c24, ir_r1_k3_s2_e6_c24", "s2, which timm takes of a list's first string alone"),
+        (
+            "[['ir_r1_k3_s1_e6_c24',\n'ir_r1_k3_s2_e6_c24']]",
+            "x.txt, line 2: 'ir_r1_k3_s2_e6_c24': s2, which timm takes of a list's first string alone",
+        ),
         ("# nothing", "x.txt: has no block string, such as ir_r2_k3_s2_e6_c24; give one stage a line"),
     ],
 )

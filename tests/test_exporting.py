@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from safetensors.torch import load_file, save_file
 
@@ -21,9 +23,10 @@ from nas import baseline as baselines
 from nas.baseline import Baseline
 from nas.documents import CertificateLine, Provenance, RivalRow
 from nas.documents import Facts as BaselineFacts
-from nas.exporting import export_model
+from nas.exporting import Subject, export_model
 from nas.importing import difference, import_weights
 from nas.packages import ORIGINS
+from nas.standalone import plain_model
 from nas.timm_form import timm_name
 from nas.weights import Facts, load_network, save_weights
 
@@ -161,6 +164,24 @@ def test_plain_torch_says_why(weights):
     )
     assert lines[-1] == "written: odd: config.json, model.py, model.safetensors, odd.yml"
     assert nas.load("odd/odd.yml") == nas.load("./odd.yml")
+
+
+@given(st.data())
+@settings(max_examples=40)
+def test_plain_torch_builds_whatever_there_is(architectures, data):
+    """Names and shapes of all tensors, and outputs, of networks far outside the spaces."""
+    arch, padding = data.draw(architectures), data.draw(st.sampled_from(["symmetric", "same"]))
+    torch.manual_seed(0)
+    net = nas.build(arch, norm_eps=0.01, padding=padding).eval()
+    facts = Facts(norm_eps=0.01, padding=padding)
+    network = json.loads(
+        json.dumps(model_folder.network_of(Subject(Baseline("odd", arch), net, facts, None)))
+    )
+    theirs = plain_model.build(network).eval()
+    theirs.load_state_dict(net.state_dict())
+    images = torch.randn(2, arch.stem.in_chans, arch.resolution, arch.resolution)
+    with torch.inference_mode():
+        torch.testing.assert_close(theirs(images), net(images))
 
 
 # timm
