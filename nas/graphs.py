@@ -25,11 +25,18 @@ from nas.exporting import Subject, compared
 from nas.files import write_bytes_whole
 
 Run = Callable[[Tensor], Tensor]
+OLDEST = (2, 6)
+"""The first torch with `Dim.DYNAMIC`."""
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def check_installed(to: str) -> None:
-    """Raises NasError where a package is missing, with how to get it."""
+    """Raises NasError where torch is too old or a package is missing, with how to get it."""
+    if tuple(map(int, torch.__version__.split(".")[:2])) < OLDEST:
+        raise NasError(
+            f"--to {to} needs torch {OLDEST[0]}.{OLDEST[1]} or later, whose exporter takes batches of any size; found "
+            f"{torch.__version__}: update it"
+        )
     missing = [name for name in PACKAGES if find_spec(name) is None] if to == "onnx" else []
     if missing:
         raise NasError(
@@ -54,7 +61,7 @@ def write_graph(subject: Subject, to: str, path: Path, force: bool) -> list[str]
 def pt2_of(subject: Subject) -> tuple[bytes, Run]:
     """The bytes of torch.export's file, with `facts.json` inside, and the function that they load as."""
     with _quiet():
-        program = torch.export.export(subject.net, _example(subject), dynamic_shapes=_SHAPES)
+        program = torch.export.export(subject.net, _example(subject), dynamic_shapes=_shapes())
         file = io.BytesIO()
         torch.export.save(program, file, extra_files={"facts.json": json.dumps(facts_of(subject))})
         loaded = torch.export.load(io.BytesIO(file.getvalue())).module()
@@ -67,7 +74,7 @@ def onnx_of(subject: Subject) -> tuple[bytes, Run]:
 
     with _quiet():
         program = torch.onnx.export(
-            subject.net, _example(subject), dynamo=True, dynamic_shapes=_SHAPES, external_data=False,
+            subject.net, _example(subject), dynamo=True, dynamic_shapes=_shapes(), external_data=False,
             input_names=["images"], output_names=["logits"], verbose=False,
         )  # fmt: skip
         assert program is not None
@@ -96,7 +103,9 @@ def facts_of(subject: Subject) -> dict[str, object]:
     }
 
 
-_SHAPES = {"x": {0: Dim.DYNAMIC}}
+def _shapes() -> dict[str, dict[int, object]]:
+    """Of the network's argument: any batch, all else as in the example."""
+    return {"x": {0: Dim.DYNAMIC}}
 
 
 def _example(subject: Subject) -> tuple[Tensor]:

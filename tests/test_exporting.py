@@ -289,6 +289,12 @@ def test_onnx_without_its_packages_is_one_sentence(weights, monkeypatch):
         export_model("./tiny.yml", "onnx")
 
 
+def test_an_old_torch_is_one_sentence(weights, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
+    with pytest.raises(NasError, match=r"--to pt2 needs torch 2.6 or later, .*; found 2.5.1\+cpu: update it"):
+        export_model("./tiny.yml", "pt2")
+
+
 def test_fresh_weights_are_said_to_be_untrained(weights):
     for output in ("one", "two"):
         lines = export_model("./tiny.yml", "hub", output=Path(output))
