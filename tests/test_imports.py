@@ -117,6 +117,11 @@ def test_nni_is_imported_in_search_alone(module):
     assert not lines or module.split(".")[0] == "search", f"nas/{module}.py:{lines} imports nni"
 
 
+@pytest.mark.parametrize("module", [module for module in FILES if module.startswith("standalone.")])
+def test_what_is_copied_into_exported_folders_imports_nothing_of_ours(module):
+    assert {found.split(".")[0] for _, found in imported(FILES[module])} & {"nas", "nni"} == set()
+
+
 @pytest.mark.parametrize("module", [module for layer in LIGHT for module in LAYERS[layer]])
 def test_the_core_imports_nothing_heavy(module):
     found = [(line, name) for line, name in imported(FILES[module]) if name.split(".")[0] in HEAVY]
