@@ -30,10 +30,10 @@ def model_card(subject: Subject, config: dict[str, Any], timm: bool, name: str |
         timm: whether model.py builds timm's EfficientNet; else it is plain torch.
         name: timm's own name of the network.
     """
-    library = "timm" if timm else "pytorch"
+    library = "timm" if name else "pytorch"  # Hugging Face shows how the library loads it: by create_model
     parts = [
         ["---", f"library_name: {library}", "pipeline_tag: image-classification", "tags:", "- image-classification",
-         "- neural-architecture-search", f"- {library}",
+         "- neural-architecture-search", f"- {'timm' if timm else 'pytorch'}",
          "# license: yours to choose; see Licence below, and put it here, such as license: apache-2.0", "---"],
         [f"# {subject.baseline.name}", "", *_opening(subject)],
         ["## Weights", "", *_weights(subject)],
