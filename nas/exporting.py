@@ -104,7 +104,7 @@ def export_model(
     subject = subject_of(document, weights)
     path = output or Path(subject.baseline.name + (f".{to}" if to in ("onnx", "pt2") else ""))
     check_output(path, to, force)
-    return [subject.words, *write(subject, to, path, force)]
+    return [subject.words, *write(subject, to, path)]
 
 
 def check_output(path: Path, to: str, force: bool) -> None:

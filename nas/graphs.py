@@ -45,7 +45,7 @@ def check_installed(to: str) -> None:
         )
 
 
-def write_graph(subject: Subject, to: str, path: Path, force: bool) -> list[str]:
+def write_graph(subject: Subject, to: str, path: Path) -> list[str]:
     """Writes PATH, once what is in it was loaded and compared; the lines to print.
 
     Raises:

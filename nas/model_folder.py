@@ -29,7 +29,7 @@ from nas.timm_form import config_of, efficientnet_of, not_in_timm, timm_name
 from nas.weights import write_tensors
 
 
-def write_folder(subject: Subject, to: str, path: Path, force: bool) -> list[str]:
+def write_folder(subject: Subject, to: str, path: Path) -> list[str]:
     """Writes the folder PATH, once the network in it was built by its own model.py; the lines to print.
 
     Raises:
