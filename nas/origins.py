@@ -30,11 +30,13 @@ class Weights(NamedTuple):
     Attributes:
         model: the package's name of the network, '' where neither the file's name nor what lies beside it says.
         tag: the training's name, as in timm's 'tf_efficientnet_b0.ap_in1k'; else ''.
+        arguments: with which the package has to build the network, beside its name.
     """
 
     path: Path
     model: str = ""
     tag: str = ""
+    arguments: tuple[tuple[str, Any], ...] = ()
 
 
 class Origin(ABC):
@@ -51,7 +53,7 @@ class Origin(ABC):
     stems: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def build(self, model: str, classes: int) -> nn.Module:
+    def build(self, model: str, classes: int, **arguments: Any) -> nn.Module:
         """The package's own network, at random; NasError where the package is missing."""
 
     @abstractmethod

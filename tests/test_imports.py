@@ -20,7 +20,7 @@ LAYERS = {
         "baseline", "candidates", "catalog", "choices", "cost_table", "documents", "key_table", "planner", "planning",
         "plans", "keys", "rivals", "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
     ],
-    "network, and the public names": ["layers", "network", ""],
+    "network, the public names, and what is copied into exported folders": ["layers", "network", "standalone", ""],
     "measuring, data, training": [
         "devices", "profile", "fitting", "weights", "data", "processes", "evaluation", "state", "sources", "npz",
         "loading", "splits", "examining", "splitting", "drafting", "certificate",
@@ -30,12 +30,14 @@ LAYERS = {
     "evaluators": ["evaluators"],
     "search": ["search"],
     "what people call": [
-        "report", "export", "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
+        "report", "export", "block_strings", "exporting", "graphs", "timm_form", "model_card", "model_folder",
+        "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
         "headers", "scoring", "watching", "training_commands", "scaling_command",
         "family_pictures", "family_report", "run_report", "report_job", "budget", "init_job", "calibrate_job",
         "proxy_table", "known_report",
         "headlines", "carrying_out", "certify_job", "certify_request", "certificate_report",
-        "certificate_content", "judging_commands", "html_page", "run_costs", "run_sections", "calibration_section",
+        "certificate_content", "judging_commands", "exchange_commands", "string_import",
+        "html_page", "run_costs", "run_sections", "calibration_section",
         "cli",
     ],
 }  # fmt: skip
@@ -113,6 +115,11 @@ def test_imports_point_one_way(module):
 def test_nni_is_imported_in_search_alone(module):
     lines = [line for line, found in imported(FILES[module]) if found.split(".")[0] == "nni"]
     assert not lines or module.split(".")[0] == "search", f"nas/{module}.py:{lines} imports nni"
+
+
+@pytest.mark.parametrize("module", [module for module in FILES if module.startswith("standalone.")])
+def test_what_is_copied_into_exported_folders_imports_nothing_of_ours(module):
+    assert {found.split(".")[0] for _, found in imported(FILES[module])} & {"nas", "nni"} == set()
 
 
 @pytest.mark.parametrize("module", [module for layer in LIGHT for module in LAYERS[layer]])

@@ -26,12 +26,14 @@ from PIL import Image
 import nas
 from nas import baseline as baselines
 from nas import catalog
+from nas.block_strings import read_strings
 from nas.choices import MAX_TABULATED
 from nas.data import describe
 from nas.decoding import FolderSplit, _Decoder
 from nas.documents import BaselineDocument, Named
 from nas.errors import NasError
 from nas.evaluators.table import Table
+from nas.export import export_text, to_timm, to_tpu
 from nas.folders import Files, layout
 from nas.known_report import known_lines, known_table
 from nas.npz import npz
@@ -55,6 +57,7 @@ from nas.search.winner import pick
 from nas.space import SearchSpace
 from nas.splits import PARTS, FixedSplit
 from nas.state_dicts import classes_of, parameters_of, read_state_dict
+from nas.string_import import read_baseline
 from nas.weights import Facts, load_network, save_weights
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -73,6 +76,7 @@ head: {channels: 24, classes: 3}
 activation: swish
 added: {stage1.channels: [16]}
 """
+STRINGS, TPU_STRINGS = (export_text("mnasnet-a1", to).encode() for to in ("timm", "tpu"))
 BASELINE = b"""\
 name: tiny
 source: by hand
@@ -257,6 +261,13 @@ def _space(data: bytes) -> None:
 
 def _baseline(data: bytes) -> None:
     found = baselines.load(_written("./baseline.yml", data))
+    assert baselines.from_document(BaselineDocument.parse(baselines.dump(found), "again")) == found
+
+
+def _block_strings(data: bytes) -> None:
+    tool, write = ("tpu", to_tpu) if b"_i" in data else ("timm", to_timm)
+    found = read_baseline(Path(_written("strings.txt", data)), tool)
+    assert read_strings(write(found), tool).key == found.architecture.key
     assert baselines.from_document(BaselineDocument.parse(baselines.dump(found), "again")) == found
 
 
@@ -528,6 +539,7 @@ TARGETS = {
     for target in (
         Target("space", "yaml", 15_000, _space, lambda: [SPACE]),
         Target("baseline", "yaml", 15_000, _baseline, lambda: [BASELINE]),
+        Target("block-strings", "lines", 15_000, _block_strings, lambda: [STRINGS, TPU_STRINGS]),
         Target("search-yml", "yaml", 12_000, _search_yml, lambda: [SEARCH, NNI_SEARCH, SCALE]),
         Target("nni-space", "json", 20_000, _nni_space, lambda: [NNI_SPACE]),
         Target("settings", "json", 20_000, _settings, lambda: [SETTINGS]),

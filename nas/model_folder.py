@@ -1,0 +1,171 @@
+"""A folder with which the network runs without b0nas: model.safetensors, config.json, model.py, and its document.
+
+>>> from nas.exporting import subject_of
+>>> network = network_of(subject_of("mnasnet-b1-0.5", None))
+>>> network["stages"][0][0]["shortcut"], network["stages"][0][0]["layers"][0]["kind"]
+('none', 'Conv')
+
+Where timm's notation has the network, its model.py builds timm's own EfficientNet, and the weights bear timm's names;
+else model.py is plain torch. Both are files of `nas.standalone`, copied.
+"""
+
+import inspect
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor, nn
+
+from nas import baseline as baselines
+from nas.errors import NasError, listed
+from nas.exporting import Subject, compared
+from nas.files import write_bytes_whole
+from nas.model_card import model_card
+from nas.ops import Conv, LayerSpec, SqueezeExcite
+from nas.timm_form import config_of, efficientnet_of, not_in_timm, timm_name
+from nas.weights import write_tensors
+
+
+def write_folder(subject: Subject, to: str, path: Path) -> list[str]:
+    """Writes the folder PATH, once the network in it was built by its own model.py; the lines to print.
+
+    Raises:
+        NasError: where timm is needed and missing, outputs differ, or something cannot be written.
+    """
+    why_not = not_in_timm(subject.net.architecture)
+    if why_not is None and find_spec("timm") is None:
+        raise NasError(
+            f"--to {to} needs timm, whose EfficientNet this network is and is checked against; pip install "
+            "'b0nas[timm]', or pip install timm"
+        )
+    name = None if why_not else timm_name(subject.net.architecture, subject.facts.padding)
+    whole = path.resolve()
+    partial = whole.with_name(f".{whole.name}.partial")
+    try:
+        lines = _fill(partial, subject, why_not, name, to)
+        files = sorted(file.name for file in partial.iterdir())
+        path.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            (partial / file).replace(path / file)
+    except OSError as error:
+        raise NasError(
+            f"{path}: cannot be written ({error.strerror}); free some space, or choose another --output"
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    if name:
+        lines.append(f'timm knows it as {name}: timm.create_model("local-dir:{path}", pretrained=True)')
+    lines.append(f"written: {path}: {listed(files)}")
+    if to == "hub":
+        lines += [
+            "license: none; README.md leaves it to you",
+            f"nothing was uploaded; to do that: hf upload USER/{subject.baseline.name} {path}",
+        ]
+    return lines
+
+
+def _fill(folder: Path, subject: Subject, why_not: str | None, name: str | None, to: str) -> list[str]:
+    """Writes everything into a folder of our own, and compares what it loads as; the lines to print."""
+    shutil.rmtree(folder, ignore_errors=True)
+    config = config_of(subject, name)
+    tensors = dict(subject.net.state_dict())
+    if why_not is None:
+        config |= {"efficientnet": efficientnet_of(subject)}
+        from nas.standalone import timm_model as program
+
+        tensors = _renamed(tensors, program.build(config["efficientnet"]))
+        form = "timm's EfficientNet, in model.py"
+    else:
+        config |= {"network": network_of(subject)}
+        from nas.standalone import plain_model as program
+
+        form = f"plain torch, in model.py, as timm cannot build it: {why_not}"
+    write_tensors(folder / "model.safetensors", tensors, {"format": "pt"})
+    files = {
+        "config.json": _json(config),
+        "model.py": inspect.getsource(program),
+        f"{subject.baseline.name}.yml": baselines.dump(subject.baseline),
+    }
+    if to == "hub":
+        files["README.md"] = model_card(subject, config, timm=why_not is None, name=name)
+    for file, text in files.items():
+        write_bytes_whole(
+            folder / file,
+            text.encode(errors="backslashreplace"),
+            "free some space, or choose another --output",
+        )
+    lines = [form, compared(subject, _loaded(folder / "model.py").load(), "model.py")]
+    if name:
+        import timm
+
+        compared(subject, timm.create_model(f"local-dir:{folder}", pretrained=True).eval(), f"timm's {name}")
+    return lines
+
+
+def network_of(subject: Subject) -> dict[str, Any]:
+    """The layers, as `nas.standalone.plain_model` reads them.
+
+    Raises:
+        NasError: for a layer that it does not know, naming the stage and its op.
+    """
+    arch = subject.net.architecture
+    stages: list[list[dict[str, Any]]] = [[] for _ in arch.stages]
+    for number, block in arch.blocks():
+        where = f"stage{number}.op is {arch.stages[number - 1].op!r}"
+        layers = [_layer(spec, where) for spec in block.layers]
+        stages[number - 1].append({"shortcut": block.shortcut, "layers": layers})
+    *head, _ = arch.head_layers
+    return {
+        "activation": arch.activation,
+        "padding": subject.facts.padding,
+        "norm_eps": subject.facts.norm_eps,
+        "num_features": subject.net.num_features,
+        "num_classes": subject.net.num_classes,
+        "stem": _layer(arch.stem_layers[0], "the stem"),
+        "stages": stages,
+        "head": _layer(head[0], "the head") if head else None,
+    }
+
+
+def _layer(spec: LayerSpec, where: str) -> dict[str, Any]:
+    if not isinstance(spec, Conv | SqueezeExcite):
+        raise NasError(
+            f"{where}, whose layers model.py cannot build; give --to pt2, which runs without b0nas, too"
+        )
+    return {"kind": type(spec).__name__, **spec._asdict()}
+
+
+def _json(config: dict[str, Any]) -> str:
+    """Indented, with a block or a list of numbers on one line."""
+    text = json.dumps({key: value for key, value in config.items() if key != "network"}, indent=2)
+    if "network" in config:
+        rows = {**config["network"], "stages": "STAGES"}
+        stages = ",\n".join(
+            "      [\n" + ",\n".join(f"        {json.dumps(block)}" for block in stage) + "\n      ]"
+            for stage in config["network"]["stages"]
+        )
+        lines = ",\n".join(f"    {json.dumps(key)}: {json.dumps(value)}" for key, value in rows.items())
+        lines = lines.replace('"STAGES"', f"[\n{stages}\n    ]")
+        text = text.removesuffix("\n}") + f',\n  "network": {{\n{lines}\n  }}\n}}'
+    return text + "\n"
+
+
+def _renamed(tensors: dict[str, Tensor], theirs: nn.Module) -> dict[str, Tensor]:
+    """Our tensors by timm's names: both stand in order of computation (tests/test_parity.py)."""
+    names = theirs.state_dict()
+    if [t.shape for t in names.values()] != [t.shape for t in tensors.values()]:
+        raise NasError(
+            "timm's EfficientNet has other tensors than the network; please report it, with the baseline"
+        )
+    return dict(zip(names, tensors.values(), strict=True))
+
+
+def _loaded(path: Path) -> ModuleType:
+    """A folder's model.py, run as a module of its own; no bytecode is left beside it."""
+    module = ModuleType("model")
+    module.__file__ = str(path)
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
+    return module
