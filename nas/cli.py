@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from nas.errors import NasError
+from nas.health_commands import doctor
 from nas.judging_commands import calibrate, certify, init
 from nas.ranks import leave_to_first
 from nas.scaling_command import scale
@@ -148,6 +149,7 @@ app.command()(certify)
 app.command()(scale)
 app.command()(train)
 app.command()(evaluate)
+app.command()(doctor)
 
 
 @app.command()

@@ -36,7 +36,7 @@ LAYERS = {
         "proxy_table", "known_report",
         "headlines", "carrying_out", "certify_job", "certify_request", "certificate_report",
         "certificate_content", "judging_commands", "html_page", "run_costs", "run_sections", "calibration_section",
-        "cli",
+        "health", "health_commands", "doctor", "cli",
     ],
 }  # fmt: skip
 """Modules of `nas`, from the lowest layer up ("" is `nas` itself, a package stands for all in it);
