@@ -18,6 +18,7 @@ import ast
 import doctest
 import logging
 import re
+import runpy
 import shlex
 import warnings
 from functools import cache
@@ -49,7 +50,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-HAND_WRITTEN = [page for page in PAGES if page.name != "cli.md"]
+HAND_WRITTEN = [page for page in PAGES if page.name not in ("cli.md", "api.md")]
 RUN = {"space", "show", "scale", "export"}
 """Commands that are quick and need nothing: what the pages say they print is compared."""
 PLACEHOLDERS = {"BASELINE", "SPACE", "NAME", "RUN", "ID"}
@@ -451,3 +452,10 @@ def test_the_reference_is_what_make_docs_writes():
     result = CliRunner().invoke(typer_app, ["nas.cli", "utils", "docs", "--name", "nas"])
     written = (ROOT / "docs" / "reference" / "cli.md").read_text()
     assert result.output.strip() == written.strip(), "the command line has changed: run `make docs`"
+
+
+def test_the_python_reference_is_what_make_docs_writes():
+    found = runpy.run_path(str(ROOT / "tools" / "api.py"))
+    written = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    assert found["text"]() == written, "a docstring or a signature has changed: run `make docs`"
+    assert set(re.findall(r"^## nas\.(\w+)$", written, flags=re.M)) == set(nas.__all__)
