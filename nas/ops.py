@@ -169,7 +169,12 @@ class MBConvOp(Op):
         )
 
 
-OPS: dict[str, Op] = {op.name: op for op in (ConvOp(), DSConvOp(), MBConvOp())}
+OPS: dict[str, Op] = {
+    op.name: op
+    for op in (
+        ConvOp(), DSConvOp(), MBConvOp(),
+    )
+}  # fmt: skip
 SKIPS = ("none", "identity", "pool")
 ACTIVATIONS = ("relu", "relu6", "swish")
 
