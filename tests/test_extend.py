@@ -1,4 +1,4 @@
-"""docs/extend.md, followed to the letter: each part in a copy of the repository of its own, and its commands run there."""
+"""docs/extend.md, followed to the letter: each part in its own copy of the repository, its commands run there."""
 
 import os
 import re
