@@ -48,6 +48,8 @@ def gpu(probe: Probe, driver: bool | None = None) -> Finding:
         driver: whether NVIDIA's is there; looked for unless given.
     """
     step, version = probe.step("gpu"), probe.step("torch").value
+    if probe.step("torch").error:
+        return note("gpu", "not looked at, as torch cannot be used", "the line torch says why")
     if step.error:
         return broken(
             "gpu", f"torch's CUDA breaks down: {step.error}",

@@ -1,4 +1,4 @@
-"""Other programs, run to their end and never waited for longer than a bound: what they said, and how they ended.
+"""Other programs, run to their end as long as they do something: what they said, and how they ended.
 
 What may crash (torch, NNI) is imported in a process of its own, `python -m nas.health.probe`, which prints one line of
 JSON a step. The current folder comes first there, as it does for a trial.
@@ -21,7 +21,9 @@ from typing import Any
 from nas.health.finding import LONGEST, reason
 
 BOUND = 60.0
-"""Seconds after which a program is taken for hung."""
+"""Seconds without progress after which a program is taken for hung; on a busy machine one may take longer."""
+PROGRESS = 0.05
+"""Processor seconds in `BOUND` that are progress."""
 
 
 @dataclass(frozen=True)
@@ -39,34 +41,50 @@ class Ended:
 
 
 def run(words: Sequence[str], environment: Mapping[str, str] | None = None, bound: float = BOUND) -> Ended:
-    """Runs a program to its end; what goes wrong is in `error`."""
+    """Runs a program to its end, or until it has done nothing for `bound` seconds; what goes wrong is in `error`."""
     began = time.monotonic()
     try:
-        done = subprocess.run(
-            list(words), capture_output=True, text=True, errors="replace", check=False, timeout=bound,
-            env=None if environment is None else dict(environment), stdin=subprocess.DEVNULL,
+        process = subprocess.Popen(
+            list(words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            errors="replace", env=None if environment is None else dict(environment),
         )  # fmt: skip
-    except subprocess.TimeoutExpired as late:
-        out = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
-        return Ended(out, f"took over {bound:g} seconds", bound)
     except FileNotFoundError:
         return Ended(error=f"there is no program {words[0]}")
     except (OSError, ValueError) as error:
         return Ended(error=f"{words[0]} cannot be run ({reason(error)})")
-    seconds = time.monotonic() - began
-    return Ended(done.stdout, "" if done.returncode == 0 else _why(done), seconds)
+    done = 0.0
+    while True:
+        try:
+            out, told = process.communicate(timeout=bound)
+        except subprocess.TimeoutExpired:
+            done, before = _processor_seconds(process.pid), done
+            if done - before >= PROGRESS:
+                continue
+            process.kill()
+            out, _ = process.communicate()
+            return Ended(out, f"did nothing for {bound:g} seconds", time.monotonic() - began)
+        error = "" if process.returncode == 0 else _why(process.returncode, told)
+        return Ended(out, error, time.monotonic() - began)
 
 
-def _why(done: "subprocess.CompletedProcess[str]") -> str:
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    last = lines[-1][:LONGEST] if lines else ""
-    if done.returncode >= 0:
-        return last or f"ended with exit code {done.returncode}"
+def _processor_seconds(pid: int) -> float:
+    import psutil
+
     try:
-        name = signal.Signals(-done.returncode).name
+        return sum(psutil.Process(pid).cpu_times()[:2])
+    except psutil.Error:
+        return 0.0
+
+
+def _why(code: int, told: str) -> str:
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    last = lines[-1][:LONGEST] if lines else ""
+    if code >= 0:
+        return last or f"ended with exit code {code}"
+    try:
+        return f"ended by {signal.Signals(-code).name}"
     except ValueError:
-        name = f"signal {-done.returncode}"
-    return f"ended by {name}"
+        return f"ended by signal {-code}"
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,18 @@ def test_programs_that_end_badly_are_told_in_a_line():
     assert run([python, "-c", "raise OSError('libx.so: missing')"]).error == "OSError: libx.so: missing"
     crash = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
     assert run([python, "-c", crash]).error == "ended by SIGSEGV"
-    assert run([python, "-c", "import time; time.sleep(60)"], bound=0.5).error == "took over 0.5 seconds"
+    assert (
+        run([python, "-c", "import time; time.sleep(60)"], bound=0.5).error == "did nothing for 0.5 seconds"
+    )
     assert run(["/no/such/program"]).error == "there is no program /no/such/program"
     assert "cannot be run (PermissionError" in run([str(Path(__file__))]).error
+
+
+def test_a_program_that_is_slow_is_no_hung_one():
+    """As on a busy machine: it takes many times the bound, and works all the while."""
+    code = "import time\nwhile time.process_time() < 5: pass\nprint('done')"
+    ended = run([sys.executable, "-c", code], bound=2)
+    assert (ended.out, ended.error) == ("done\n", "")
 
 
 # Python and packages
@@ -145,12 +154,12 @@ def test_a_torch_that_cannot_be_imported(tmp_path, code, words):
     found = probe("torch", fake(tmp_path, "torch", code))
     assert is_(engine.torch(found), BROKEN, "cannot be used", words)
     assert is_(engine.nni(found), BROKEN, "strategies cannot be imported", "the line torch says why")
-    assert is_(engine.gpu(found), BROKEN, "CUDA breaks down")
+    assert is_(engine.gpu(found), NOTE, "not looked at")
 
 
 def test_a_torch_that_hangs(tmp_path):
     found = probe("torch", fake(tmp_path, "torch", "import time; time.sleep(60)"), bound=5)
-    assert is_(engine.torch(found), BROKEN, "took over 5 seconds")
+    assert is_(engine.torch(found), BROKEN, "did nothing for 5 seconds")
 
 
 def a_probe(devices=(), cuda: str | None = "13.0", **errors: str) -> Probe:
