@@ -44,11 +44,22 @@ def torch_itself() -> dict[str, Any]:
 
 
 def torchvision_itself() -> dict[str, Any]:
-    """torchvision has the operators that torch of its own version loads."""
-    import torchvision
-    from torchvision.ops import nms  # fails where torch is of another version
+    """torchvision's operators are of a build that fits torch's; the whole of it takes seconds to import."""
+    from importlib.metadata import version
+    from importlib.util import find_spec
+    from pathlib import Path
 
-    return {"version": torchvision.__version__, "operators": nms.__name__}
+    import torch
+
+    spec = find_spec("torchvision")
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
+    libraries = sorted(
+        path for folder in folders for path in folder.glob("_C*") if path.suffix in (".so", ".pyd")
+    )
+    if not libraries:
+        raise ImportError("its operators are missing" if folders else "there is no package torchvision")
+    torch.ops.load_library(str(libraries[0]))
+    return {"version": version("torchvision"), "operators": str(torch.ops.torchvision.nms)}
 
 
 def gpus() -> dict[str, Any]:
