@@ -12,8 +12,8 @@ from typing import Any
 from nas.errors import NasError
 from nas.health.finding import LONGEST, Finding, broken, note, works
 
-SETTLED = {"STOPPED", "NO_MORE_TRIAL"}
-"""States of NNI's registry in which nothing runs; DONE is none, for its manager stays up."""
+SETTLED = {"STOPPED"}
+"""States of NNI's registry in which nothing runs; DONE and ERROR are none, for the manager stays up."""
 MOST = 20
 """So many open experiments are looked at."""
 
@@ -120,6 +120,6 @@ def _told(name: str, entry: dict[str, Any], processes: dict[int, str]) -> tuple[
             f"kill {' '.join(orphans)}",
         )
     return (
-        f"{name} was interrupted",
+        f"{name} ({entry.get('status')}) was interrupted",
         f"nas search SEARCH.yml --resume {name} goes on with it, nnictl stop {name} takes it off NNI's list",
     )

@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from nas.health.finding import Finding, broken, note, works
+from nas.health.finding import ANEW, Finding, broken, note, works
 from nas.health.running import Ended, Probe, run
 
 SLOW = 8.0
@@ -20,7 +20,6 @@ LISTEN = (
     "s.listen(0, () => { console.log(JSON.stringify([process.version, s.address().address])); s.close() })"
 )
 """For node: listens as NNI's manager does, on any port, and says where."""
-ANEW = "make clean setup"
 
 
 def torch(probe: Probe) -> Finding:
@@ -109,7 +108,7 @@ def nnictl(ended: Ended) -> Finding:
         ended: of `nnictl --version`.
     """
     if ended.error:
-        mend = "see the lines setuptools, pins and nni; with them in order: make clean setup"
+        mend = "see the lines setuptools, pins and nni; with them in order, " + ANEW
         return broken("nnictl", f"does not start: {ended.error}", mend)
     if ended.seconds > SLOW:
         return note(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 WORKS, NOTE, BROKEN = "works", "note", "broken"
 """A note is told and hinders nothing; what is broken, the main job needs."""
+ANEW = "set the environment up anew: make clean setup in a checkout, else pip install b0nas into a new one"
+"""What mends most things."""
 LONGEST = 300
 """Characters of somebody else's message that are passed on."""
 
@@ -55,6 +57,4 @@ def checked(name: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except Exception as error:
-        return broken(
-            name, f"could not be looked at ({reason(error)})", "set the environment up anew: make clean setup"
-        )
+        return broken(name, f"could not be looked at ({reason(error)})", ANEW)

@@ -11,14 +11,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 
-from nas.health.finding import Finding, broken, works
+from nas.health.finding import ANEW, Finding, broken, works
 from nas.health.running import Probe
 
 VERSIONS = ((3, 11), (3, 12))
 """pyproject.toml: requires-python."""
 Version = Callable[[str], str]
-
-ANEW = "make setup installs the versions of the lock (or: pip install 'b0nas' again, into a new environment)"
 
 
 def python(

@@ -414,7 +414,7 @@ def test_experiments_of_nni(tmp_path, monkeypatch):
     entry = {"port": 8084, "status": "RUNNING"}
     registry.write_text(json.dumps({"abcd1234": entry, "old": {"port": 8080, "status": "STOPPED"}}))
     monkeypatch.setattr(runs, "processes_of", lambda name: {})
-    assert is_(belongings.experiments(tmp_path), NOTE, "abcd1234 was interrupted", "--resume abcd1234")
+    assert is_(belongings.experiments(tmp_path), NOTE, "abcd1234 (RUNNING) was interrupted", "--resume abcd1234")
     monkeypatch.setattr(runs, "processes_of", lambda name: {7: "manager", 8: "tuner"})
     assert is_(
         belongings.experiments(tmp_path), NOTE, "abcd1234 is open on port 8084", "nnictl stop abcd1234"
