@@ -2,6 +2,7 @@
 
 import gzip
 import importlib.metadata
+import itertools
 import json
 import os
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nas import catalog, cli, sources
-from nas.health import belongings, engine, machine, network, packages
+from nas.health import belongings, engine, machine, network, packages, running
 from nas.health.finding import BROKEN, NOTE, WORKS, Finding, broken, checked, works
 from nas.health.running import Ended, Probe, Step, probe, run
 from nas.search import nnictl, ports, runs
@@ -61,11 +62,20 @@ def test_programs_that_end_badly_are_told_in_a_line():
     assert "cannot be run (PermissionError" in run([str(Path(__file__))]).error
 
 
-def test_a_program_that_is_slow_is_no_hung_one():
+def test_a_program_that_is_slow_is_no_hung_one(monkeypatch):
     """As on a busy machine: it takes many times the bound, and works all the while."""
-    code = "import time\nwhile time.process_time() < 5: pass\nprint('done')"
-    ended = run([sys.executable, "-c", code], bound=2)
+    used = itertools.count(1.0)
+    monkeypatch.setattr(running, "_processor_seconds", lambda pid: next(used))
+    ended = run([sys.executable, "-c", "import time; time.sleep(2); print('done')"], bound=0.2)
     assert (ended.out, ended.error) == ("done\n", "")
+    assert next(used) > 3
+
+
+def test_what_a_program_has_used_is_read():
+    import psutil
+
+    assert 0 < running._processor_seconds(os.getpid()) <= sum(psutil.Process().cpu_times()[:2])
+    assert running._processor_seconds(2**31 - 2) == 0.0
 
 
 # Python and packages
@@ -414,7 +424,9 @@ def test_experiments_of_nni(tmp_path, monkeypatch):
     entry = {"port": 8084, "status": "RUNNING"}
     registry.write_text(json.dumps({"abcd1234": entry, "old": {"port": 8080, "status": "STOPPED"}}))
     monkeypatch.setattr(runs, "processes_of", lambda name: {})
-    assert is_(belongings.experiments(tmp_path), NOTE, "abcd1234 (RUNNING) was interrupted", "--resume abcd1234")
+    assert is_(
+        belongings.experiments(tmp_path), NOTE, "abcd1234 (RUNNING) was interrupted", "--resume abcd1234"
+    )
     monkeypatch.setattr(runs, "processes_of", lambda name: {7: "manager", 8: "tuner"})
     assert is_(
         belongings.experiments(tmp_path), NOTE, "abcd1234 is open on port 8084", "nnictl stop abcd1234"
