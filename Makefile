@@ -5,7 +5,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 MARK := .venv/.installed
 
-.PHONY: setup search test fuzz faults faults-quick audit check docs lock clean
+.PHONY: setup search test fuzz faults faults-quick audit check docs dist lock clean
 .DELETE_ON_ERROR:
 
 setup: $(MARK)
@@ -53,18 +53,26 @@ check: setup
 	@$(BIN)/pyright
 	@$(BIN)/python -m pytest tests/test_imports.py
 
-# The reference of the command line, from the code.
+# What is generated from the code (commands, Python, schemas), and of all pages a site, in build/site.
+# Strict: a link or an anchor that leads nowhere, or a page that is in no menu, ends it.
 docs: setup
 	@mkdir -p docs/reference
 	@$(BIN)/typer nas.cli utils docs --name nas --output docs/reference/cli.md
+	@$(BIN)/python tools/api.py
+	@$(BIN)/python tools/schemas.py
+	@$(BIN)/python tools/site.py
+
+# sdist and wheel, in dist/.
+dist: setup
+	@rm -rf dist && $(BIN)/hatchling build -d dist
 
 # New locks from pyproject.toml; torch and what comes with its build stay out of the hashed one.
 lock: setup
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --extra weights --universal --generate-hashes --python-version 3.11 \
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --extra weights --extra docs --universal --generate-hashes --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet \
 	  -c requirements-torch.lock -c constraints.txt \
 	  $$(for p in $$(cat constraints.txt | sed -n 's/^# unlocked: //p'); do echo --no-emit-package $$p; done) \
 	  -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-audit .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist .venv .venv-audit .pytest_cache .ruff_cache .hypothesis

@@ -14,6 +14,7 @@ import typer
 
 from nas.errors import NasError
 from nas.exchange_commands import export, import_
+from nas.health_commands import doctor
 from nas.judging_commands import calibrate, certify, init
 from nas.ranks import leave_to_first
 from nas.scaling_command import scale
@@ -149,6 +150,7 @@ app.command()(certify)
 app.command()(scale)
 app.command()(train)
 app.command()(evaluate)
+app.command()(doctor)
 
 
 @app.command()

@@ -30,7 +30,8 @@ Number = Annotated[int | float, BeforeValidator(number)]
 Text = Annotated[str, BeforeValidator(_name)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
-Name = Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+Name = Annotated[Text, Field(pattern=NAME)]
 
 T = TypeVar("T")
 OneOrMany = T | Annotated[list[T], Field(min_length=1)]

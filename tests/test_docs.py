@@ -11,6 +11,7 @@ Blocks are marked by the words after their language:
     yaml stage of a space    one stage (or: of a baseline)
     json table NAME.json     a table of recorded results, which the page's search.yml may name (or: csv)
     python                   run where it has `>>>`, else compiled
+    python new PATH, diff PATH (docs/extend.md alone)  see tests/test_extend.py
 """
 
 import argparse
@@ -18,6 +19,7 @@ import ast
 import doctest
 import logging
 import re
+import runpy
 import shlex
 import warnings
 from functools import cache
@@ -49,7 +51,9 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-HAND_WRITTEN = [page for page in PAGES if page.name != "cli.md"]
+HAND_WRITTEN = [page for page in PAGES if page.name not in ("cli.md", "api.md")]
+FOLLOWED = ROOT / "docs" / "extend.md"
+"""What it shows is done step by step in a copy of the repository: tests/test_extend.py."""
 RUN = {"space", "show", "scale", "export"}
 """Commands that are quick and need nothing: what the pages say they print is compared."""
 PLACEHOLDERS = {"BASELINE", "SPACE", "NAME", "RUN", "ID"}
@@ -95,7 +99,7 @@ def split(page: Path) -> tuple[str, list[Block]]:
 
 
 PROSE = {page: split(page)[0] for page in PAGES}
-BLOCKS = [block for page in HAND_WRITTEN for block in split(page)[1]]
+BLOCKS = [block for page in HAND_WRITTEN if page != FOLLOWED for block in split(page)[1]]
 
 
 def blocks(*languages: str) -> list[Any]:
@@ -113,7 +117,7 @@ def code_words(page: Path) -> list[str]:
 
 
 def test_every_block_is_of_a_known_kind():
-    known = {"console", "sh", "yaml", "json", "csv", "python", "text"}
+    known = {"console", "sh", "yaml", "json", "csv", "python", "text", "diff"}
     assert {block.language for block in BLOCKS} <= known
     assert len(BLOCKS) > 30
 
@@ -228,7 +232,7 @@ def test_commands_are_what_the_programs_take(page):
                 pytest.fail(f"{block.where}: {line}: {error}")
 
 
-@pytest.mark.parametrize("page", by_page(HAND_WRITTEN))
+@pytest.mark.parametrize("page", by_page([page for page in HAND_WRITTEN if page != FOLLOWED]))
 def test_commands_and_options_in_the_prose_exist(page):
     for code in code_words(page):
         words = code.split()
@@ -451,3 +455,10 @@ def test_the_reference_is_what_make_docs_writes():
     result = CliRunner().invoke(typer_app, ["nas.cli", "utils", "docs", "--name", "nas"])
     written = (ROOT / "docs" / "reference" / "cli.md").read_text()
     assert result.output.strip() == written.strip(), "the command line has changed: run `make docs`"
+
+
+def test_the_python_reference_is_what_make_docs_writes():
+    found = runpy.run_path(str(ROOT / "tools" / "api.py"))
+    written = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    assert found["text"]() == written, "a docstring or a signature has changed: run `make docs`"
+    assert set(re.findall(r"^## nas\.(\w+)$", written, flags=re.M)) == set(nas.__all__)

@@ -38,7 +38,7 @@ LAYERS = {
         "headlines", "carrying_out", "certify_job", "certify_request", "certificate_report",
         "certificate_content", "judging_commands", "exchange_commands", "string_import",
         "html_page", "run_costs", "run_sections", "calibration_section",
-        "cli",
+        "health", "health_commands", "doctor", "cli",
     ],
 }  # fmt: skip
 """Modules of `nas`, from the lowest layer up ("" is `nas` itself, a package stands for all in it);

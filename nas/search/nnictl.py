@@ -20,6 +20,12 @@ LONGEST = 180
 TELLING = re.compile(r"error|refused|unable|cannot|failed|not ", re.IGNORECASE)
 
 
+def program() -> list[str]:
+    """How nnictl is run: the one beside this Python, or its module."""
+    beside = Path(sys.executable).with_name("nnictl")
+    return [str(beside)] if beside.exists() else [sys.executable, "-m", "nni.tools.nnictl.nnictl"]
+
+
 def nnictl(words: Sequence[str], local: bool, mark: str) -> subprocess.CompletedProcess[str]:
     """Runs nnictl to its end.
 
@@ -27,15 +33,13 @@ def nnictl(words: Sequence[str], local: bool, mark: str) -> subprocess.Completed
         local: whether nobody else needs NNI's port.
         mark: by which the manager that it starts is known (`nas.search.runs.experiment_marked`).
     """
-    beside = Path(sys.executable).with_name("nnictl")
-    command = [str(beside)] if beside.exists() else [sys.executable, "-m", "nni.tools.nnictl"]
     environment = at_home(os.environ) if local else dict(os.environ)
     umask = os.umask(PRIVATE)
     os.umask(umask)
     environment |= {MARK: mark, UMASK: f"{umask:o}"}
     try:
         return subprocess.run(
-            [*command, *words], capture_output=True, text=True, check=False, env=environment, umask=PRIVATE,
+            [*program(), *words], capture_output=True, text=True, check=False, env=environment, umask=PRIVATE,
             timeout=LONGEST, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
