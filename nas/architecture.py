@@ -113,18 +113,20 @@ def stage_key(stage: Stage, in_channels: int) -> str:
     where no layer can take one, SE ratios that round to one squeeze, an mbconv that at
     expansion 1 is a dsconv.
     """
-    blocks = [block for block in stage_blocks(stage, in_channels) if block is not None]
-    words = []
-    for block in blocks:
-        convs = "+".join(
-            f"{layer.kernel}x{layer.out_channels}{'a' if layer.activation else ''}"
-            f"{'d' if layer.groups > 1 else ''}"
-            if isinstance(layer, Conv)
-            else f"se{getattr(layer, 'squeeze', '')}"
-            for layer in block.layers
-        )
-        words.append(f"{convs}~{block.shortcut}")
+    words = [block_words(block) for block in stage_blocks(stage, in_channels) if block is not None]
     return f"/{stage.stride}x{stage.layers}:" + ",".join(words)
+
+
+def block_words(block: Block) -> str:
+    """What a block computes, but for its input's channels and size: '1x96a+3x96ad+se4+1x24~identity'."""
+    convs = "+".join(
+        f"{layer.kernel}x{layer.out_channels}{'a' if layer.activation else ''}"
+        f"{'d' if layer.groups > 1 else ''}"
+        if isinstance(layer, Conv)
+        else f"se{getattr(layer, 'squeeze', '')}"
+        for layer in block.layers
+    )
+    return f"{convs}~{block.shortcut}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,248 @@
+"""A latency model: what every block of a space takes on one machine, as a document that search.yml may name.
+
+A network's latency is the sum of its parts, stem, blocks and tail (head convolution, pooling, classifier), each
+known by what it computes and at what size, with a linear correction of the whole: the lookup table of ProxylessNAS
+(arXiv:1812.00332, section 3.3.1) and FBNet (arXiv:1812.03443, section 3.3). It needs no torch.
+
+>>> from nas.baseline import load
+>>> names = [part.name for part in parts(load("mobilenet-v2").architecture)]
+>>> names[0], names[2], names[-1], len(names)
+('stem', '112:16 1x96a+3x96ad+1x24~none/2', 'tail 320', 19)
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
+
+import numpy as np
+from pydantic import Field
+
+from nas.architecture import Architecture, Block, block_words, stage_blocks
+from nas.documents import Fraction, Int, Name, Number, Strict, Text
+from nas.errors import NasError, short
+from nas.files import text_of
+from nas.ops import LayerSpec, output_size
+from nas.reading import validate
+from nas.strict_json import load_json
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+MOST_PARTS = 50_000
+"""Distinct parts of a space, above which no table of all of them is made."""
+MAX_BYTES = 16 << 20
+STATISTIC = "lower quartile"
+"""Of the passes of a network or part, for fitting and for judging alike: see `nas.latency_fit`."""
+
+
+class Part(NamedTuple):
+    """What is timed as one: parts of one name take as long.
+
+    Attributes:
+        height: of its input, in pixels.
+        channels: of its input.
+    """
+
+    name: str
+    layers: tuple[LayerSpec, ...]
+    shortcut: str
+    channels: int
+    height: int
+
+
+def parts(arch: Architecture) -> list[Part]:
+    """Stem, blocks and tail in order of computation, repeats included."""
+    found, height = [_stem(arch)], arch.heights()[1]
+    channels = arch.stem.channels
+    for number, block in arch.blocks():
+        found.append(_part(block, channels, height))
+        height, channels = output_size(height, block.stride), arch.stages[number - 1].channels
+    return [*found, _tail(arch, height)]
+
+
+def parts_of_space(space: "SearchSpace") -> dict[str, Part]:
+    """Every part that a network of the space may have, by name.
+
+    Raises:
+        NasError: where there are more than `MOST_PARTS`.
+    """
+    frame = space.frame
+    found = {"stem": _stem(frame)}
+    height, widths = frame.heights()[1], (frame.stem.channels,)
+    for choices in space.stages:
+        stages = [choices.stage(values) for values in choices.combinations()]
+        after = output_size(height, choices.line.stride)
+        for width in widths:
+            for stage in stages:
+                first, rest = stage_blocks(stage, width)
+                pair = (_part(first, width, height), rest and _part(rest, stage.channels, after))
+                found |= {part.name: part for part in pair if part is not None}
+            if len(found) > MOST_PARTS:
+                raise NasError(
+                    f"{space.name}: has over {MOST_PARTS:,} distinct blocks, which no table of latencies holds; "
+                    "give its choices fewer values"
+                )
+        height, widths = after, choices.options["channels"]
+    last = frame.stages[-1]
+    tails = [replace(frame, stages=(*frame.stages[:-1], replace(last, channels=width))) for width in widths]
+    return found | {tail.name: tail for tail in (_tail(arch, height) for arch in tails)}
+
+
+def _stem(arch: Architecture) -> Part:
+    return Part("stem", arch.stem_layers, "none", arch.stem.in_chans, arch.resolution)
+
+
+def _part(block: Block, channels: int, height: int) -> Part:
+    name = f"{height}:{channels} {block_words(block)}/{block.stride}"
+    return Part(name, block.layers, block.shortcut, channels, height)
+
+
+def _tail(arch: Architecture, height: int) -> Part:
+    last = arch.stages[-1].channels
+    return Part(f"tail {last}", arch.head_layers, "none", last, height)
+
+
+class HeldOut(Strict):
+    """How well the model predicts whole networks that it was not fitted to; errors are relative, of 1.
+
+    Attributes:
+        n: networks.
+        noise_median, noise_p90, noise_spearman: the same of the networks' own second measuring against
+            their first, which no model can be much better than; None where none was measured twice.
+    """
+
+    n: Int
+    median: Number
+    p90: Number
+    spearman: Number | None
+    noise_n: Int = 0
+    noise_median: Number | None = None
+    noise_p90: Number | None = None
+    noise_spearman: Number | None = None
+
+
+class PartRow(NamedTuple):
+    """Milliseconds of a part, and in how many networks it was timed (0: by regression alone)."""
+
+    ms: Annotated[float, Field(gt=0, lt=1e9)]
+    networks: Annotated[int, Field(ge=0)]
+
+
+class LatencyModel(Strict):
+    """The document.
+
+    Attributes:
+        processor: name of the CPU or GPU; `machine` says the rest.
+        networks: whole networks that it was fitted to.
+        offset, slope: milliseconds of a network are offset + slope * the sum of its parts.
+    """
+
+    kind: Literal["latency model"] = "latency model"
+    space: Name
+    space_sha256: Text
+    classes: Int
+    in_chans: Int
+    device: Literal["cpu", "cuda"]
+    processor: Text
+    machine: Text
+    threads: Annotated[Int, Field(ge=1)]
+    batch: Annotated[Int, Field(ge=1)]
+    statistic: Literal["lower quartile"] = STATISTIC
+    networks: Annotated[Int, Field(ge=1)]
+    seconds: Number
+    offset: Number
+    slope: Annotated[Number, Field(gt=0)]
+    held_out: HeldOut
+    seed: Int
+    date: Text
+    versions: dict[str, str]
+    parts: Annotated[dict[str, PartRow], Field(min_length=2)]
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The model in a file.
+
+        Raises:
+            NasError: for a file that is none, with what is wrong.
+        """
+        mend = "make it anew with nas latency SPACE"
+        data = load_json(text_of(path, MAX_BYTES, "which no latency model is"), str(path), mend)
+        if not isinstance(data, dict) or data.get("kind") != "latency model":
+            raise NasError(f"{path}: is {short(data)}, no latency model; {mend}")
+        return validate(cls, data, str(path))
+
+    def dump(self) -> str:
+        """As JSON, a part a line."""
+        import json
+
+        head = self.model_dump(mode="json", exclude={"parts"}, exclude_none=True)
+        rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(list(row))}" for name, row in self.parts.items())
+        return json.dumps(head, indent=1).removesuffix("\n}") + ',\n "parts": {\n' + rows + "\n }\n}\n"
+
+    def milliseconds(self, arch: Architecture) -> float:
+        """Of a network of the space.
+
+        Raises:
+            NasError: for a network with a part that the space has not.
+        """
+        return self.offset + self.slope * sum(self._ms(part.name) for part in parts(arch))
+
+    def _ms(self, name: str) -> float:
+        row = self.parts.get(name)
+        if row is None:
+            raise NasError(
+                f"the latency model of {self.space} has no part {name!r}, so the network is not of that space "
+                "(or the file was changed); make the model anew with nas latency"
+            )
+        return row.ms
+
+
+class LatencyTable:
+    """Milliseconds of many samples of a space at once, by table; and of architectures.
+
+    Args:
+        model: of this space.
+
+    Raises:
+        NasError: where the model lacks a part of the space.
+    """
+
+    def __init__(self, space: "SearchSpace", model: LatencyModel) -> None:
+        self.model = model
+        self._columns: list[tuple[int | None, list[int], tuple[int, ...], np.ndarray]] = []
+        position = {label: number for number, label in enumerate(space.choices)}
+        self._sizes = [len(values) for values in space.choices.values()]
+        frame = space.frame
+        self._stem = model._ms("stem")
+        height, widths, before = frame.heights()[1], (frame.stem.channels,), None
+        for choices in space.stages:
+            after = output_size(height, choices.line.stride)
+            stages = [choices.stage(values) for values in choices.combinations()]
+            sums = [[self._stage(stage, width, height, after) for stage in stages] for width in widths]
+            columns = [position[label] for label in choices.open]
+            shape = tuple(len(values) for values in choices.open.values())
+            self._columns.append((before, columns, shape, np.array(sums)))
+            height, widths = after, choices.options["channels"]
+            before = position.get(choices.label("channels"))
+        tails = np.array([[model._ms(f"tail {width}")] for width in widths])
+        self._columns.append((before, [], (), tails))
+
+    def _stage(self, stage: Any, width: int, height: int, after: int) -> float:
+        first, rest = stage_blocks(stage, width)
+        found = self.model._ms(_part(first, width, height).name)
+        if rest is not None:
+            found += (stage.layers - 1) * self.model._ms(_part(rest, stage.channels, after).name)
+        return found
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Milliseconds, float array (n,), of an index array (n, choices)."""
+        total = np.full(len(rows), self._stem)
+        for before, columns, shape, sums in self._columns:
+            width = rows[:, before] if before is not None else 0
+            total += sums[width, np.ravel_multi_index(tuple(rows[:, columns].T), shape) if columns else 0]
+        return self.model.offset + self.model.slope * total
+
+    def of_random(self, n: int, seed: int) -> np.ndarray:
+        """Milliseconds of `n` uniform samples, the same ones as `nas.cost_table.CostTable.of_random`'s."""
+        return self(np.random.default_rng(seed).integers(0, self._sizes, size=(n, len(self._sizes))))
