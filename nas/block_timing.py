@@ -6,8 +6,9 @@ them alike.
 
 >>> import nas
 >>> nets = {"b0": nas.build(nas.load("efficientnet-b0").architecture)}
->>> time_together(nets, {"b0"}, batch=1, rounds=2, warm_up=1)["b0"].shape   # the stem, 16 blocks and the tail
-(2, 18)
+>>> passes, beside = time_together(nets, {"b0"}, batch=1, reference=nets["b0"], rounds=2, warm_up=1)
+>>> passes["b0"].shape, beside.shape            # the stem, 16 blocks and the tail; before it and after
+((2, 18), (2, 2))
 """
 
 import time
@@ -23,6 +24,8 @@ from nas.network import Network
 
 ROUNDS, WARM_UP = 8, 2
 """Passes of each network that count, and before them; the first makes oneDNN's or cuDNN's plans."""
+EVERY = 2
+"""Networks between two passes of the reference."""
 
 
 def stretches(net: Network) -> list[Callable[[Tensor], Tensor]]:
@@ -35,27 +38,37 @@ def time_together(
     nets: Mapping[str, Network],
     divided: Collection[str],
     batch: int,
+    reference: Network,
     rounds: int = ROUNDS,
     warm_up: int = WARM_UP,
     device: str = "cpu",
-) -> dict[str, np.ndarray]:
-    """Milliseconds of passes, float array (rounds, parts) of a network in `divided`, else (rounds, 1).
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Milliseconds of passes, float array (rounds, parts) of a network in `divided`, else (rounds, 1); and of the
+    reference's passes, (rounds, passes): it runs at either end of a round, and after every `EVERY` networks.
 
     Args:
-        nets: on `device`; they are left in eval mode.
+        nets, reference: on `device`; they are left in eval mode.
         divided: names of those whose parts are timed.
     """
+    run = _on_cpu if device == "cpu" else _on_cuda
     way = {name: stretches(net) if name in divided else [net] for name, net in nets.items()}
     images = {name: images_for(net.eval(), batch, device) for name, net in nets.items()}
-    run = _on_cpu if device == "cpu" else _on_cuda
+    beside = images_for(reference.eval(), batch, device)
     taken: dict[str, list[list[float]]] = {name: [] for name in nets}
+    references: list[list[float]] = []
     with torch.inference_mode():
         for done in range(warm_up + rounds):
-            for name, functions in way.items():
-                found = run(functions, images[name])
-                if done >= warm_up:
+            passes = {}
+            times = run([reference], beside)
+            for number, (name, functions) in enumerate(way.items(), 1):
+                passes[name] = run(functions, images[name])
+                if number % EVERY == 0 or number == len(way):
+                    times += run([reference], beside)
+            if done >= warm_up:
+                references.append(times)
+                for name, found in passes.items():
                     taken[name].append(found)
-    return {name: np.array(rows) for name, rows in taken.items()}
+    return {name: np.array(rows) for name, rows in taken.items()}, np.array(references)
 
 
 def _on_cpu(functions: list[Callable[[Tensor], Tensor]], x: Tensor) -> list[float]:

@@ -14,6 +14,7 @@ import typer
 
 from nas.errors import NasError
 from nas.judging_commands import calibrate, certify, init
+from nas.latency_command import latency
 from nas.ranks import leave_to_first
 from nas.scaling_command import scale
 from nas.terminal import Json, console
@@ -148,6 +149,7 @@ app.command()(certify)
 app.command()(scale)
 app.command()(train)
 app.command()(evaluate)
+app.command()(latency)
 
 
 @app.command()

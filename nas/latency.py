@@ -47,6 +47,11 @@ class Latency:
         return self._percentiles()[0]
 
     @property
+    def quartile(self) -> float:
+        """The lower quartile, in milliseconds a batch: what a latency model predicts."""
+        return float(np.percentile(self.milliseconds, 25))
+
+    @property
     def median(self) -> float:
         """In milliseconds a batch."""
         return self._percentiles()[1]
@@ -128,12 +133,15 @@ def machine() -> str:
     except AttributeError:  # macOS and Windows
         usable = os.cpu_count() or 1
     return (
-        f"{_processor()}, {usable} CPU{'s' if usable > 1 else ''}, {platform.system()} {platform.machine()}, "
+        f"{processor()}, {usable} CPU{'s' if usable > 1 else ''}, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, torch {torch.__version__}"
     )
 
 
-def _processor() -> str:
+def processor(device: str = "cpu") -> str:
+    """The name of the CPU, or of the GPU."""
+    if device != "cpu":
+        return torch.cuda.get_device_name(device)
     try:
         with open("/proc/cpuinfo") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]

@@ -24,6 +24,9 @@ QUARTILE = 25
 """The percentile that stands for the passes of a network, or of a part: what a busy machine adds is never negative,
 so the upper half says more of the others than of the network; the very fastest pass is one, and rests on luck."""
 
+STEEPEST = 1.5
+"""The correction's largest slope, and the inverse of its least: beyond it a ratio alone is fitted."""
+
 
 @dataclass(frozen=True)
 class Timed:
@@ -132,7 +135,7 @@ def correct(table: Mapping[str, PartRow], timed: Sequence[Timed]) -> tuple[float
         return 0.0, float(np.median(totals / sums))
     design = np.stack([np.ones(len(sums)), sums], axis=1) / totals[:, None]
     (offset, slope), *_ = np.linalg.lstsq(design, np.ones(len(sums)), rcond=None)
-    if slope <= 0 or offset + slope * sums.min() <= 0:
+    if not 1 / STEEPEST < slope < STEEPEST or offset + slope * sums.min() <= 0:  # of a few noisy ones
         return 0.0, float(np.median(totals / sums))
     return float(offset), float(slope)
 
@@ -147,18 +150,23 @@ def errors(predicted: np.ndarray, measured: np.ndarray) -> tuple[float, float, f
     return float(np.median(off)), float(np.percentile(off, 90)), rank
 
 
-def judge(predicted: np.ndarray, first: np.ndarray, second: np.ndarray, measured: np.ndarray) -> HeldOut:
+def judge(
+    table: Mapping[str, PartRow], line: tuple[float, float], judged: Sequence[tuple[Sequence[str], float]],
+    twice: Sequence[tuple[float, float]],
+) -> HeldOut:  # fmt: skip
     """The model's errors on held-out networks, and the machine's own.
 
     Args:
-        predicted, measured: milliseconds of the networks, (n,).
-        first, second: of those that were measured twice, of each visit alone, (m,).
+        table, line: of `tabulate` and `correct`.
+        judged: (names of its parts, milliseconds) of each network.
+        twice: (once, again) in milliseconds, of those that were measured twice.
     """
-    median, p90, rank = errors(predicted, measured)
-    found = HeldOut(n=len(measured), median=median, p90=p90, spearman=rank)
-    if not len(first):
+    offset, slope = line
+    predicted = np.array([offset + slope * sum(table[name].ms for name in names) for names, _ in judged])
+    median, p90, rank = errors(predicted, np.array([ms for _, ms in judged]))
+    found = HeldOut(n=len(judged), median=median, p90=p90, spearman=rank)
+    if not twice:
         return found
-    noise = errors(second, first)
-    return found.model_copy(
-        update=dict(zip(("noise_n", "noise_median", "noise_p90", "noise_spearman"), (len(first), *noise), strict=True))
-    )
+    once, again = np.array(twice).T
+    noise = zip(("noise_median", "noise_p90", "noise_spearman"), errors(again, once), strict=True)
+    return found.model_copy(update={"noise_n": len(twice), **dict(noise)})

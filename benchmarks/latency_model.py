@@ -1,0 +1,113 @@
+"""Claim: in four minutes `nas latency` predicts networks of `cifar` and `mnasnet` to within 10 % (median of networks
+that it was not fitted to), and ranks them with a correlation over 0.95.
+
+    .venv/bin/python benchmarks/latency_model.py              the figures, from benchmarks/results/latency (seconds)
+    .venv/bin/python benchmarks/latency_model.py measure      new rows on this machine (six minutes)
+
+PRINTED
+"""
+
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from nas.latency_job import HELD_OUT, fit, versions
+from nas.latency_model import LatencyModel
+from nas.space import SearchSpace
+from nas.space_timing import Visit, settled, visit
+
+ROWS = Path(__file__).parent / "results" / "latency"
+BUDGET = {"cifar": 120.0, "mnasnet": 230.0}
+"""Seconds of measuring."""
+SEED, THREADS, BATCH = 1, 1, 1
+
+
+def measure(name: str) -> None:
+    """Times networks of a space; the first row says where and how, each other one is a visit to a network."""
+    import torch
+
+    torch.set_num_threads(THREADS)
+    space = SearchSpace.load(name)
+    begun, visits = time.monotonic(), list(visit(space, BUDGET[name], HELD_OUT, SEED, BATCH))
+    facts = {
+        "space": name, "sha256": space.sha256, "device": "cpu", "threads": THREADS, "batch": BATCH, "seed": SEED,
+        "seconds": round(time.monotonic() - begun, 1), "date": datetime.now(UTC).date().isoformat(),
+        "versions": versions(),
+    }  # fmt: skip
+    lines = [facts]
+    for one in visits:
+        sample = space.costs.indices([one.sample])[0].tolist()
+        lines.append(
+            {"number": one.number, "held_out": one.held_out, "sample": sample, "reference": _cut(one.reference),
+             "total": _cut(one.total), "ms": [_cut(ms) for ms in one.ms] if not one.held_out else []}
+        )  # fmt: skip
+    ROWS.mkdir(exist_ok=True)
+    (ROWS / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _cut(ms: float) -> float:
+    """Five digits."""
+    return float(f"{ms:.5g}")
+
+
+def read(name: str) -> tuple[SearchSpace, dict, list[Visit]]:
+    """(space, where and how, visits) of the rows.
+
+    Raises:
+        ValueError: where they are of another space.
+    """
+    facts, *rows = map(json.loads, (ROWS / f"{name}.jsonl").read_text().splitlines())
+    space = SearchSpace.load(name)
+    if facts["sha256"] != space.sha256:
+        raise ValueError(f"{name} was changed since its networks were timed; measure anew")
+    labels = list(space.choices.items())
+    visits = []
+    for row in rows:
+        sample = {label: values[index] for (label, values), index in zip(labels, row["sample"], strict=True)}
+        ms = np.array(row["ms"] or [row["total"]])
+        visits.append(Visit(row["number"], row["held_out"], sample, ms, row["total"], row["reference"]))
+    return space, facts, visits
+
+
+def model_of(name: str) -> tuple[LatencyModel, float, float, float]:
+    """(the model, rank correlation of held-out latencies with multiply-adds, least and most milliseconds)."""
+    space, facts, visits = read(name)
+    model = fit(space, visits, "cpu", THREADS, BATCH, SEED, facts["seconds"])
+    _, judged = settled(space, visits)
+    macs = [space.decode(one.sample).macs for one in judged]
+    ms = [one.ms for one in judged]
+    return model, float(spearmanr(macs, ms).statistic), min(ms), max(ms)
+
+
+def table() -> list[str]:
+    """The figures, as docs/latency.md has them."""
+    lines = [
+        "| space | minutes | fitted | parts measured | held out | median error | 90th percentile | rank correlation "
+        "| measured twice | rank of multiply-adds |",
+        "| --- |" + " ---: |" * 9,
+    ]
+    for name in BUDGET:
+        model, macs, least, most = model_of(name)
+        held, parts = model.held_out, model.parts.values()
+        measured = sum(row.networks > 0 for row in parts)
+        noise = "-"
+        if held.noise_median is not None and held.noise_p90 is not None and held.noise_spearman is not None:
+            noise = f"{100 * held.noise_median:.1f} %, {100 * held.noise_p90:.1f} %, {held.noise_spearman:.3f}"
+        lines.append(
+            f"| `{name}` | {model.seconds / 60:.1f} | {model.networks} | {measured:,} of {len(parts):,} | {held.n}, "
+            f"{least:.3g} to {most:.3g} ms | {100 * held.median:.1f} % | {100 * held.p90:.1f} % | "
+            f"{held.spearman or 0:.3f} | {noise} | {macs:.2f} |"
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["measure"]:
+        for name in BUDGET:
+            measure(name)
+    print("\n".join(table()))

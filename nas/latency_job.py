@@ -1,0 +1,260 @@
+"""`nas latency`: measures a baseline on this machine, or fits a latency model of a space to it.
+
+>>> from rich.console import Console
+>>> run_latency(Console(), Request("digits", minutes=0))
+Traceback (most recent call last):
+...
+nas.errors.NasError: --minutes is 0; give minutes over 0 up to 600, such as 3
+"""
+
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas import catalog
+from nas.errors import NasError
+from nas.latency_model import LatencyModel
+from nas.strict_yaml import load_yaml, read_text
+from nas.tables import short
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nas.space import SearchSpace
+    from nas.space_timing import Visit
+
+HELD_OUT, FEWEST = 24, 8
+"""Networks that are held out; fewer than the second that were timed, and there is no model."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; see `nas latency --help`."""
+
+    target: str
+    device: str = "cpu"
+    batch: str | None = None
+    threads: int | None = None
+    rounds: int = 20
+    minutes: float = 3.0
+    seed: int = 0
+    output: Path | None = None
+    force: bool = False
+    as_json: bool = False
+
+
+def run_latency(console: "Console", request: Request) -> None:
+    """Does what the request says, and prints it.
+
+    Raises:
+        NasError: for a mistake in it, or a model that cannot be made.
+    """
+    if not 0 < request.minutes <= 600:
+        raise NasError(f"--minutes is {request.minutes:g}; give minutes over 0 up to 600, such as 3")
+    batches = _batches(request.batch)
+    if is_space(request.target):
+        if len(batches) > 1 and request.batch is not None:
+            raise NasError(f"--batch is {request.batch}; a latency model is of one batch size, such as 1")
+        _space(console, request, batches[0])
+    else:
+        if request.output is not None:
+            raise NasError(f"--output is of the model of a search space, and {request.target} is a baseline")
+        _baseline(console, request, batches)
+
+
+def is_space(target: str) -> bool:
+    """Whether a name or path is a search space's; NasError for neither, or a name that is both."""
+    if catalog.is_path(target):
+        data, _ = load_yaml(read_text(catalog.find("search_spaces", target)), target)
+        stages = data.get("stages") if isinstance(data, dict) else None
+        lists = [value for line in stages or () if isinstance(line, dict) for value in line.values()]
+        return any(isinstance(value, list) for value in lists)
+    space, baseline = (target in catalog.names(kind) for kind in ("search_spaces", "baselines"))
+    if space and baseline:
+        raise NasError(f"{target} is a search space and a baseline; give the path of one, ending in .yml")
+    if not space and not baseline:
+        catalog.find("search_spaces" if target in "".join(catalog.names("search_spaces")) else "baselines", target)
+    return space
+
+
+def _batches(text: str | None) -> list[int]:
+    words = [word.strip() for word in (text or "1,8").split(",")]
+    if not all(word.isdecimal() and 1 <= int(word) <= 65536 for word in words):
+        raise NasError(f"--batch is {text!r}; give images a pass, one number or several, such as 1,8")
+    return [int(word) for word in dict.fromkeys(words)]
+
+
+def _machine(request: Request) -> tuple[str, int]:
+    """(device, threads), with torch told of the threads.
+
+    Raises:
+        NasError: for a device that is none, or not there.
+    """
+    import torch
+
+    from nas.devices import device_of
+
+    device = device_of(request.device, "latency: ")
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+    if request.threads is not None:
+        torch.set_num_threads(request.threads)
+    return device, torch.get_num_threads()
+
+
+def versions() -> dict[str, str]:
+    import torch
+
+    import nas
+
+    return {"b0nas": nas.__version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+# A baseline
+
+
+def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> None:
+    import nas
+    from nas.baseline import load
+    from nas.latency import machine, measure, processor
+
+    found = load(request.target)
+    device, threads = _machine(request)
+    net = nas.build(found.architecture).to(device)
+    rows = []
+    for batch in batches:
+        with console.status(f"batch {batch}"):
+            one = measure({found.name: net}, batch, rounds=request.rounds, device=device)[found.name]
+        rows.append(
+            {"batch": batch, "n": one.n, "median": one.median, "p10": one.low, "p25": one.quartile, "p90": one.high,
+             "images_per_second": 1000 * batch / one.median}
+        )  # fmt: skip
+    facts = {"name": found.name, "macs": found.architecture.macs, "device": device, "processor": processor(device),
+             "machine": machine(), "threads": threads, "date": datetime.now(UTC).date().isoformat(),
+             "versions": versions()}  # fmt: skip
+    if request.as_json:
+        print(json.dumps({**facts, "latency": rows}))
+        return
+    from nas.terminal import show, table
+
+    console.print(
+        f"{found.name}: {short(found.architecture.macs)} multiply-adds; {device}, {threads} "
+        f"thread{'s' if threads > 1 else ''}; {machine()}"
+    )
+    lines = table("batch", "median", "10 %", "25 %", "90 %", "n", "images a second", left=0)
+    for row in rows:
+        times = [f"{row[key]:.4g} ms" for key in ("median", "p10", "p25", "p90")]
+        lines.add_row(str(row["batch"]), *times, str(row["n"]), f"{row['images_per_second']:.3g}")
+    show(console, lines)
+    console.print("milliseconds a batch, float32, eval mode, after warm-up; this machine's alone")
+
+
+# A space
+
+
+def _space(console: "Console", request: Request, batch: int) -> None:
+    from rich.progress import Progress, TimeElapsedColumn
+
+    from nas.files import write_whole
+    from nas.space import SearchSpace
+    from nas.space_timing import visit
+
+    space = SearchSpace.load(request.target)
+    output = request.output or Path(f"{space.name}-latency.json")
+    if output.exists() and not request.force:
+        raise NasError(f"{output} exists; give another --output, or --force to replace it")
+    if not output.parent.is_dir():
+        raise NasError(f"{output}: there is no folder {output.parent}; make it, or give another --output")
+    device, threads = _machine(request)
+    begun, visits = time.monotonic(), []
+    check_size(space)
+    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=request.as_json,
+                  transient=True) as progress:  # fmt: skip
+        task = progress.add_task(f"timing networks of {space.name}", total=60 * request.minutes)
+        for one in visit(space, 60 * request.minutes, HELD_OUT, request.seed, batch, device):
+            visits.append(one)
+            progress.update(task, completed=time.monotonic() - begun)
+    model = fit(space, visits, device, threads, batch, request.seed, time.monotonic() - begun)
+    write_whole(output, model.dump())
+    if request.as_json:
+        print(json.dumps({**model.model_dump(mode="json", exclude={"parts"}), "parts": len(model.parts),
+                          "measured": sum(row.networks > 0 for row in model.parts.values()),
+                          "output": str(output)}))  # fmt: skip
+        return
+    for line in summary(model):
+        console.print(line)
+    console.print(f"latency model: {output}")
+
+
+def check_size(space: "SearchSpace") -> None:
+    """Raises NasError for a space of which no model can be made and judged."""
+    if space.size < 2 * FEWEST:
+        raise NasError(
+            f"{space.name} has {space.size} networks; a model of latency needs {2 * FEWEST}, and to be held "
+            "against some: measure them one by one, as baselines"
+        )
+
+
+def fit(
+    space: "SearchSpace", visits: Sequence["Visit"], device: str, threads: int, batch: int, seed: int, seconds: float
+) -> LatencyModel:
+    """The model of what was timed, judged by the networks that were held out.
+
+    Raises:
+        NasError: where too few networks were timed.
+    """
+    from nas.latency import machine, processor
+    from nas.latency_fit import correct, judge, tabulate
+    from nas.latency_model import parts, parts_of_space
+    from nas.space_timing import settled
+
+    fitted, judged = settled(space, visits)
+    if len(judged) < FEWEST or len(fitted) < FEWEST:
+        raise NasError(
+            f"{space.name}: in {seconds / 60:.2g} minutes {len(fitted)} networks were timed to fit a model and "
+            f"{len(judged)} to hold it against, fewer than {FEWEST}; give more --minutes"
+        )
+    table = tabulate(parts_of_space(space), fitted)
+    line = correct(table, fitted)
+    held = [([part.name for part in parts(space.decode(one.sample))], one.ms) for one in judged]
+    twice = [halves for one in judged if (halves := one.halves) is not None]
+    return LatencyModel(
+        space=space.name, space_sha256=space.sha256, classes=space.frame.head.classes,
+        in_chans=space.frame.stem.in_chans, device="cpu" if device == "cpu" else "cuda", processor=processor(device),
+        machine=machine(), threads=threads, batch=batch, networks=len(fitted), seconds=round(seconds, 1),
+        offset=line[0], slope=line[1], held_out=judge(table, line, held, twice), seed=seed,
+        date=datetime.now(UTC).date().isoformat(), versions=versions(), parts=table,
+    )  # fmt: skip
+
+
+def summary(model: LatencyModel) -> list[str]:
+    """What a model is, and what it is worth."""
+    held = model.held_out
+    measured = sum(row.networks > 0 for row in model.parts.values())
+    lines = [
+        f"{model.space}: {model.networks} networks timed by their parts in {model.seconds / 60:.1f} min; "
+        f"{measured:,} of {len(model.parts):,} parts measured, the others by regression",
+        f"{model.device}, {model.processor}, {model.threads} thread{'s' if model.threads > 1 else ''}, "
+        f"batch {model.batch}; {model.statistic} of passes, seed {model.seed}",
+        f"held out: {held.n} whole networks; relative error {_percent(held.median)} (median), {_percent(held.p90)} "
+        f"(90th percentile), rank correlation {_rank(held.spearman)}",
+    ]
+    if held.noise_n:
+        lines.append(
+            f"the same networks measured twice: {_percent(held.noise_median)}, {_percent(held.noise_p90)}, "
+            f"rank correlation {_rank(held.noise_spearman)} (n {held.noise_n}): what this machine can tell"
+        )
+    return lines
+
+
+def _percent(value: Any) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _rank(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
