@@ -22,7 +22,7 @@ from torch import Tensor
 from nas.latency import finished, images_for
 from nas.network import Network
 
-ROUNDS, WARM_UP = 8, 2
+ROUNDS, WARM_UP = 6, 1
 """Passes of each network that count, and before them; the first makes oneDNN's or cuDNN's plans."""
 EVERY = 2
 """Networks between two passes of the reference."""

@@ -9,7 +9,9 @@ from nas.terminal import Json, console
 
 
 def latency(
-    target: Annotated[str, typer.Argument(help="A baseline, or a search space: a catalogue name, or a path.")],
+    target: Annotated[
+        str, typer.Argument(help="A baseline, or a search space: a catalogue name, or a path.")
+    ],
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     batch: Annotated[
         str | None, typer.Option(help="Images a pass: of a baseline 1,8 by default, of a space 1.")

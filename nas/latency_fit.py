@@ -7,7 +7,7 @@
    timed in (a mean shrunk as by empirical Bayes, in logarithms).
 3. *Correction.* offset + slope * sum of the parts, by least squares of relative errors on the fitted networks.
 
->>> shrunk(np.log([1.2, 1.2]), noise=0.1, spread=0.1).round(3)      # two of them: two thirds of the way
+>>> round(shrunk(np.log([1.2, 1.2]), noise=0.1, spread=0.1), 3)      # two of them: two thirds of the way
 0.122
 """
 
@@ -57,9 +57,13 @@ def features(part: Part) -> dict[str, float]:
             before, height = height, output_size(height, layer.stride)
             moved = (layer.in_channels * before**2 + layer.out_channels * height**2) / 1e6
             depthwise = layer.groups > 1
-            kind = "pointwise" if layer.kernel == 1 else f"{'depthwise' if depthwise else 'conv'} {layer.kernel}"
+            kind = (
+                "pointwise" if layer.kernel == 1 else f"{'depthwise' if depthwise else 'conv'} {layer.kernel}"
+            )
             kind += f"/{layer.stride}" if depthwise else ""
-            weights = {} if depthwise else {"weights": (layer.params - 2 * layer.out_channels * layer.norm) / 1e6}
+            weights = (
+                {} if depthwise else {"weights": (layer.params - 2 * layer.out_channels * layer.norm) / 1e6}
+            )
             add(kind, macs=layer.macs(height) / 1e6, moved=moved, **weights)
             channels = layer.out_channels
             for there, after in ((layer.norm, "norm"), (layer.activation, "activation")):
@@ -108,7 +112,9 @@ def tabulate(parts: Mapping[str, Part], timed: Sequence[Timed]) -> dict[str, Par
         for name, ms in zip(network.parts, network.ms, strict=True):
             own.setdefault(name, []).append(float(ms))
         for name, several in own.items():
-            seen.setdefault(name, []).append(float(np.mean(several)))  # repeats in one network are one measuring
+            seen.setdefault(name, []).append(
+                float(np.mean(several))
+            )  # repeats in one network are one measuring
     names = list(seen)
     medians = np.array([np.median(seen[name]) for name in names])
     guess = regress(parts, names, medians)
@@ -121,7 +127,8 @@ def tabulate(parts: Mapping[str, Part], timed: Sequence[Timed]) -> dict[str, Par
     spread = float(np.sqrt(max(between - noise**2 / typical, (noise / 3) ** 2)))
     return {
         name: PartRow(
-            float(ms * np.exp(shrunk(off[name], noise, spread))) if name in off else ms, len(seen.get(name, ()))
+            float(ms * np.exp(shrunk(off[name], noise, spread))) if name in off else ms,
+            len(seen.get(name, ())),
         )
         for name, ms in guess.items()
     }
@@ -146,7 +153,7 @@ def errors(predicted: np.ndarray, measured: np.ndarray) -> tuple[float, float, f
 
     off = np.abs(predicted / measured - 1)
     alike = len(predicted) < 3 or np.ptp(predicted) == 0 or np.ptp(measured) == 0
-    rank = None if alike else float(spearmanr(predicted, measured).statistic)
+    rank = None if alike else float(spearmanr(predicted, measured)[0])
     return float(np.median(off)), float(np.percentile(off, 90)), rank
 
 

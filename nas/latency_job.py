@@ -11,7 +11,7 @@ import json
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,9 @@ def is_space(target: str) -> bool:
     if space and baseline:
         raise NasError(f"{target} is a search space and a baseline; give the path of one, ending in .yml")
     if not space and not baseline:
-        catalog.find("search_spaces" if target in "".join(catalog.names("search_spaces")) else "baselines", target)
+        catalog.find(
+            "search_spaces" if target in "".join(catalog.names("search_spaces")) else "baselines", target
+        )
     return space
 
 
@@ -201,7 +203,13 @@ def check_size(space: "SearchSpace") -> None:
 
 
 def fit(
-    space: "SearchSpace", visits: Sequence["Visit"], device: str, threads: int, batch: int, seed: int, seconds: float
+    space: "SearchSpace",
+    visits: Sequence["Visit"],
+    device: str,
+    threads: int,
+    batch: int,
+    seed: int,
+    seconds: float,
 ) -> LatencyModel:
     """The model of what was timed, judged by the networks that were held out.
 

@@ -10,7 +10,8 @@ known by what it computes and at what size, with a linear correction of the whol
 ('stem', '112:16 1x96a+3x96ad+1x24~none/2', 'tail 320', 19)
 """
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
@@ -19,7 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from nas.architecture import Architecture, Block, block_words, stage_blocks
-from nas.documents import Fraction, Int, Name, Number, Strict, Text
+from nas.documents import Int, Name, Number, Strict, Text
 from nas.errors import NasError, short
 from nas.files import text_of
 from nas.ops import LayerSpec, output_size
@@ -174,11 +175,22 @@ class LatencyModel(Strict):
 
     def dump(self) -> str:
         """As JSON, a part a line."""
-        import json
-
         head = self.model_dump(mode="json", exclude={"parts"}, exclude_none=True)
-        rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(list(row))}" for name, row in self.parts.items())
+        rows = ",\n".join(
+            f"  {json.dumps(name)}: {json.dumps(list(row))}" for name, row in self.parts.items()
+        )
         return json.dumps(head, indent=1).removesuffix("\n}") + ',\n "parts": {\n' + rows + "\n }\n}\n"
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of the content."""
+        content = self.model_dump(mode="json")
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def about(self) -> dict[str, Any]:
+        """What a journal keeps of it."""
+        fields = {"device", "processor", "threads", "batch", "statistic", "held_out", "date"}
+        return {"sha256": self.sha256, **self.model_dump(mode="json", include=fields, exclude_none=True)}
 
     def milliseconds(self, arch: Architecture) -> float:
         """Of a network of the space.
@@ -227,6 +239,10 @@ class LatencyTable:
             before = position.get(choices.label("channels"))
         tails = np.array([[model._ms(f"tail {width}")] for width in widths])
         self._columns.append((before, [], (), tails))
+
+    def of(self, arch: Architecture) -> float:
+        """Milliseconds of one network of the space."""
+        return self.model.milliseconds(arch)
 
     def _stage(self, stage: Any, width: int, height: int, after: int) -> float:
         first, rest = stage_blocks(stage, width)

@@ -27,6 +27,11 @@ HANDFUL, WHOLE = 8, 2
 CANDIDATES = 16
 """Random networks, of which the one with the most parts never timed is fitted to next."""
 MOST_DRAWS = 10_000
+LOUD = 1.5
+"""A handful whose reference took so many times as long as when it is quiet says nothing: what slows the machine so
+much does not slow all networks alike."""
+SMALL = 10
+"""The reference's percentile among random networks' multiply-adds: a small one leaves the time to the others."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +120,14 @@ class Judged:
 
 def settled(space: SearchSpace, visits: Sequence[Visit]) -> tuple[list[Timed], list[Judged]]:
     """What visits say of a quiet machine: times over those of the handful's reference, times the lower quartile of
-    all handfuls' references."""
+    all handfuls' references. Handfuls of a machine that is far from quiet are left out, `LOUD`."""
     quiet = float(np.percentile([one.reference for one in visits], QUARTILE))
     fitted: list[Timed] = []
     judged: dict[int, tuple[Sample, list[float]]] = {}
     for one in visits:
         scale = quiet / one.reference
+        if scale < 1 / LOUD:
+            continue
         if one.held_out:
             judged.setdefault(one.number, (one.sample, []))[1].append(scale * one.total)
         else:
@@ -141,9 +148,9 @@ def distinct(space: SearchSpace, count: int, rng: np.random.Generator) -> list[S
 
 
 def _reference(space: SearchSpace, rng: np.random.Generator) -> Sample:
-    """The network of median multiply-adds of some random ones."""
-    drawn = [space.sample(rng) for _ in range(65)]
-    return sorted(drawn, key=lambda sample: space.decode(sample).macs)[len(drawn) // 2]
+    """A small network of some random ones."""
+    drawn = [space.sample(rng) for _ in range(100)]
+    return sorted(drawn, key=lambda sample: space.decode(sample).macs)[SMALL]
 
 
 def _next(

@@ -6,6 +6,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,3 +56,20 @@ class Unit:
 
 
 UNITS = {MACS: Unit("multiply-adds", 1e6, "M"), LATENCY: Unit("latency", 1, "ms")}
+
+
+def latency_words(run: Mapping[str, Any]) -> str | None:
+    """On what a run's latencies are: 'AMD EPYC, cpu, 1 thread, batch 1'; None of a run without."""
+    model = run.get(LATENCY)
+    return None if model is None else machine_words(model)
+
+
+def machine_words(model: Mapping[str, Any]) -> str:
+    """On what a latency model's latencies are.
+
+    >>> machine_words({"processor": "Cortex-A53", "device": "cpu", "threads": 4, "batch": 1})
+    'Cortex-A53, cpu, 4 threads, batch 1'
+    """
+    threads = model["threads"]
+    words = f"{model['processor']}, {model['device']}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{words}, batch {model['batch']}"

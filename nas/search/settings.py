@@ -12,8 +12,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from nas.documents import Int, Number, Strict, Text
 from nas.errors import NasError, listed, near, short
@@ -104,7 +110,9 @@ class Sparing(Strict):
     def _sparing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found = handler(self)
         return {
-            name: value for name, value in found.items() if name not in self.SPARED or value != self.SPARED[name]
+            name: value
+            for name, value in found.items()
+            if name not in self.SPARED or value != self.SPARED[name]
         }
 
 
@@ -241,7 +249,9 @@ class TunerSettings(Strict):
         chosen = validate(BY_NAME[name], strategy, f"{where}: strategy")
         settings = validate(cls, {key: v for key, v in args.items() if v is not None}, where)
         exponents(settings.reward.w, settings.reward.form)
-        if settings.reward.latency is None and (settings.reward.cost == LATENCY or settings.limits.latency is not None):
+        if settings.reward.latency is None and (
+            settings.reward.cost == LATENCY or settings.limits.latency is not None
+        ):
             asks = "limits.latency" if settings.limits.latency is not None else "reward.cost: latency"
             raise NasError(
                 f"{where}: {asks} needs a latency model; give reward.latency: FILE, the file that "
