@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas import catalog
-from nas.errors import NasError
+from nas.errors import NasError, listed, near
 from nas.latency_model import LatencyModel
 from nas.strict_yaml import load_yaml, read_text
 from nas.tables import short
@@ -78,8 +78,10 @@ def is_space(target: str) -> bool:
     if space and baseline:
         raise NasError(f"{target} is a search space and a baseline; give the path of one, ending in .yml")
     if not space and not baseline:
-        catalog.find(
-            "search_spaces" if target in "".join(catalog.names("search_spaces")) else "baselines", target
+        known = [name for kind in catalog.KINDS for name in catalog.names(kind)]
+        raise NasError(
+            f"there is no search space or baseline {target!r}{near(target, known)}; known: {listed(known)}; or give "
+            "the path of a .yml file"
         )
     return space
 
@@ -173,15 +175,15 @@ def _space(console: "Console", request: Request, batch: int) -> None:
     if not output.parent.is_dir():
         raise NasError(f"{output}: there is no folder {output.parent}; make it, or give another --output")
     device, threads = _machine(request)
-    begun, visits = time.monotonic(), []
+    begun, visits = _clock(), []
     check_size(space)
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=request.as_json,
                   transient=True) as progress:  # fmt: skip
         task = progress.add_task(f"timing networks of {space.name}", total=60 * request.minutes)
-        for one in visit(space, 60 * request.minutes, HELD_OUT, request.seed, batch, device):
+        for one in visit(space, 60 * request.minutes, HELD_OUT, request.seed, batch, device, _clock):
             visits.append(one)
-            progress.update(task, completed=time.monotonic() - begun)
-    model = fit(space, visits, device, threads, batch, request.seed, time.monotonic() - begun)
+            progress.update(task, completed=_clock() - begun)
+    model = fit(space, visits, device, threads, batch, request.seed, _clock() - begun)
     write_whole(output, model.dump())
     if request.as_json:
         print(json.dumps({**model.model_dump(mode="json", exclude={"parts"}), "parts": len(model.parts),
@@ -191,6 +193,10 @@ def _space(console: "Console", request: Request, batch: int) -> None:
     for line in summary(model):
         console.print(line)
     console.print(f"latency model: {output}")
+
+
+def _clock() -> float:
+    return time.monotonic()
 
 
 def check_size(space: "SearchSpace") -> None:
