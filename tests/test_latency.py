@@ -1,8 +1,11 @@
 """Latency models: parts, tables, the fit, what is held out, and the command; no test is timed."""
 
+import importlib
 import json
 import re
+import sys
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from nas.latency_job import FEWEST, Request, is_space, run_latency
 from nas.latency_model import LatencyModel, LatencyTable, PartRow, parts, parts_of_space
 from nas.space_timing import HANDFUL, LOUD, Judged, Visit, settled, visit
 
+ROOT = Path(__file__).parents[1]
 TINY = {
     "name": "tiny", "resolution": 8, "stem": {"channels": 8, "stride": 1, "in_chans": 1},
     "stages": [
@@ -113,7 +117,7 @@ def test_a_model_reads_back(tiny, latency_model, tmp_path):
         (lambda data: data | {"threds": 1}, r"unknown key 'threds' \(did you mean 'threads'\?\)"),
         (
             lambda data: data | {"parts": {"stem": [1, 1], "tail 16": [-1, 1]}},
-            r"parts\.tail 16\.ms is -1; give",
+            r"parts\.tail 16\[0\] is -1; give a number greater than 0",
         ),
         (lambda data: {k: v for k, v in data.items() if k != "parts"}, r"'parts' is missing"),
     ],
@@ -457,3 +461,22 @@ def test_a_name_that_is_both_is_asked_about(tmp_path, monkeypatch):
     (tmp_path / "baselines" / "cifar.yml").write_text("name: cifar\n")
     with pytest.raises(NasError, match=r"^cifar is a search space and a baseline; give the path of one"):
         is_space("cifar")
+
+
+# The benchmark
+
+
+def test_the_pages_figures_are_the_rows():
+    """The table of docs/latency.md is made anew from the committed rows, and its claims hold."""
+    sys.path.append(str(ROOT / "benchmarks"))
+    benchmark = importlib.import_module("latency_model")
+    lines = benchmark.table()
+    page = (ROOT / "docs" / "latency.md").read_text()
+    assert "\n".join(lines) in page
+    header = " ".join(str(benchmark.__doc__).split())
+    for line in lines[2:]:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert float(cells[5].removesuffix(" %")) < 10
+        assert float(cells[7]) > 0.95
+        assert f"{cells[5]} median, {cells[6]} p90, rank {cells[7]}" in header
+        assert f"measured twice {cells[8]}; multiply-adds rank with {cells[9]}" in header
