@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import spearmanr
 
+from nas.latency_fit import errors
 from nas.latency_job import HELD_OUT, fit, versions
 from nas.latency_model import LatencyModel
 from nas.space import SearchSpace
@@ -88,7 +88,8 @@ def model_of(name: str) -> tuple[LatencyModel, float, float, float]:
     _, judged = settled(space, visits)
     macs = [space.decode(one.sample).macs for one in judged]
     ms = [one.ms for one in judged]
-    return model, float(spearmanr(macs, ms)[0]), min(ms), max(ms)
+    _, _, rank = errors(np.array(macs, float), np.array(ms))
+    return model, rank or 0.0, min(ms), max(ms)
 
 
 def table() -> list[str]:

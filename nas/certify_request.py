@@ -216,7 +216,9 @@ def searched(request: Request) -> Searched:
     budget = len({trial.key for trial in evaluated(journal)})
     random = _random(request, journal, budget)
     reward = RewardSettings(**journal.run["trial"]["reward"])
-    latency = kept_model(folder, journal.run)
+    limits = Limits(**journal.run["trial"]["limits"])
+    needed = reward.cost != MACS or limits.latency is not None
+    latency = kept_model(folder, journal.run) if needed else None
     if request.family and reward.cost != MACS:
         raise NasError(
             "--family: the search's reward is on latency, and its model knows no networks that are scaled; "
@@ -224,7 +226,7 @@ def searched(request: Request) -> Searched:
         )
     line = words("the trials' own settings" if request.recipe == PROXY else request.recipe, config)
     return Searched(
-        folder=folder, journal=journal, space=subject.space, limits=Limits(**journal.run["trial"]["limits"]),
+        folder=folder, journal=journal, space=subject.space, limits=limits,
         reward=reward, target=reward.target or subject.target, proxy=proxy,
         fidelity=Fidelity(proxy.epochs, **ratios_of(options)), config=config, recipe=line, seeds=request.seeds,
         random=random, budget=budget, data=options.data,

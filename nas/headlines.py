@@ -3,7 +3,6 @@
 import contextlib
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from nas.errors import NasError
@@ -60,14 +59,26 @@ def latency_lines(config: SearchConfig) -> list[str]:
             f"note: this machine is {processor()}; latencies are predicted for {model.processor}, where the model "
             "was measured"
         )
-    frame = config.subject.architecture(config.subject.random(np.random.default_rng(0)))
-    data = (frame.head.classes, frame.stem.in_chans)
-    if data != (model.classes, model.in_chans):
+    data = _described(config)
+    if data not in (None, (model.classes, model.in_chans)):
         found.append(
             f"note: the latency model was measured with {model.classes} classes and {model.in_chans} channels, and "
             f"the data have {data[0]} and {data[1]}: stem and classifier take a little more or less"
         )
     return found
+
+
+def _described(config: SearchConfig) -> tuple[int, int] | None:
+    """(classes, channels) of the trials' data, where they can be told."""
+    options = config.trial
+    if options is None or options.data is None:
+        return None
+    from nas.data import describe
+
+    folder = options.data_dir and str(config.code / at_home(options.data_dir))
+    with contextlib.suppress(NasError):
+        return describe(absolute(options.data, config.code), folder)
+    return None
 
 
 def closing(console: Console, journal: Journal, trials: int, code: Path) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.stats import rankdata
 
 from nas.latency_model import HeldOut, Part, PartRow
 from nas.ops import Conv, Linear, SqueezeExcite, output_size
@@ -24,6 +25,8 @@ QUARTILE = 25
 """The percentile that stands for the passes of a network, or of a part: what a busy machine adds is never negative,
 so the upper half says more of the others than of the network; the very fastest pass is one, and rests on luck."""
 
+EXACT = 0.01
+"""A relative residual that is none: no weights are told apart by less."""
 STEEPEST = 1.5
 """The correction's largest slope, and the inverse of its least: beyond it a ratio alone is fitted."""
 
@@ -91,7 +94,7 @@ def regress(parts: Mapping[str, Part], names: Sequence[str], ms: np.ndarray) -> 
     weights, _ = nnls(scaled / sizes, np.ones(len(ms)), maxiter=100 * len(columns))
     for _ in range(3):  # relative residuals beyond two typical ones count for less (Huber's weights)
         off = np.abs(scaled / sizes @ weights - 1)
-        few = np.sqrt(np.minimum(1, 2 * np.median(off) / np.maximum(off, 1e-12)))
+        few = np.sqrt(np.minimum(1, max(2 * np.median(off), EXACT) / np.maximum(off, EXACT)))
         weights, _ = nnls(scaled / sizes * few[:, None], few, maxiter=100 * len(columns))
     every = matrix(list(parts)) / sizes @ weights
     least = float(ms.min()) / 2  # of a part whose every kind of layer was never measured
@@ -149,11 +152,9 @@ def correct(table: Mapping[str, PartRow], timed: Sequence[Timed]) -> tuple[float
 
 def errors(predicted: np.ndarray, measured: np.ndarray) -> tuple[float, float, float | None]:
     """(median, 90th percentile) of relative errors, of 1, and Spearman's rank correlation, None of under three."""
-    from scipy.stats import spearmanr
-
     off = np.abs(predicted / measured - 1)
     alike = len(predicted) < 3 or np.ptp(predicted) == 0 or np.ptp(measured) == 0
-    rank = None if alike else float(spearmanr(predicted, measured)[0])
+    rank = None if alike else float(np.corrcoef(rankdata(predicted), rankdata(measured))[0, 1])
     return float(np.median(off)), float(np.percentile(off, 90)), rank
 
 

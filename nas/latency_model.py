@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MOST_PARTS = 50_000
 """Distinct parts of a space, above which no table of all of them is made."""
 MAX_BYTES = 16 << 20
+LEAST = 0.1
+"""Of the sum of a network's parts: it takes no less, although an offset under 0 may say so of tiny ones."""
 STATISTIC = "lower quartile"
 """Of the passes of a network or part, for fitting and for judging alike: see `nas.latency_fit`."""
 
@@ -198,9 +200,14 @@ class LatencyModel(Strict):
         Raises:
             NasError: for a network with a part that the space has not.
         """
-        return self.offset + self.slope * sum(self._ms(part.name) for part in parts(arch))
+        return float(self.of_sum(np.array(sum(self.ms(part.name) for part in parts(arch)))))
 
-    def _ms(self, name: str) -> float:
+    def of_sum(self, total: np.ndarray) -> np.ndarray:
+        """Milliseconds of networks, of the sums of their parts; over 0 however the line was tilted."""
+        return np.maximum(self.offset + self.slope * total, LEAST * total)
+
+    def ms(self, name: str) -> float:
+        """Of a part; NasError for one that the space has not."""
         row = self.parts.get(name)
         if row is None:
             raise NasError(
@@ -226,7 +233,7 @@ class LatencyTable:
         position = {label: number for number, label in enumerate(space.choices)}
         self._sizes = [len(values) for values in space.choices.values()]
         frame = space.frame
-        self._stem = model._ms("stem")
+        self._stem = model.ms("stem")
         height, widths, before = frame.heights()[1], (frame.stem.channels,), None
         for choices in space.stages:
             after = output_size(height, choices.line.stride)
@@ -237,7 +244,7 @@ class LatencyTable:
             self._columns.append((before, columns, shape, np.array(sums)))
             height, widths = after, choices.options["channels"]
             before = position.get(choices.label("channels"))
-        tails = np.array([[model._ms(f"tail {width}")] for width in widths])
+        tails = np.array([[model.ms(f"tail {width}")] for width in widths])
         self._columns.append((before, [], (), tails))
 
     def of(self, arch: Architecture) -> float:
@@ -246,9 +253,9 @@ class LatencyTable:
 
     def _stage(self, stage: Any, width: int, height: int, after: int) -> float:
         first, rest = stage_blocks(stage, width)
-        found = self.model._ms(_part(first, width, height).name)
+        found = self.model.ms(_part(first, width, height).name)
         if rest is not None:
-            found += (stage.layers - 1) * self.model._ms(_part(rest, stage.channels, after).name)
+            found += (stage.layers - 1) * self.model.ms(_part(rest, stage.channels, after).name)
         return found
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
@@ -257,7 +264,7 @@ class LatencyTable:
         for before, columns, shape, sums in self._columns:
             width = rows[:, before] if before is not None else 0
             total += sums[width, np.ravel_multi_index(tuple(rows[:, columns].T), shape) if columns else 0]
-        return self.model.offset + self.model.slope * total
+        return self.model.of_sum(total)
 
     def of_random(self, n: int, seed: int) -> np.ndarray:
         """Milliseconds of `n` uniform samples, the same ones as `nas.cost_table.CostTable.of_random`'s."""

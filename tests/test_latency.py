@@ -355,7 +355,7 @@ def test_a_machine_of_many_moods_is_modelled(machine):
     assert model.held_out.n == 16
     assert model.held_out.median < 0.03
     assert model.held_out.spearman is not None
-    assert model.held_out.spearman > 0.98
+    assert model.held_out.spearman > 0.95
     archs = [space.decode(space.sample(np.random.default_rng(seed))) for seed in range(100, 150)]
     ratio = np.array([model.milliseconds(arch) / made.total(arch) for arch in archs])
     assert (

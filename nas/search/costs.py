@@ -61,7 +61,7 @@ UNITS = {MACS: Unit("multiply-adds", 1e6, "M"), LATENCY: Unit("latency", 1, "ms"
 def latency_words(run: Mapping[str, Any]) -> str | None:
     """On what a run's latencies are: 'AMD EPYC, cpu, 1 thread, batch 1'; None of a run without."""
     model = run.get(LATENCY)
-    return None if model is None else machine_words(model)
+    return machine_words(model) if isinstance(model, Mapping) else None
 
 
 def machine_words(model: Mapping[str, Any]) -> str:
@@ -70,6 +70,6 @@ def machine_words(model: Mapping[str, Any]) -> str:
     >>> machine_words({"processor": "Cortex-A53", "device": "cpu", "threads": 4, "batch": 1})
     'Cortex-A53, cpu, 4 threads, batch 1'
     """
-    threads = model["threads"]
-    words = f"{model['processor']}, {model['device']}, {threads} thread{'s' if threads > 1 else ''}"
-    return f"{words}, batch {model['batch']}"
+    threads = model.get("threads")
+    words = f"{model.get('processor')}, {model.get('device')}, {threads} thread{'' if threads == 1 else 's'}"
+    return f"{words}, batch {model.get('batch')}"
