@@ -7,6 +7,7 @@ Traceback (most recent call last):
 nas.errors.NasError: --minutes is 0; give minutes over 0 up to 600, such as 3
 """
 
+import contextlib
 import json
 import platform
 import time
@@ -71,8 +72,9 @@ def is_space(target: str) -> bool:
     """Whether a name or path is a search space's; NasError for neither, or a name that is both."""
     if catalog.is_path(target):
         data, _ = load_yaml(read_text(catalog.find("search_spaces", target)), target)
-        stages = data.get("stages") if isinstance(data, dict) else None
-        lists = [value for line in stages or () if isinstance(line, dict) for value in line.values()]
+        found = data.get("stages") if isinstance(data, dict) else None
+        stages = found if isinstance(found, list) else []
+        lists = [value for line in stages if isinstance(line, dict) for value in line.values()]
         return any(isinstance(value, list) for value in lists)
     space, baseline = (target in catalog.names(kind) for kind in ("search_spaces", "baselines"))
     if space and baseline:
@@ -104,7 +106,7 @@ def _machine(request: Request) -> tuple[str, int]:
     from nas.devices import device_of
 
     device = device_of(request.device, "latency: ")
-    if device.startswith("cuda"):
+    if ":" in device:
         torch.cuda.set_device(device)
     if request.threads is not None:
         torch.set_num_threads(request.threads)
@@ -132,7 +134,7 @@ def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> N
     net = nas.build(found.architecture).to(device)
     rows = []
     for batch in batches:
-        with console.status(f"batch {batch}"):
+        with contextlib.nullcontext() if request.as_json else console.status(f"batch {batch}"):
             one = measure({found.name: net}, batch, rounds=request.rounds, device=device)[found.name]
         rows.append(
             {"batch": batch, "n": one.n, "median": one.median, "p10": one.low, "p25": one.quartile, "p90": one.high,
@@ -170,6 +172,8 @@ def _space(console: "Console", request: Request, batch: int) -> None:
 
     space = SearchSpace.load(request.target)
     output = request.output or Path(f"{space.name}-latency.json")
+    if output.is_dir():
+        raise NasError(f"{output} is a folder; give a file as --output")
     if output.exists() and not request.force:
         raise NasError(f"{output} exists; give another --output, or --force to replace it")
     if not output.parent.is_dir():

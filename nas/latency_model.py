@@ -59,7 +59,7 @@ def parts(arch: Architecture) -> list[Part]:
     found, height = [_stem(arch)], arch.heights()[1]
     channels = arch.stem.channels
     for number, block in arch.blocks():
-        found.append(_part(block, channels, height))
+        found.append(part_of(block, channels, height))
         height, channels = output_size(height, block.stride), arch.stages[number - 1].channels
     return [*found, _tail(arch, height)]
 
@@ -79,7 +79,7 @@ def parts_of_space(space: "SearchSpace") -> dict[str, Part]:
         for width in widths:
             for stage in stages:
                 first, rest = stage_blocks(stage, width)
-                pair = (_part(first, width, height), rest and _part(rest, stage.channels, after))
+                pair = (part_of(first, width, height), rest and part_of(rest, stage.channels, after))
                 found |= {part.name: part for part in pair if part is not None}
             if len(found) > MOST_PARTS:
                 raise NasError(
@@ -96,7 +96,7 @@ def _stem(arch: Architecture) -> Part:
     return Part("stem", arch.stem_layers, "none", arch.stem.in_chans, arch.resolution)
 
 
-def _part(block: Block, channels: int, height: int) -> Part:
+def part_of(block: Block, channels: int, height: int) -> Part:
     name = f"{height}:{channels} {block_words(block)}/{block.stride}"
     return Part(name, block.layers, block.shortcut, channels, height)
 
@@ -215,57 +215,3 @@ class LatencyModel(Strict):
                 "(or the file was changed); make the model anew with nas latency"
             )
         return row.ms
-
-
-class LatencyTable:
-    """Milliseconds of many samples of a space at once, by table; and of architectures.
-
-    Args:
-        model: of this space.
-
-    Raises:
-        NasError: where the model lacks a part of the space.
-    """
-
-    def __init__(self, space: "SearchSpace", model: LatencyModel) -> None:
-        self.model = model
-        self._columns: list[tuple[int | None, list[int], tuple[int, ...], np.ndarray]] = []
-        position = {label: number for number, label in enumerate(space.choices)}
-        self._sizes = [len(values) for values in space.choices.values()]
-        frame = space.frame
-        self._stem = model.ms("stem")
-        height, widths, before = frame.heights()[1], (frame.stem.channels,), None
-        for choices in space.stages:
-            after = output_size(height, choices.line.stride)
-            stages = [choices.stage(values) for values in choices.combinations()]
-            sums = [[self._stage(stage, width, height, after) for stage in stages] for width in widths]
-            columns = [position[label] for label in choices.open]
-            shape = tuple(len(values) for values in choices.open.values())
-            self._columns.append((before, columns, shape, np.array(sums)))
-            height, widths = after, choices.options["channels"]
-            before = position.get(choices.label("channels"))
-        tails = np.array([[model.ms(f"tail {width}")] for width in widths])
-        self._columns.append((before, [], (), tails))
-
-    def of(self, arch: Architecture) -> float:
-        """Milliseconds of one network of the space."""
-        return self.model.milliseconds(arch)
-
-    def _stage(self, stage: Any, width: int, height: int, after: int) -> float:
-        first, rest = stage_blocks(stage, width)
-        found = self.model.ms(_part(first, width, height).name)
-        if rest is not None:
-            found += (stage.layers - 1) * self.model.ms(_part(rest, stage.channels, after).name)
-        return found
-
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Milliseconds, float array (n,), of an index array (n, choices)."""
-        total = np.full(len(rows), self._stem)
-        for before, columns, shape, sums in self._columns:
-            width = rows[:, before] if before is not None else 0
-            total += sums[width, np.ravel_multi_index(tuple(rows[:, columns].T), shape) if columns else 0]
-        return self.model.of_sum(total)
-
-    def of_random(self, n: int, seed: int) -> np.ndarray:
-        """Milliseconds of `n` uniform samples, the same ones as `nas.cost_table.CostTable.of_random`'s."""
-        return self(np.random.default_rng(seed).integers(0, self._sizes, size=(n, len(self._sizes))))

@@ -18,7 +18,7 @@ LAYERS = {
     "architecture": ["architecture"],
     "documents, spaces, baselines; no torch": [
         "baseline", "candidates", "catalog", "choices", "cost_table", "documents", "key_table", "planner", "planning",
-        "plans", "keys", "latency_model", "rivals",
+        "plans", "keys", "latency_model", "latency_table", "rivals",
         "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
     ],
     "network, and the public names": ["network", ""],

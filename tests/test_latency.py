@@ -20,7 +20,8 @@ from nas.block_timing import stretches, time_together
 from nas.cli import app
 from nas.latency_fit import Timed, correct, errors, features, judge, regress, shrunk, tabulate
 from nas.latency_job import FEWEST, Request, is_space, run_latency
-from nas.latency_model import LatencyModel, LatencyTable, PartRow, parts, parts_of_space
+from nas.latency_model import LatencyModel, PartRow, parts, parts_of_space
+from nas.latency_table import LatencyTable
 from nas.space_timing import HANDFUL, LOUD, Judged, Visit, settled, visit
 
 ROOT = Path(__file__).parents[1]

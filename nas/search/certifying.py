@@ -24,7 +24,7 @@ from nas.plans import Budget
 from nas.search.fidelity import Fidelity
 from nas.search.full_length import unpacked
 from nas.search.journal import Journal
-from nas.search.settings import DRAWS, Limits, RewardSettings
+from nas.search.rewarding import DRAWS, Limits, RewardSettings
 from nas.search.trainings import Training
 from nas.search.trials import Trial
 from nas.space import Sample, SearchSpace

@@ -19,7 +19,8 @@ import numpy as np
 from nas.architecture import Architecture
 from nas.errors import NasError
 from nas.evaluators.table import Table
-from nas.latency_model import LatencyModel, LatencyTable
+from nas.latency_model import LatencyModel
+from nas.latency_table import LatencyTable
 from nas.search.costs import LATENCY, MACS
 from nas.search.recorded import Factor, RecordedView, check_recorded, drawn, extent, missing, plain_view
 from nas.search.settings import Limits

@@ -8,7 +8,8 @@ import yaml
 
 import nas
 from nas import NasError, SearchSpace, reward
-from nas.latency_model import LatencyTable, parts, parts_of_space
+from nas.latency_model import parts, parts_of_space
+from nas.latency_table import LatencyTable
 from nas.search import board
 from nas.search.certifying import best, drawn
 from nas.search.config import SearchConfig
@@ -308,49 +309,6 @@ def test_strategies_find_what_is_fast(search, tiny, strategy):
     if strategy == "model":
         assert min(ms) == pytest.approx(min(every), abs=1e-3)
         assert np.median(ms[-8:]) < np.median(every)
-
-
-def test_a_trial_scores_by_the_runs_latency(tmp_path, images, make_run, monkeypatch, tiny):
-    from test_trial import SAMPLE, Bench  # type: ignore[import-not-found]
-
-    asked = {"form": "soft", "cost": "latency", "target": 2.0, "w": -0.5}
-    trial = {"space": "tiny", "sha256": tiny.sha256, "seed": 7, "reward": asked, "limits": {"macs": None}}
-    bench = Bench(tmp_path, images, make_run(trial=trial), monkeypatch)
-    number = bench.ask(SAMPLE)
-    assert bench.nni.parameters is not None
-    bench.nni.parameters["run"]["latency"] = 8.0
-    assert bench.start() == 0
-    told = bench.trial(number)
-    assert told.latency == 8.0
-    assert told.reward == pytest.approx(told.accuracy * (8.0 / 2.0) ** -0.5)
-    assert bench.nni.final[0]["latency"] == 8.0
-
-
-def test_a_trial_over_the_limit_is_rejected(tmp_path, images, make_run, monkeypatch, tiny):
-    from test_trial import SAMPLE, Bench  # type: ignore[import-not-found]
-
-    limits = {"macs": None, "params": None, "latency": 5.0}
-    trial = {"space": "tiny", "sha256": tiny.sha256, "seed": 7, "limits": limits,
-             "reward": {"form": "soft", "target": 60_000, "w": -0.07}}  # fmt: skip
-    bench = Bench(tmp_path, images, make_run(trial=trial), monkeypatch)
-    bench.forbid_training()
-    number = bench.ask(SAMPLE)
-    assert bench.nni.parameters is not None
-    bench.nni.parameters["run"]["latency"] = 8.0
-    assert bench.start() == 0
-    assert bench.trial(number).state == "rejected"
-    assert bench.trial(number).reason == "latency 8 ms is over the limit of 5 ms"
-
-
-def test_a_run_that_says_no_latency_is_one_sentence(tmp_path, images, make_run, monkeypatch, tiny, capsys):
-    from test_trial import SAMPLE, Bench  # type: ignore[import-not-found]
-
-    asked = {"form": "soft", "cost": "latency", "target": 2.0, "w": -0.5}
-    trial = {"space": "tiny", "sha256": tiny.sha256, "seed": 7, "reward": asked, "limits": {"macs": None}}
-    bench = Bench(tmp_path, images, make_run(trial=trial), monkeypatch)
-    bench.ask(SAMPLE)
-    assert bench.start() == 2
-    assert "the reward is on latency, and the run says none of this sample" in capsys.readouterr().err
 
 
 # What comes of a run
