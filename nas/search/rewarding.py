@@ -80,13 +80,13 @@ class RewardSettings(Sparing):
             raise ValueError("multiply-adds over 0, such as 400M")
         return found
 
-    def of(self, accuracy: float, cost: float, target: float) -> float:
-        """The reward of a network."""
-        return reward(accuracy, cost, target, self.w, self.form)
+    def of(self, accuracy: float, macs: float, target: float) -> float:
+        """The reward of a network; where latency is the cost, `macs` and `target` are milliseconds."""
+        return reward(accuracy, macs, target, self.w, self.form)
 
-    def factor(self, cost: Any, target: float) -> Any:
-        """The reward for each unit of accuracy: float array, of an array of multiply-adds or milliseconds."""
-        return factor(cost, target, self.w, self.form)
+    def factor(self, macs: Any, target: float) -> Any:
+        """The reward for each unit of accuracy: float array, of an array of multiply-adds (or milliseconds)."""
+        return factor(macs, target, self.w, self.form)
 
     def paid(self, costs: Any) -> float:
         """What of a network's costs is priced: of a trial, or a mapping; 0 where it is not known.
