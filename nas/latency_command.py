@@ -19,8 +19,12 @@ def latency(
     threads: Annotated[
         int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1)
     ] = None,
-    rounds: Annotated[int, typer.Option(help="Of a baseline: passes that count.", min=3, max=100_000)] = 20,
-    minutes: Annotated[float, typer.Option(help="Of a space: what measuring may take.")] = 3.0,
+    rounds: Annotated[
+        int | None, typer.Option(help="Of a baseline: passes that count (by default 20).", min=3, max=100_000)
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Of a space: what measuring may take (by default 3).")
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Of a space: of the networks that are drawn.", min=0, max=2**32 - 1)
     ] = 0,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
     from nas.space_timing import Visit
 
+ROUNDS, MINUTES = 20, 3.0
 HELD_OUT, FEWEST = 24, 8
 """Networks that are held out; fewer than the second that were timed, and there is no model."""
 
@@ -41,8 +42,8 @@ class Request:
     device: str = "cpu"
     batch: str | None = None
     threads: int | None = None
-    rounds: int = 20
-    minutes: float = 3.0
+    rounds: int | None = None
+    minutes: float | None = None
     seed: int = 0
     output: Path | None = None
     force: bool = False
@@ -55,16 +56,25 @@ def run_latency(console: "Console", request: Request) -> None:
     Raises:
         NasError: for a mistake in it, or a model that cannot be made.
     """
-    if not 0 < request.minutes <= 600:
-        raise NasError(f"--minutes is {request.minutes:g}; give minutes over 0 up to 600, such as 3")
+    minutes = MINUTES if request.minutes is None else request.minutes
+    if not 0 < minutes <= 600:
+        raise NasError(f"--minutes is {minutes:g}; give minutes over 0 up to 600, such as 3")
     batches = _batches(request.batch)
     if is_space(request.target):
         if len(batches) > 1 and request.batch is not None:
             raise NasError(f"--batch is {request.batch}; a latency model is of one batch size, such as 1")
-        _space(console, request, batches[0])
+        if request.rounds is not None:
+            raise NasError(
+                f"--rounds is of a baseline, and {request.target} is a search space; give --minutes"
+            )
+        _space(console, request, batches[0], minutes)
     else:
         if request.output is not None:
             raise NasError(f"--output is of the model of a search space, and {request.target} is a baseline")
+        if request.minutes is not None:
+            raise NasError(
+                f"--minutes is of a search space, and {request.target} is a baseline; give --rounds"
+            )
         _baseline(console, request, batches)
 
 
@@ -135,7 +145,9 @@ def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> N
     rows = []
     for batch in batches:
         with contextlib.nullcontext() if request.as_json else console.status(f"batch {batch}"):
-            one = measure({found.name: net}, batch, rounds=request.rounds, device=device)[found.name]
+            one = measure({found.name: net}, batch, rounds=request.rounds or ROUNDS, device=device)[
+                found.name
+            ]
         rows.append(
             {"batch": batch, "n": one.n, "median": one.median, "p10": one.low, "p25": one.quartile, "p90": one.high,
              "images_per_second": 1000 * batch / one.median}
@@ -163,7 +175,7 @@ def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> N
 # A space
 
 
-def _space(console: "Console", request: Request, batch: int) -> None:
+def _space(console: "Console", request: Request, batch: int, minutes: float) -> None:
     from rich.progress import Progress, TimeElapsedColumn
 
     from nas.files import write_whole
@@ -183,8 +195,8 @@ def _space(console: "Console", request: Request, batch: int) -> None:
     check_size(space)
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=request.as_json,
                   transient=True) as progress:  # fmt: skip
-        task = progress.add_task(f"timing networks of {space.name}", total=60 * request.minutes)
-        for one in visit(space, 60 * request.minutes, HELD_OUT, request.seed, batch, device, _clock):
+        task = progress.add_task(f"timing networks of {space.name}", total=60 * minutes)
+        for one in visit(space, 60 * minutes, HELD_OUT, request.seed, batch, device, _clock):
             visits.append(one)
             progress.update(task, completed=_clock() - begun)
     model = fit(space, visits, device, threads, batch, request.seed, _clock() - begun)

@@ -422,6 +422,14 @@ def test_too_little_time_makes_no_model(tiny_file, machine, tiny, monkeypatch):
         (["cifar", "--minutes", "nan"], r"^--minutes is nan; give minutes over 0"),
         (["cifar", "--device", "tpu"], r"^latency: --device is 'tpu'; allowed: auto, cpu, cuda, cuda:N"),
         (["cifar", "--output", "no/where.json"], r"^no/where\.json: there is no folder no"),
+        (
+            ["mobilenet-v1", "--minutes", "1"],
+            r"^--minutes is of a search space, and mobilenet-v1 is a baseline",
+        ),
+        (
+            ["cifar", "--rounds", "5"],
+            r"^--rounds is of a baseline, and cifar is a search space; give --minutes",
+        ),
         (["mobilenet-v1", "--output", "x.json"], r"^--output is of the model of a search space"),
         (["./none.yml"], r"none\.yml: there is no such file"),
     ],
