@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.latency_fit import errors
-from nas.latency_job import HELD_OUT, fit, versions
+from nas.latency_making import HELD_OUT, fit, versions
 from nas.latency_model import LatencyModel
 from nas.space import SearchSpace
 from nas.space_timing import Visit, settled, visit

@@ -2,7 +2,7 @@
 
 A network's latency is the sum of its parts, stem, blocks and tail (head convolution, pooling, classifier), each
 known by what it computes and at what size, with a linear correction of the whole: the lookup table of ProxylessNAS
-(arXiv:1812.00332, section 3.3.1) and FBNet (arXiv:1812.03443, section 3.3). It needs no torch.
+(arXiv:1812.00332, section 3.3) and FBNet (arXiv:1812.03443, section 3.2). It needs no torch.
 
 >>> from nas.baseline import load
 >>> names = [part.name for part in parts(load("mobilenet-v2").architecture)]

@@ -27,7 +27,7 @@ LAYERS = {
         "loading", "splits", "examining", "splitting", "drafting", "certificate",
         "downloads", "folders", "images", "decoding", "batches", "recipe", "recipes", "checkpoints", "training_lock",
         "optimization", "training", "state_dicts", "origins", "packages", "importing", "latency", "latency_fit",
-        "block_timing", "space_timing", "cam", "members",
+        "latency_making", "block_timing", "space_timing", "cam", "members",
     ],
     "evaluators": ["evaluators"],
     "search": ["search"],

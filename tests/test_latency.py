@@ -19,7 +19,8 @@ from nas.architecture import Architecture, Head, Stage, Stem
 from nas.block_timing import stretches, time_together
 from nas.cli import app
 from nas.latency_fit import Timed, correct, errors, features, judge, regress, shrunk, tabulate
-from nas.latency_job import FEWEST, Request, is_space, run_latency
+from nas.latency_job import Request, is_space, run_latency
+from nas.latency_making import FEWEST, fit
 from nas.latency_model import LatencyModel, PartRow, parts, parts_of_space
 from nas.latency_table import LatencyTable
 from nas.space_timing import HANDFUL, LOUD, Judged, Visit, settled, visit
@@ -352,7 +353,7 @@ def test_a_machine_of_many_moods_is_modelled(machine):
     space = SearchSpace.load("cifar")
     made = machine(space)
     visits = list(visit(space, seconds=60, held_out=16, seed=0, clock=lambda: made.now))
-    model = latency_job.fit(space, visits, "cpu", 1, 1, 0, 60.0)
+    model = fit(space, visits, "cpu", 1, 1, 0, 60.0)
     assert model.held_out.n == 16
     assert model.held_out.median < 0.03
     assert model.held_out.spearman is not None
