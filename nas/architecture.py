@@ -110,19 +110,15 @@ def stage_key(stage: Stage, in_channels: int, activation: str | None = None) -> 
     where no layer can take one, SE ratios that round to one squeeze, an mbconv that at
     expansion 1 is a dsconv.
     """
-    blocks = [block for block in stage_blocks(stage, in_channels) if block is not None]
-    words = [
-        "~".join(
-            [
-                "+".join(layer.word for layer in block.layers),
-                block.shortcut,
-                *(layer.word for layer in block.after),
-            ]
-        )
-        for block in blocks
-    ]
+    words = [block_words(block) for block in stage_blocks(stage, in_channels) if block is not None]
     own = f"@{stage.activation}" if stage.activation not in (None, activation) else ""
     return f"/{stage.stride}x{stage.layers}{own}:" + ",".join(words)
+
+
+def block_words(block: Block) -> str:
+    """What a block computes, but for its input's channels and size: '1x96a+3x96ad+se4+1x24~identity'."""
+    words = ["+".join(layer.word for layer in block.layers), block.shortcut]
+    return "~".join([*words, *(layer.word for layer in block.after)])
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from nas.errors import NasError
 from nas.search.calibration_file import Calibration, calibration_of, proxy_of
 from nas.search.calibration_pictures import drawable, frontier_figure, proxies_figure
 from nas.search.calibration_words import exponent_markdown, proxies_markdown
+from nas.search.costs import MACS
 from nas.search.drawing import png
 from nas.search.journal import FILE, Journal
 from nas.search.settings import RewardSettings
@@ -54,7 +55,10 @@ def calibrated(run: Path, journal: Journal, subject: Subject, files: Files) -> t
 def _exponent(found: Calibration, journal: Journal, subject: Subject) -> list[str]:
     """The exponent at T, where the usual one lands, and how this run's reward compares."""
     reward = RewardSettings(**journal.run["trial"]["reward"])
-    target, exponent = reward.target or subject.target, found.exponent
+    if reward.cost != MACS:
+        own = "This run's reward is on latency; the pilot's exponent and frontier are of multiply-adds."
+        return [*exponent_markdown(found), own]
+    target, exponent = int(reward.target or subject.target), found.exponent
     alpha, beta = reward.exponents
     if alpha == beta:
         own = f"This run's reward has w = {alpha:g}"

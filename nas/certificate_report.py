@@ -119,7 +119,7 @@ def sentences(found: Found) -> list[str]:
     rewarded = [one["rival"] for one in found["contrasts"] if one["by"] == "reward"]
     if rewarded:
         lines.append(
-            f"{_listed(rewarded)}: by reward, their accuracy counting as the reward pays for their multiply-adds"
+            f"{_listed(rewarded)}: by reward, their accuracy counting as the reward pays for their cost"
         )
     told: dict[str, list[str]] = {"better": [], "not distinguishable": [], "worse": []}
     for name, one in by.items():

@@ -26,6 +26,7 @@ from nas.search.certifying import (
     Course,
     Finalist,
     best,
+    cost_of,
     drawn,
     evaluated,
     larger,
@@ -149,7 +150,9 @@ class _Work:
 
     def _best(self, journal: Journal, of: str) -> list[Finalist]:
         trials = evaluated(journal, self.run.budget)
-        return best(trials, self.run.space, self.run.reward, self.run.target, self.request.top, of)
+        return best(
+            trials, self.run.space, self.run.reward, self.run.target, self.request.top, of, self.run.latency
+        )
 
     def _random(self) -> list[Finalist]:
         """The best of a random search of the same budget."""
@@ -159,7 +162,7 @@ class _Work:
         if run.random is not None:
             return self._best(run.random, "random")
         seed = int(run.journal.run["seed"])
-        samples = drawn(run.space, run.limits, run.budget, seed)
+        samples = drawn(run.space, run.limits, run.budget, seed, run.latency)
         self.drawn = len(samples)
         tasks = self.course.short(samples)
         self._carried_out(RANDOM, tasks, shortly_trained)
@@ -167,7 +170,8 @@ class _Work:
         accuracies = scores(tasks, self.trainings.done())
         for number, ((sample, arch), accuracy) in enumerate(zip(samples, accuracies, strict=True)):
             if math.isfinite(accuracy):
-                factor = float(run.reward.factor(arch.macs, run.target))
+                paid = run.reward.paid(cost_of(arch, run.latency))
+                factor = float(run.reward.factor(paid, run.target))
                 found.append(Finalist("random", number, sample, arch, accuracy, factor))
         found.sort(key=lambda one: (-one.factor * one.proxy, one.trial))
         return found[: self.request.top]

@@ -15,13 +15,15 @@ from nas.certificate import LEAST
 from nas.devices import device_of
 from nas.errors import NasError, listed
 from nas.files import text_of
+from nas.latency_model import LatencyModel
 from nas.recipe import TrainingConfig
 from nas.recipes import RECIPES, recipe, words
 from nas.scaling import ALPHA, BETA, GAMMA
 from nas.search.certifying import Course, evaluated
+from nas.search.costs import MACS
 from nas.search.data_file import absolute, fingerprint
 from nas.search.fidelity import Fidelity
-from nas.search.finding import subject_of
+from nas.search.finding import kept_model, subject_of
 from nas.search.journal import Journal
 from nas.search.options import options_of, ratios_of, training_of
 from nas.search.runs import CONFIG, find_run, open_journal, processes_of
@@ -76,6 +78,7 @@ class Searched:
         budget: distinct networks that the search evaluated.
         data: as the trials' command names them.
         about: what must be the same where the certificate is taken up again.
+        latency: the search's model, where it names one.
     """
 
     folder: Path
@@ -83,7 +86,7 @@ class Searched:
     space: SearchSpace
     limits: Limits
     reward: RewardSettings
-    target: int
+    target: float
     proxy: TrainingConfig
     fidelity: Fidelity
     config: TrainingConfig
@@ -94,6 +97,7 @@ class Searched:
     data: str
     about: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
+    latency: LatencyModel | None = None
 
     @property
     def experiment(self) -> str:
@@ -212,9 +216,17 @@ def searched(request: Request) -> Searched:
     budget = len({trial.key for trial in evaluated(journal)})
     random = _random(request, journal, budget)
     reward = RewardSettings(**journal.run["trial"]["reward"])
+    limits = Limits(**journal.run["trial"]["limits"])
+    needed = reward.cost != MACS or limits.latency is not None
+    latency = kept_model(folder, journal.run) if needed else None
+    if request.family and reward.cost != MACS:
+        raise NasError(
+            "--family: the search's reward is on latency, and its model knows no networks that are scaled; "
+            "leave --family out"
+        )
     line = words("the trials' own settings" if request.recipe == PROXY else request.recipe, config)
     return Searched(
-        folder=folder, journal=journal, space=subject.space, limits=Limits(**journal.run["trial"]["limits"]),
+        folder=folder, journal=journal, space=subject.space, limits=limits,
         reward=reward, target=reward.target or subject.target, proxy=proxy,
         fidelity=Fidelity(proxy.epochs, **ratios_of(options)), config=config, recipe=line, seeds=request.seeds,
         random=random, budget=budget, data=options.data,
@@ -232,6 +244,7 @@ def searched(request: Request) -> Searched:
             "data_dir": options.data_dir and str(code / Path(options.data_dir).expanduser()),
             "workers": request.workers, "threads": request.threads, "device": device,
         },
+        latency=latency,
     )  # fmt: skip
 
 
@@ -253,6 +266,7 @@ def _random(request: Request, journal: Journal, budget: int) -> Journal | None:
         raise NasError(f"--random {request.random}: still runs; wait for it, or leave --random out")
     for name, part in {
         "space": lambda run: run["sha256"], "command": lambda run: run.get("command"),
+        "latency model": lambda run: (run.get("latency") or {}).get("sha256"),
         "reward": lambda run: run["trial"]["reward"], "limits": lambda run: run["trial"]["limits"],
     }.items():  # fmt: skip
         if part(found.run) != part(journal.run):

@@ -16,6 +16,7 @@ from nas.errors import NasError
 from nas.exchange_commands import export, import_
 from nas.health_commands import doctor
 from nas.judging_commands import calibrate, certify, init
+from nas.latency_command import latency
 from nas.ranks import leave_to_first
 from nas.scaling_command import scale
 from nas.terminal import Json, console
@@ -151,6 +152,7 @@ app.command()(scale)
 app.command()(train)
 app.command()(evaluate)
 app.command()(doctor)
+app.command()(latency)
 
 
 @app.command()

@@ -145,11 +145,14 @@ class SpaceDocument(NetworkDocument):
 
 
 class Facts(Strict):
-    """What was measured of a baseline; accuracies are fractions in [0, 1]."""
+    """What was measured of a baseline; accuracies are fractions in [0, 1], `latency` milliseconds as a search's model
+    predicts them, of which `latency_by` says on what."""
 
     params: Int
     macs: Int
     fvcore: Int | None = None
+    latency: Number | None = None
+    latency_by: Text | None = None
     accuracy: Fraction | None = None
     search_accuracy: Fraction | None = None
     reward: Number | None = None
@@ -164,6 +167,7 @@ class Provenance(Strict):
     space: Text | None = None
     space_sha256: Text | None = None
     table_sha256: Text | None = None
+    latency_sha256: Text | None = None
     strategy: Text | None = None
     experiment: Text | None = None
     trial: Int | None = None

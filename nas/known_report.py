@@ -5,6 +5,7 @@ from rich.table import Table
 
 from nas.errors import NasError
 from nas.search.config import SearchConfig
+from nas.search.costs import LATENCY
 from nas.search.finding import subject_of
 from nas.search.journal import Journal
 from nas.search.known import BAND, ENOUGH, Known, evaluated
@@ -20,6 +21,11 @@ def check_answerable(config: SearchConfig) -> None:
         raise NasError(
             "--known-answers evaluates published networks of a search space by nas.search.trial, and search.yml has "
             "another command or nothing that makes a network; leave it out"
+        )
+    if config.tuner is not None and config.tuner.reward.cost == LATENCY:
+        raise NasError(
+            "--known-answers brings published networks to T multiply-adds, and this reward's T is a latency; leave it "
+            "out"
         )
 
 

@@ -47,6 +47,11 @@ class Latency:
         return self._percentiles()[0]
 
     @property
+    def quartile(self) -> float:
+        """The lower quartile, in milliseconds a batch: what a latency model predicts."""
+        return float(np.percentile(self.milliseconds, 25))
+
+    @property
     def median(self) -> float:
         """In milliseconds a batch."""
         return self._percentiles()[1]
@@ -68,17 +73,20 @@ def measure(
     warm_up: int = WARM_UP,
     seconds: float = SECONDS,
     clock: Callable[[], float] = time.perf_counter,
+    device: str = "cpu",
 ) -> dict[str, Latency]:
-    """Times a forward pass of every network in eval mode, on the CPU, at its own resolution; modes are restored.
+    """Times a forward pass of every network in eval mode, at its own resolution; modes are restored.
 
     Args:
+        nets: on `device`. On cuda a pass ends when the GPU has done its work.
         batch: images a pass, of random pixels, float32.
         rounds: passes of each network that count.
         warm_up: passes of each before that; one, where it takes longer than `seconds`.
         seconds: after these no further round begins, once there are `LEAST`.
         clock: seconds since some moment.
     """
-    images = {name: _images(net, batch) for name, net in nets.items()}
+    images = {name: images_for(net, batch, device) for name, net in nets.items()}
+    done_with = finished(device)
     modes = {name: net.training for name, net in nets.items()}
     taken: dict[str, list[float]] = {name: [] for name in nets}
     with torch.inference_mode():
@@ -90,6 +98,7 @@ def measure(
                 break
             for name, net in nets.items():
                 net(images[name])
+                done_with()
         begun = clock()
         for done in range(rounds):
             if done >= LEAST and clock() - begun > seconds:
@@ -97,16 +106,24 @@ def measure(
             for name, net in nets.items():
                 start = clock()
                 net(images[name])
+                done_with()
                 taken[name].append(1000 * (clock() - start))
     for name, net in nets.items():
         net.train(modes[name])
     return {name: Latency(batch, tuple(times)) for name, times in taken.items()}
 
 
-def _images(net: Network, batch: int) -> torch.Tensor:
+def finished(device: str) -> Callable[[], None]:
+    """A function that waits until the device has done what it was given: a CPU has, when a call returns."""
+    return (lambda: None) if device == "cpu" else torch.cuda.synchronize
+
+
+def images_for(net: Network, batch: int, device: str = "cpu") -> torch.Tensor:
+    """Random pixels, float32 (batch, in_chans, H, W), at the network's own resolution."""
     arch = net.architecture
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, arch.stem.in_chans, arch.resolution, arch.resolution, generator=generator)
+    size = (batch, arch.stem.in_chans, arch.resolution, arch.resolution)
+    return torch.randn(size, generator=generator).to(device)
 
 
 def machine() -> str:
@@ -116,12 +133,15 @@ def machine() -> str:
     except AttributeError:  # macOS and Windows
         usable = os.cpu_count() or 1
     return (
-        f"{_processor()}, {usable} CPU{'s' if usable > 1 else ''}, {platform.system()} {platform.machine()}, "
+        f"{processor()}, {usable} CPU{'s' if usable > 1 else ''}, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, torch {torch.__version__}"
     )
 
 
-def _processor() -> str:
+def processor(device: str = "cpu") -> str:
+    """The name of the CPU, or of the GPU."""
+    if device != "cpu":
+        return torch.cuda.get_device_name(device)
     try:
         with open("/proc/cpuinfo") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]

@@ -12,6 +12,7 @@ else model.py is plain torch. Both are files of `nas.standalone`, copied.
 import inspect
 import json
 import shutil
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +25,7 @@ from nas.errors import NasError, listed
 from nas.exporting import Subject, compared
 from nas.files import write_bytes_whole
 from nas.model_card import model_card
-from nas.ops import Conv, LayerSpec, SqueezeExcite
+from nas.specs import Branches, LayerSpec
 from nas.timm_form import config_of, efficientnet_of, not_in_timm, timm_name
 from nas.weights import write_tensors
 
@@ -106,36 +107,36 @@ def _fill(folder: Path, subject: Subject, why_not: str | None, name: str | None,
 
 
 def network_of(subject: Subject) -> dict[str, Any]:
-    """The layers, as `nas.standalone.plain_model` reads them.
-
-    Raises:
-        NasError: for a layer that it does not know, naming the stage and its op.
-    """
+    """The layers, as `nas.standalone.plain_model` reads them."""
     arch = subject.net.architecture
     stages: list[list[dict[str, Any]]] = [[] for _ in arch.stages]
     for number, block in arch.blocks():
-        where = f"stage{number}.op is {arch.stages[number - 1].op!r}"
-        layers = [_layer(spec, where) for spec in block.layers]
-        stages[number - 1].append({"shortcut": block.shortcut, "layers": layers})
-    *head, _ = arch.head_layers
+        found: dict[str, Any] = {"shortcut": block.shortcut, "layers": _layers(block.layers)}
+        if block.projection:
+            found["projection"] = _layers(block.projection)
+        if block.after:
+            found["after"] = _layers(block.after)
+        if block.activation:
+            found["activation"] = block.activation
+        stages[number - 1].append(found)
     return {
         "activation": arch.activation,
         "padding": subject.facts.padding,
         "norm_eps": subject.facts.norm_eps,
-        "num_features": subject.net.num_features,
-        "num_classes": subject.net.num_classes,
-        "stem": _layer(arch.stem_layers[0], "the stem"),
+        "stem": _layers(arch.stem.layers),
         "stages": stages,
-        "head": _layer(head[0], "the head") if head else None,
+        "head": _layers(arch.head.layers(arch.stages[-1].channels)),
     }
 
 
-def _layer(spec: LayerSpec, where: str) -> dict[str, Any]:
-    if not isinstance(spec, Conv | SqueezeExcite):
-        raise NasError(
-            f"{where}, whose layers model.py cannot build; give --to pt2, which runs without b0nas, too"
-        )
-    return {"kind": type(spec).__name__, **spec._asdict()}
+def _layers(specs: Iterable[LayerSpec]) -> list[dict[str, Any]]:
+    found = []
+    for spec in specs:
+        fields = spec._asdict()
+        if isinstance(spec, Branches):
+            fields["branches"] = [_layers(branch) for branch in spec.branches]
+        found.append({"kind": type(spec).__name__, **fields})
+    return found
 
 
 def _json(config: dict[str, Any]) -> str:

@@ -92,6 +92,9 @@ def baseline_report(console: Console, baseline: Baseline) -> None:
         if facts.data is not None and facts.data.startswith("table "):
             measured = f"as recorded in the {facts.data}"
         console.print(escape(f"search: accuracy {facts.search_accuracy:.4f} {measured}{worth}"))
+    if facts.latency is not None:
+        by = f" ({facts.latency_by})" if facts.latency_by else ""
+        console.print(escape(f"latency {facts.latency:.3g} ms, as the search's model predicts it{by}"))
     if facts.accuracy is not None:
         data = f" on {facts.data}" if facts.data else ""
         recipe = f" ({facts.recipe})" if facts.recipe else ""

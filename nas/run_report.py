@@ -11,6 +11,7 @@ from nas import run_sections as sections
 from nas.baseline import Baseline
 from nas.calibration_section import calibrated
 from nas.errors import NasError
+from nas.search.costs import latency_words
 from nas.search.finding import subject_of
 from nas.search.journal import Journal, Trial
 from nas.search.runs import open_journal
@@ -67,6 +68,7 @@ def _settings(journal: Journal) -> list[str]:
     rows: dict[str, Any] = {
         "searched": run["space"],
         "table": run.get("table", {}).get("name"),
+        "latency": latency_words(run),
         "strategy": _words(run["strategy"]),
         "reward": _words(trial["reward"]),
         "limits": _words(trial["limits"]),
@@ -114,7 +116,8 @@ def _winner(journal: Journal, best: Trial) -> list[str]:
     after = f" After full training: {tested[0]:.4f} on the test split." if tested else ""
     accuracy = "" if best.accuracy is None else f", accuracy {best.accuracy:.4f}"
     return [
-        f"Trial {best.number}: reward {best.reward or 0:.4f}{accuracy}, {short(best.macs or 0)} multiply-adds. "
+        f"Trial {best.number}: reward {best.reward or 0:.4f}{accuracy}, {short(best.macs or 0)} multiply-adds"
+        f"{'' if best.latency is None else f', {best.latency:.3g} ms'}. "
         f"{told}{after}"
     ]
 
@@ -143,13 +146,14 @@ def frozen(experiment: str, journal: Journal) -> Iterator[tuple[Path, Baseline, 
 
 def _table(trials: Sequence[Trial]) -> list[str]:
     best = sorted((t for t in trials if t.scored), key=lambda t: (-(t.reward or 0), t.number))[:BEST]
+    timed = any(t.latency is not None for t in best)
     rows = [
         f"| {t.number} | {t.reward or 0:.4f} | {_number(t.accuracy, '.4f')} | {_count(t.macs)} | {_count(t.params)} | "
-        f"{_number(t.seconds, '.1f')} |"
+        f"{_number(t.latency, '.3g') + ' | ' if timed else ''}{_number(t.seconds, '.1f')} |"
         for t in best
     ]
-    head = ["| trial | reward | accuracy | multiply-adds | params | seconds |", "|" + " ---: |" * 6]
-    return [*head, *rows]
+    head = f"| trial | reward | accuracy | multiply-adds | params | {'latency (ms) | ' if timed else ''}seconds |"
+    return [head, "|" + " ---: |" * (6 + timed), *rows]
 
 
 def _number(value: float | None, form: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from nas.errors import NasError
 from nas.run_costs import costs
 from nas.search.certificate_file import Certificate, read_certificate
+from nas.search.costs import MACS, UNITS
 from nas.search.drawing import png
 from nas.search.importance import FEW, LOW, Importances, distinct, importances
 from nas.search.journal import Journal
@@ -38,7 +39,7 @@ def rewards(journal: Journal, files: Files) -> list[str]:
 
 
 def front(run: Path, journal: Journal, subject: Subject, files: Files) -> list[str]:
-    """Accuracy against multiply-adds, with known answers."""
+    """Accuracy against the reward's cost, with known answers."""
     reward = RewardSettings(**journal.run["trial"]["reward"])
     known, mistake = [], None
     try:
@@ -47,11 +48,12 @@ def front(run: Path, journal: Journal, subject: Subject, files: Files) -> list[s
         mistake = str(error)
     target = reward.target or subject.target
     files["pareto.png"] = png(pareto_figure(journal.ended(), target, reward, subject.measured, known))
+    words = UNITS[reward.cost].words
     text = [
-        "## Accuracy against multiply-adds", "",
+        f"## Accuracy against {words}", "",
         "A dot is a network, the later the lighter; on the front's steps are those that no other beats at the same "
         "cost or less. What lies above the dotted line would have a higher reward than the winner.", "",
-        "![Accuracy against multiply-adds](pareto.png)", "",
+        f"![Accuracy against {words}](pareto.png)", "",
     ]  # fmt: skip
     if mistake is not None:
         return [*text, f"The known answers cannot be read: {plain(mistake)}.", ""]
@@ -62,7 +64,7 @@ def front(run: Path, journal: Journal, subject: Subject, files: Files) -> list[s
             "networks score here. Percentages are of their peers that they are better than.", "",
             *known_markdown(known),
         ]  # fmt: skip
-    if isinstance(subject, SpaceSubject) and subject.table is None:
+    if isinstance(subject, SpaceSubject) and subject.table is None and reward.cost == MACS:
         text += [
             "No published networks were held against these: `nas search ... --known-answers` does it.",
             "",

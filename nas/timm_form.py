@@ -37,7 +37,8 @@ def _published() -> dict[Any, list[str]]:
     found: dict[Any, list[str]] = {}
     for model, name in ORIGINS["timm"].models.items():
         shipped = baselines.load(catalog.shipped("baselines") / f"{name}.yml").architecture
-        found.setdefault(_timm_form(shipped), []).append(model)
+        if not_in_timm(shipped) is None:
+            found.setdefault(_timm_form(shipped), []).append(model)
     return found
 
 
@@ -46,7 +47,12 @@ def _timm_form(arch: Architecture) -> Any:
 
 
 def not_in_timm(arch: Architecture) -> str | None:
-    """Stage and field that timm cannot express, in a sentence; None where it can."""
+    """Stage and field that timm's EfficientNet does not have, in a sentence; None where it has all of them."""
+    if arch.head.hidden is not None:
+        return f"head.hidden is {arch.head.hidden}; timm's EfficientNet has no layer there"
+    for number, stage in enumerate(arch.stages, 1):
+        if stage.se and stage.se_kind != "standard":
+            return f"stage{number}.se_kind is {stage.se_kind!r}; timm's EfficientNet has the standard one"
     try:
         to_timm(arch)
     except NasError as error:

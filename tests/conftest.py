@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from nas.architecture import Architecture, stem_cost
+from nas.latency_model import HeldOut, LatencyModel, PartRow, parts_of_space
 from nas.ops import ACTIVATIONS, OPS, SE_KINDS, SKIPS
 from nas.parts import DEFAULTS, Head, Stage, Stem
 
@@ -121,3 +122,21 @@ def lively():
         return net.eval()
 
     return fill
+
+
+@pytest.fixture
+def latency_model():
+    """Makes a latency model of a space, whose parts take what `law`, a function of a part, says in milliseconds."""
+
+    def make(space, law=lambda part: 0.1 + 0.01 * part.channels, **changes):
+        held_out = HeldOut(n=24, median=0.05, p90=0.1, spearman=0.98)
+        rows = {name: PartRow(law(part), 1) for name, part in parts_of_space(space).items()}
+        facts = {
+            "space": space.name, "space_sha256": space.sha256, "classes": space.frame.head.classes,
+            "in_chans": space.frame.stem.in_chans, "device": "cpu", "processor": "Cortex-A53", "machine": "a board",
+            "threads": 4, "batch": 1, "networks": 100, "seconds": 60, "offset": 0.5, "slope": 2.0,
+            "held_out": held_out, "seed": 0, "date": "2026-01-01", "versions": {}, "parts": rows,
+        }  # fmt: skip
+        return LatencyModel(**(facts | changes))
+
+    return make

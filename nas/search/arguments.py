@@ -18,7 +18,7 @@ from nas.errors import NasError, listed, near, short
 from nas.reading import number
 from nas.reward import reward
 from nas.search.reach import cheapest, walk
-from nas.search.settings import DRAWS, RewardSettings
+from nas.search.rewarding import DRAWS, RewardSettings
 from nas.search.space_view import SpaceView
 from nas.search.view import Sample, View
 from nas.space import SearchSpace

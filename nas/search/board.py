@@ -2,7 +2,7 @@
 
     tensorboard --logdir runs
 
-The study has reward, best reward so far, accuracy and multiply-adds by result, the Pareto picture
+The study has reward, best reward so far, accuracy, multiply-adds and latency by result, the Pareto picture
 with the target line, the shares of every choice over time, and the best network's stage table; a
 trial has its training curves and its line of the HParams page. It is written from the journal, and
 written anew when a search is resumed; a full disk costs pictures, never the search.
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nas.search.costs import latency_words
 from nas.search.finding import subject_of
 from nas.search.journal import Journal, Trial
 from nas.search.settings import RewardSettings
@@ -90,6 +91,8 @@ class StudyBoard:
                 "search/accuracy": event.get("accuracy"),
                 "search/multiply-adds (M)": (self._journal.trials[int(event["number"])].macs or 0) / 1e6,
             }
+            if (latency := self._journal.trials[int(event["number"])].latency) is not None:
+                scalars["search/latency (ms)"] = latency
             for tag, value in scalars.items():
                 if value is not None:
                     self._writer.scalar(tag, value, step)
@@ -136,7 +139,7 @@ class TrialBoard:
         """The choices against reward, accuracy, macs, params and seconds."""
         metrics = {
             f"trial result/{name}": float(value)
-            for name in ("reward", "accuracy", "macs", "params", "seconds")
+            for name in ("reward", "accuracy", "macs", "params", "latency", "seconds")
             if (value := getattr(trial, name)) is not None
         }
         values = {label: trial.sample[label] for label in choices} | {"state": trial.state}
@@ -150,9 +153,11 @@ class TrialBoard:
 
 def _settings(run: dict[str, Any]) -> str:
     table = {"table": run["table"]["name"]} if "table" in run else {}
+    latency = {"latency": latency_words(run)} if "latency" in run else {}
     rows = {
         "space": run["space"],
         **table,
+        **latency,
         "strategy": run["strategy"],
         "reward": run["trial"]["reward"],
         "limits": run["trial"]["limits"],

@@ -18,12 +18,13 @@ import numpy as np
 
 from nas.architecture import Architecture
 from nas.baseline import Baseline, dump
+from nas.latency_model import LatencyModel
 from nas.planning import plan
 from nas.plans import Budget
 from nas.search.fidelity import Fidelity
 from nas.search.full_length import unpacked
 from nas.search.journal import Journal
-from nas.search.settings import DRAWS, Limits, RewardSettings
+from nas.search.rewarding import DRAWS, Limits, RewardSettings
 from nas.search.trainings import Training
 from nas.search.trials import Trial
 from nas.space import Sample, SearchSpace
@@ -74,7 +75,9 @@ def _mean(scores: Iterable[float]) -> float:
     return sum(there) / len(there) if there else math.nan
 
 
-def drawn(space: SearchSpace, limits: Limits, n: int, seed: int) -> list[tuple[Sample, Architecture]]:
+def drawn(
+    space: SearchSpace, limits: Limits, n: int, seed: int, latency: LatencyModel | None = None
+) -> list[tuple[Sample, Architecture]]:
     """`n` random samples of distinct networks within limits, or as many as are found before `DRAWS` draws in a row give
     no other, as a search's strategy has it."""
     rng = np.random.default_rng([seed, 6])
@@ -84,25 +87,33 @@ def drawn(space: SearchSpace, limits: Limits, n: int, seed: int) -> list[tuple[S
         vain += 1
         sample = space.sample(rng)
         arch = space.decode(sample)
-        if arch.key not in found and limits.refuse(arch.macs, arch.params) is None:
+        costs = cost_of(arch, latency)
+        if arch.key not in found and limits.refuse(**costs) is None:
             found[arch.key], vain = (sample, arch), 0
     return list(found.values())
 
 
+def cost_of(arch: Architecture, latency: LatencyModel | None) -> dict[str, Any]:
+    """macs, params, and where the search names a latency model milliseconds."""
+    costs = {"macs": arch.macs, "params": arch.params}
+    return costs if latency is None else {**costs, "latency": latency.milliseconds(arch)}
+
+
 def best(
-    trials: list[Trial], space: SearchSpace, settings: RewardSettings, target: int, top: int, of: str
-) -> list[Finalist]:
+    trials: list[Trial], space: SearchSpace, settings: RewardSettings, target: float, top: int, of: str,
+    latency: LatencyModel | None = None,
+) -> list[Finalist]:  # fmt: skip
     """The `top` distinct networks of highest reward among the complete of a search's trials."""
     found: dict[str, Finalist] = {}
 
     def reward(trial: Trial) -> float:
-        return settings.of(trial.accuracy or 0.0, trial.macs or 0, target)
+        return settings.of(trial.accuracy or 0.0, settings.paid(trial), target)
 
     complete = [trial for trial in trials if trial.state == "complete" and trial.accuracy is not None]
     for trial in sorted(complete, key=lambda trial: (-reward(trial), trial.number)):
         sample = space.validate(trial.sample)
         arch = space.decode(sample)
-        factor = float(settings.factor(arch.macs, target))
+        factor = float(settings.factor(settings.paid(cost_of(arch, latency)), target))
         found.setdefault(
             arch.key, Finalist(of, trial.number, sample, arch, float(trial.accuracy or 0.0), factor)
         )

@@ -13,7 +13,7 @@ from nni.nas.space import ExecutableModelSpace, ModelStatus
 from numpy.random import RandomState
 
 from nas.search.reach import walk
-from nas.search.settings import DRAWS
+from nas.search.rewarding import DRAWS
 from nas.search.view import Sample, View
 
 SINGLY, BATCH = 200, 2000

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError, short
-from nas.files import is_dir
-from nas.search.finding import TABLE, baseline_file, find_subject
+from nas.files import at_home, is_dir
+from nas.search.finding import TABLE, baseline_file, find_subject, with_latency
 from nas.search.measuring import measuring
 from nas.search.nni_schema import (
     ASSESSORS,
@@ -161,7 +161,12 @@ def _absolute(data: dict[str, Any], folder: Path, at: Any) -> dict[str, Any]:
     tuner = data["tuner"]
     if isinstance(tuner, dict) and "codeDirectory" in tuner:
         code = resolved(tuner["codeDirectory"], "tuner", "codeDirectory")
-        data["tuner"] = {**tuner, "codeDirectory": code}
+        tuner = data["tuner"] = {**tuner, "codeDirectory": code}
+    args = tuner.get("classArgs") if isinstance(tuner, dict) else None
+    reward = args.get("reward") if isinstance(args, dict) else None
+    if isinstance(args, dict) and isinstance(reward, dict) and isinstance(reward.get("latency"), str):
+        file = resolved(at_home(reward["latency"]), "tuner", "classArgs", "reward", "latency")
+        data["tuner"] = {**tuner, "classArgs": {**args, "reward": {**reward, "latency": file}}}
     if not is_dir(Path(data["trialCodeDirectory"])):
         raise NasError(
             f"{at('trialCodeDirectory')}: there is no folder {data['trialCodeDirectory']}; check the path"
@@ -210,7 +215,11 @@ def _subject(data: dict[str, Any], tuner: TunerSettings | None, options: Any, at
             f"{at('trialCommand')}: searchSpace is a table, which trials look up: give --table, not --data"
         )
     folder = Path(data["trialCodeDirectory"])
-    return find_subject(written or inline, table, folder, at("searchSpace"), tuner.scaling)
+    found = find_subject(written or inline, table, folder, at("searchSpace"), tuner.scaling)
+    try:
+        return with_latency(found, tuner.reward, folder)
+    except NasError as error:
+        raise NasError(f"{at('tuner', 'classArgs', 'reward', 'latency')}: {error}") from None
 
 
 def _check_trial(config: SearchConfig, where: str, check_data: bool) -> Subject | None:
@@ -224,7 +233,8 @@ def _check_trial(config: SearchConfig, where: str, check_data: bool) -> Subject 
         if tuner is None and options.space is None and options.table is None:
             raise NasError("trial: --space is missing; NNI's own tuners do not say what they draw from")
         if tuner is not None and subject is not None:
-            reward = tuner.reward.model_dump() | {"target": tuner.reward.target or subject.target}
+            target = tuner.reward.target or subject.default_target(tuner.reward.cost)
+            reward = tuner.reward.model_dump() | {"target": target}
             task_of(
                 options, {"run": {"reward": reward, "limits": tuner.limits.model_dump(), "seed": tuner.seed}}
             )

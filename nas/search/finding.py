@@ -14,10 +14,14 @@ from nas import catalog
 from nas.documents import BaselineDocument
 from nas.errors import NasError, short
 from nas.evaluators.table import Table
+from nas.files import at_home
+from nas.latency_model import LatencyModel
 from nas.reading import validate
 from nas.search.journal import Journal
+from nas.search.runs import LATENCY_FILE
 from nas.search.scaling_grid import SCALE, GridSettings, is_scaling
 from nas.search.scaling_subject import ScalingSubject
+from nas.search.settings import RewardSettings
 from nas.search.subject import SpaceSubject, Subject, TableSubject
 from nas.space import SearchSpace
 
@@ -122,6 +126,40 @@ def recorded_scaling(search_space: Any, path: Path) -> Subject | None:
     )
 
 
+def with_latency(subject: Subject, reward: RewardSettings, folder: Path, run: Path | None = None) -> Subject:
+    """The subject with the latency model that a reward names, if any; of a run that was begun, the run's own copy.
+
+    Args:
+        folder: where a relative path begins.
+
+    Raises:
+        NasError: for a file that is no model, or one of another space.
+    """
+    if reward.latency is None:
+        return subject
+    kept = None if run is None else run / LATENCY_FILE
+    path = kept if kept is not None and kept.is_file() else folder / at_home(reward.latency)
+    return subject.with_latency(LatencyModel.load(path))
+
+
+def kept_model(folder: Path, run: Mapping[str, Any]) -> LatencyModel | None:
+    """The latency model of a run, from its directory; None where its search named none.
+
+    Raises:
+        NasError: where the file is gone, or another than the run began with.
+    """
+    if "latency" not in run:
+        return None
+    path = folder / LATENCY_FILE
+    model = LatencyModel.load(path)
+    if model.sha256 != run["latency"]["sha256"]:
+        raise NasError(
+            f"{path}: is not the latency model that the run began with (sha256 {model.sha256[:12]}, then "
+            f"{run['latency']['sha256'][:12]}); restore it"
+        )
+    return model
+
+
 def _of_table(search_space: str, trials: str | None, folder: Path) -> Subject:
     path = folder / search_space.removeprefix(TABLE).strip()
     table = Table.read(path)
@@ -154,4 +192,6 @@ def check_unchanged(subject: Subject, run: Mapping[str, Any], where: str) -> Non
 def _fingerprints(form: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Name and sha256 of the space document and of the table of a `form`, as far as it has them."""
     parts = {"space": (form["space"], form["sha256"])} if {"document", "baseline"} & set(form) else {}
+    if "latency" in form:
+        parts["latency model"] = (form["latency"]["processor"], form["latency"]["sha256"])
     return parts | ({"table": (form["table"]["name"], form["table"]["sha256"])} if "table" in form else {})

@@ -149,6 +149,7 @@ def _show(progress: Progress, task: Any, best: Trial | None, trial: Trial) -> No
     if trial.accuracy is not None:
         text = f"reward {trial.reward or 0:.4f}  accuracy {trial.accuracy:.4f}"
         text += f"  {short(trial.macs or 0):>6} multiply-adds"
+        text += "" if trial.latency is None else f"  {trial.latency:5.3g} ms"
         text += f"  {trial.seconds:5.1f} s" if trial.seconds else ""
         text += "" if trial.state == "complete" else f"  {trial.state}"
     else:

@@ -1,4 +1,4 @@
-"""The pictures of a search: reward over results, accuracy against multiply-adds, and what was chosen over time."""
+"""The pictures of a search: reward over results, accuracy against cost, and what was chosen over time."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from nas.search.costs import MACS, UNITS
 from nas.search.drawing import (
     BEST,
     FRONT,
@@ -29,10 +30,10 @@ COLUMNS, PANELS = 6, 60
 """Of choices that are not called `stage.field`: so many beside each other, and in all, at most."""
 
 
-def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that no other beats in accuracy at the same or fewer multiply-adds."""
+def pareto_front(trials: Sequence[Trial], cost: str = MACS) -> list[Trial]:
+    """The trials that no other beats in accuracy at the same or a lower cost."""
     front: list[Trial] = []
-    for trial in sorted(trials, key=lambda t: (t.macs or 0, -(t.accuracy or 0))):
+    for trial in sorted(trials, key=lambda t: (getattr(t, cost) or 0, -(t.accuracy or 0))):
         if not front or (trial.accuracy or 0) > (front[-1].accuracy or 0):
             front.append(trial)
     return front
@@ -45,12 +46,17 @@ def pareto_figure(
     measured: str = "accuracy on held-out training images",
     known: Sequence[Known] = (),
 ) -> Figure:
-    """Accuracy against multiply-adds (log axis): front, target, best, the line of its reward, and known answers."""
+    """Accuracy against the reward's cost (log axis): front, target, best, the line of its reward, and known answers."""
+    unit = UNITS[reward.cost]
+
+    def x(trial: Trial) -> float:
+        return reward.paid(trial) / unit.divisor
+
     figure = blank(7, 4.6)
     axes = figure.subplots()
     scored = [t for t in trials if t.scored]
     shown = [one for one in known if one.accuracy is not None and one.macs is not None]
-    titled(figure, "Accuracy against multiply-adds")
+    titled(figure, f"Accuracy against {unit.words}")
     axes.set_xscale("log")
     if shown:
         axes.scatter(
@@ -59,7 +65,7 @@ def pareto_figure(
         )  # fmt: skip
     if scored:
         order = axes.scatter(
-            [(t.macs or 0) / 1e6 for t in scored],
+            [x(t) for t in scored],
             [t.accuracy or 0 for t in scored],
             c=range(1, len(scored) + 1),
             cmap="viridis",
@@ -69,14 +75,14 @@ def pareto_figure(
             zorder=3,
         )
         figure.colorbar(order, ax=axes, label="result", pad=0.01)
-        front = pareto_front(scored)
+        front = pareto_front(scored, reward.cost)
         axes.step(
-            [(t.macs or 0) / 1e6 for t in front], [t.accuracy or 0 for t in front],
+            [x(t) for t in front], [t.accuracy or 0 for t in front],
             where="post", color=FRONT, linewidth=1.4, label="Pareto front", zorder=2,
         )  # fmt: skip
         best = max(scored, key=lambda t: (t.reward or 0, -t.number))
         axes.scatter(
-            (best.macs or 0) / 1e6, best.accuracy or 0,
+            x(best), best.accuracy or 0,
             marker="*", s=260, color=BEST, edgecolor=INK, linewidth=0.8, zorder=4,
             label=f"best reward: trial {best.number}, {best.reward:.4f}",
         )  # fmt: skip
@@ -84,13 +90,13 @@ def pareto_figure(
     stopped = [t for t in trials if t.state == "stopped" and t.accuracy is not None]
     if stopped:
         axes.scatter(
-            [(t.macs or 0) / 1e6 for t in stopped], [t.accuracy or 0 for t in stopped],
+            [x(t) for t in stopped], [t.accuracy or 0 for t in stopped],
             marker="v", s=24, color=MUTED, label="stopped early (at least this)", zorder=2,
         )  # fmt: skip
-    axes.axvline(
-        target / 1e6, color=TARGET, linestyle="--", linewidth=1.2, label=f"target {target / 1e6:.4g}M"
-    )
-    axes.set_xlabel("multiply-adds (M)")
+    aim = target / unit.divisor
+    label = f"target {aim:.4g}{'' if reward.cost == MACS else ' '}{unit.symbol}"
+    axes.axvline(aim, color=TARGET, linestyle="--", linewidth=1.2, label=label)
+    axes.set_xlabel(unit.axis)
     axes.set_ylabel(measured)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
@@ -113,10 +119,18 @@ def _named(axes: Axes, known: Sequence[Known], trials: Sequence[Trial], target: 
 def _equal_reward(axes: Axes, best: Trial, target: float, reward: RewardSettings) -> None:
     """Where a network would have to lie to be worth as much as the best."""
     x_limits, y_limits = axes.get_xlim(), axes.get_ylim()
-    macs = np.geomspace(*x_limits, 200) * 1e6
+    costs = np.geomspace(*x_limits, 200) * UNITS[reward.cost].divisor
     alpha, beta = reward.exponents
-    accuracy = (best.reward or 0) / (macs / target) ** np.where(macs <= target, alpha, beta)
-    axes.plot(macs / 1e6, accuracy, color=BEST, linestyle=":", linewidth=1.2, label="equal reward", zorder=1)
+    accuracy = (best.reward or 0) / (costs / target) ** np.where(costs <= target, alpha, beta)
+    axes.plot(
+        costs / UNITS[reward.cost].divisor,
+        accuracy,
+        color=BEST,
+        linestyle=":",
+        linewidth=1.2,
+        label="equal reward",
+        zorder=1,
+    )
     axes.set_xlim(x_limits)
     axes.set_ylim(y_limits)
 

@@ -38,7 +38,7 @@ def subject_of_trials(search_space: Any, profile: dict[str, Any], settings: Tune
 
     Paths of data and tables are against the folder that trials run in; a tuner runs in its logs.
     """
-    from nas.search.finding import find_subject, recorded_scaling
+    from nas.search.finding import find_subject, recorded_scaling, with_latency
     from nas.search.journal import FILE
     from nas.search.measuring import measuring
     from nas.search.options import options_of
@@ -55,6 +55,7 @@ def subject_of_trials(search_space: Any, profile: dict[str, Any], settings: Tune
         subject = recorded_scaling(search_space, run_directory(profile) / FILE)
         if subject is None:
             raise
+    subject = with_latency(subject, settings.reward, folder, run_directory(profile))
     if options is None:
         return subject
     try:

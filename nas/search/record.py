@@ -60,7 +60,7 @@ class Record:
             self.max_trials = self.max_trials or event.get("max_trials")
         elif kind == "asked":
             number = int(event["number"])
-            fields: dict[str, Any] = {k: event.get(k) for k in ("macs", "params", "job", "time")}
+            fields: dict[str, Any] = {k: event.get(k) for k in ("macs", "params", "latency", "job", "time")}
             self.trials[number] = Trial(number, dict(event["sample"]), str(event["key"]), **fields)
             if number in self._early:
                 self._result(self._early.pop(number))

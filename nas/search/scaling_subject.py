@@ -30,12 +30,14 @@ from nas.architecture import Architecture
 from nas.baseline import Baseline, from_document
 from nas.documents import BaselineDocument
 from nas.errors import NasError, listed, near, short
+from nas.latency_model import LatencyModel
 from nas.planning import plan
 from nas.plans import Budget, Plan
+from nas.search.costs import MACS
 from nas.search.recorded import Factor
 from nas.search.scaling_grid import SCALE, GridSettings, coefficients_of, grid
 from nas.search.settings import Limits
-from nas.search.subject import Subject
+from nas.search.subject import NO_PARTS, Subject
 from nas.search.view import Sample, View, no_factor
 from nas.tables import short as figure
 from nas.tables import stage_markdown
@@ -145,21 +147,21 @@ class ScalingSubject(Subject):
     def key(self, sample: Sample) -> str:
         return self.architecture(sample).key
 
-    def cost(self, sample: Sample) -> dict[str, int | None]:
+    def cost(self, sample: Sample) -> dict[str, Any]:
         arch = self.architecture(sample)
         return {"macs": arch.macs, "params": arch.params}
 
     def refuse(self, sample: Sample) -> str | None:
         return None
 
-    def view(self, limits: Limits, factor: Factor = no_factor) -> View:
+    def view(self, limits: Limits, factor: Factor = no_factor, cost: str = MACS) -> View:
         def refused(sample: Sample) -> str | None:
             arch = self.architecture(sample)
             return limits.refuse(arch.macs, arch.params)
 
         only = [{CHOICE: value} for value in self.planned]
-        cost = lambda sample: self.architecture(sample).macs  # noqa: E731
-        return View(self.choices, cost, self.key, refused, factor, only=only)
+        macs = lambda sample: self.architecture(sample).macs  # noqa: E731
+        return View(self.choices, macs, self.key, refused, factor, only=only)
 
     def check(self, limits: Limits, where: str = "classArgs") -> None:
         if not self.networks(limits):
@@ -190,6 +192,9 @@ class ScalingSubject(Subject):
     def with_data(self, classes: int, in_chans: int) -> "ScalingSubject":
         data = (classes, in_chans)
         return ScalingSubject(self._document, self.settings, self.path, data, self._where)
+
+    def with_latency(self, model: LatencyModel) -> "ScalingSubject":
+        raise NasError(NO_PARTS.format(f"the grid {self.name}"))
 
     def architecture(self, sample: Sample) -> Architecture:
         return self.plan(sample[CHOICE]).architecture

@@ -8,22 +8,19 @@ Traceback (most recent call last):
 nas.errors.NasError: classArgs: strategy.name is 'evolutoin' (did you mean 'evolution'?); allowed: ...
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from nas.documents import Int, Number, Strict
 from nas.errors import NasError, listed, near, short
 from nas.reading import validate
-from nas.reward import W, exponents, factor, only_rescales, reward
+from nas.reward import exponents
+from nas.search.costs import LATENCY
+from nas.search.rewarding import Limits, RewardSettings
 from nas.search.scaling_grid import GridSettings
 
-if TYPE_CHECKING:
-    from nas.space import SearchSpace
-
 Positive = Annotated[Int, Field(ge=1)]
-DRAWS = 20_000
-"""Random networks of which one must be within the limits; after so many a strategy takes a space for exhausted."""
 
 
 class EvolutionSettings(Strict):
@@ -91,64 +88,6 @@ BY_NAME: dict[str, type[StrategySettings]] = {
 }
 
 
-class RewardSettings(Strict):
-    """acc * (macs / target) ** w; see `nas.reward`. Without a target, the space document's."""
-
-    form: Literal["soft", "hard"] | tuple[Number, Number] = "soft"
-    target: Int | None = None
-    w: Number = W
-
-    @field_validator("target")
-    @classmethod
-    def _over_zero(cls, value: int | None) -> int | None:
-        if value is not None and value <= 0:
-            raise ValueError("multiply-adds over 0, such as 400M")
-        return value
-
-    def of(self, accuracy: float, macs: int, target: int) -> float:
-        """The reward of a network."""
-        return reward(accuracy, macs, target, self.w, self.form)
-
-    def factor(self, macs: Any, target: int) -> Any:
-        """The reward for each unit of accuracy: float array, of an array of multiply-adds."""
-        return factor(macs, target, self.w, self.form)
-
-    @property
-    def only_rescales(self) -> bool:
-        """Whether the winner is the same for every target."""
-        return only_rescales(self.w, self.form)
-
-    @property
-    def exponents(self) -> tuple[float, float]:
-        return exponents(self.w, self.form)
-
-
-class Limits(Strict):
-    """Hard limits: a sample over one is never trained."""
-
-    macs: Positive | None = None
-    params: Positive | None = None
-
-    def check(self, space: "SearchSpace", where: str = "classArgs") -> None:
-        """Raises NasError where the limits leave no network of `space`, or next to none."""
-        params, macs = space.costs.of_random(DRAWS, seed=0)
-        least = {"macs": int(macs.min()), "params": int(params.min())}
-        within = (macs <= (self.macs or macs)) & (params <= (self.params or params))
-        if not within.any():
-            written = " and ".join(f"{k} {v:,}" for k, v in self.model_dump(exclude_none=True).items())
-            raise NasError(
-                f"{where}: limits of {written} leave none of {DRAWS:,} random networks of {space.name}, whose "
-                f"least are macs {least['macs']:,} and params {least['params']:,}; raise them"
-            )
-
-    def refuse(self, macs: int, params: int) -> str | None:
-        """Why a network is over a limit, or None."""
-        for name, value, limit in (("macs", macs, self.macs), ("params", params, self.params)):
-            if limit is not None and value > limit:
-                return f"{name} {value:,} is over the limit of {limit:,}"
-        return None
-
-
 class TunerSettings(Strict):
     """The `classArgs` of `nas.search.tuner.StrategyTuner`."""
 
@@ -187,6 +126,14 @@ class TunerSettings(Strict):
         chosen = validate(BY_NAME[name], strategy, f"{where}: strategy")
         settings = validate(cls, {key: v for key, v in args.items() if v is not None}, where)
         exponents(settings.reward.w, settings.reward.form)
+        if settings.reward.latency is None and (
+            settings.reward.cost == LATENCY or settings.limits.latency is not None
+        ):
+            asks = "limits.latency" if settings.limits.latency is not None else "reward.cost: latency"
+            raise NasError(
+                f"{where}: {asks} needs a latency model; give reward.latency: FILE, the file that "
+                "nas latency SPACE --output FILE wrote"
+            )
         return settings.model_copy(update={"strategy": chosen})
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 import numpy as np
 
 from nas.key_table import KeyTable
+from nas.search.costs import LATENCY, amount
 from nas.search.view import Sample, View, no_factor
 from nas.space import SearchSpace
 
@@ -21,6 +22,8 @@ class SpaceView(View):
     Args:
         limits: on macs (of `cost`, where that is given) and params.
         cost: instead of multiply-adds, such as a latency.
+        latency: milliseconds of rows, where there is a model of them, for a limit of them.
+        priced: whether the reward is on those.
     """
 
     def __init__(
@@ -30,6 +33,8 @@ class SpaceView(View):
         factor: Callable[[np.ndarray], np.ndarray] = no_factor,
         only: Iterable[Sample] | None = None,
         cost: Callable[[Sample], float] | None = None,
+        latency: Callable[[np.ndarray], np.ndarray] | None = None,
+        priced: bool = False,
     ) -> None:
         super().__init__(
             space.choices,
@@ -40,6 +45,7 @@ class SpaceView(View):
         )
         self.space = space
         self._own_cost = cost is not None
+        self._latency, self._priced = latency, priced
         self._limits = {name: limit for name, limit in (limits or {}).items() if limit is not None}
         self._table: KeyTable | None = None
 
@@ -51,13 +57,18 @@ class SpaceView(View):
 
     def refuse(self, sample: Sample) -> str | None:
         arch = self.space.decode(sample)
-        cost = {"macs": arch.macs, "params": arch.params}
+        cost: dict[str, float] = {"macs": arch.macs, "params": arch.params}
         if self._own_cost and "macs" in self._limits:
             cost["macs"] = self.macs(self.row(sample)[None])[0]
+        if self._latency is not None and LATENCY in self._limits:
+            cost[LATENCY] = float(self._latency(self.row(sample)[None])[0])
         for name, limit in self._limits.items():
             if cost[name] > limit:
-                return f"{name} {cost[name]:,} is over the limit of {limit:,}"
+                return f"{name} {amount(name, cost[name])} is over the limit of {amount(name, limit)}"
         return None
+
+    def price(self, rows: np.ndarray) -> np.ndarray:
+        return self._latency(rows) if self._latency is not None and self._priced else self.macs(rows)
 
     def keys(self, rows: np.ndarray) -> Sequence[Hashable]:
         return [row.tobytes() for row in self.table.canonical(rows)]
@@ -77,6 +88,8 @@ class SpaceView(View):
             "macs": self.macs(rows) if self._own_cost and "macs" in self._limits else macs,
             "params": params,
         }
+        if self._latency is not None and LATENCY in self._limits:
+            cost[LATENCY] = self._latency(rows)
         within = [cost[name] <= limit for name, limit in self._limits.items()]
         return np.logical_and.reduce(within) if within else np.ones(len(rows), bool)
 

@@ -20,7 +20,7 @@ from nas.search.finding import check_unchanged
 from nas.search.journal import FILE, Journal
 from nas.search.placing import images_of
 from nas.search.proposals import RUN
-from nas.search.runs import CONFIG, POINTER, forget_marks
+from nas.search.runs import CONFIG, LATENCY_FILE, POINTER, forget_marks
 from nas.search.settings import TunerSettings, fitted
 from nas.search.strategies import make
 from nas.search.subject import Subject
@@ -72,7 +72,7 @@ class Study:
         import nas
 
         settings, subject = self.settings, self.subject
-        target = settings.reward.target or subject.target
+        target = settings.reward.target or subject.default_target(settings.reward.cost)
         strategy = fitted(
             settings.strategy,
             budget=int(profile.get("maxTrialNumber") or 100),
@@ -80,7 +80,7 @@ class Study:
             choices=len(subject.choices),
         )
         subject.check(settings.limits)
-        reward = settings.reward.model_dump(mode="json") | {"target": target}
+        reward = settings.reward.model_dump(mode="json", exclude={"latency"}) | {"target": target}
         self.journal.start(
             experiment=self.run_dir.name,
             **subject.form(),
@@ -116,6 +116,8 @@ class Study:
             written[Path(logs).parent / POINTER] = str(self.run_dir.resolve())
         if (document := subject.document()) is not None:
             written[self.run_dir / "space.json"] = document
+        if subject.latency is not None:
+            written[self.run_dir / LATENCY_FILE] = subject.latency.model.dump()
         for path, text in written.items():
             write_whole(path, text, "mend it and resume the search")
 
@@ -123,7 +125,8 @@ class Study:
         options = dict(self.journal.run["strategy"])
         seed = self.journal.run["seed"]
         reward, target = self.settings.reward, self.journal.run["trial"]["reward"]["target"]
-        view = self.subject.view(self.settings.limits, partial(reward.factor, target=target))
+        factor = partial(reward.factor, target=target)
+        view = self.subject.view(self.settings.limits, factor, reward.cost)
         return AskTell(view, make(options.pop("name"), options, seed), seed)
 
     @property
@@ -238,7 +241,7 @@ class Study:
         trial = self.journal.trials[number]
         target = self.journal.run["trial"]["reward"]["target"]
         try:
-            worth = self.settings.reward.of(accuracy, trial.macs or 1, target)
+            worth = self.settings.reward.of(accuracy, self.settings.reward.paid(trial) or 1, target)
         except NasError as error:  # of a trial command of the user's own
             self.journal.told(number, "failed", reason=f"the trial reported: {error}", job=job)
         else:

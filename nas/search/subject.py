@@ -19,12 +19,20 @@ import numpy as np
 from nas.architecture import Architecture
 from nas.errors import NasError
 from nas.evaluators.table import Table
+from nas.latency_model import LatencyModel
+from nas.latency_table import LatencyTable
+from nas.search.costs import LATENCY, MACS
 from nas.search.recorded import Factor, RecordedView, check_recorded, drawn, extent, missing, plain_view
 from nas.search.settings import Limits
 from nas.search.space_view import SpaceView
 from nas.search.view import Sample, View, no_factor
 from nas.space import SearchSpace
 from nas.tables import stage_markdown
+
+NO_PARTS = (
+    "reward.latency: a latency model is of a search space whose networks are trained, and what is searched is {}; "
+    "leave it out"
+)
 
 
 class Subject(ABC):
@@ -45,6 +53,7 @@ class Subject(ABC):
     target: int
     table: Table | None
     freezes: bool
+    latency: LatencyTable | None = None  # of a search that names a latency model
 
     @abstractmethod
     def validate(self, sample: Mapping[str, Any]) -> Sample:
@@ -59,16 +68,19 @@ class Subject(ABC):
         """The canonical key: equal for equal networks."""
 
     @abstractmethod
-    def cost(self, sample: Sample) -> dict[str, int | None]:
-        """macs and params, None where they are not known."""
+    def cost(self, sample: Sample) -> dict[str, Any]:
+        """macs and params, None where they are not known; with a latency model also `latency` in milliseconds."""
 
     @abstractmethod
     def refuse(self, sample: Sample) -> str | None:
         """Why the sample does not exist for the search, or None."""
 
     @abstractmethod
-    def view(self, limits: Limits, factor: Factor = no_factor) -> View:
-        """The choices as strategies see them; what is over a limit or not recorded is refused."""
+    def view(self, limits: Limits, factor: Factor = no_factor, cost: str = MACS) -> View:
+        """The choices as strategies see them; what is over a limit or not recorded is refused.
+
+        `factor` is of multiply-adds, or with cost 'latency' of milliseconds.
+        """
 
     @abstractmethod
     def check(self, limits: Limits, where: str = "classArgs") -> None:
@@ -94,6 +106,20 @@ class Subject(ABC):
     def markdown(self, sample: Sample) -> str:
         """A sample in full, in Markdown."""
 
+    @abstractmethod
+    def with_latency(self, model: LatencyModel) -> "Subject":
+        """The same, its networks' latencies predicted by a model.
+
+        Raises:
+            NasError: for a model of another space, or where networks are not of a space whose parts are known.
+        """
+
+    def default_target(self, cost: str) -> float:
+        """T of the reward, where none is asked for: multiply-adds, or the median latency of random networks."""
+        if cost == MACS or self.latency is None:
+            return self.target
+        return float(f"{np.median(self.latency.of_random(4096, seed=0)):.4g}")
+
     @property
     def measured(self) -> str:
         """What an accuracy is one of, for pictures."""
@@ -117,9 +143,10 @@ class SpaceSubject(Subject):
     """
 
     def __init__(
-        self, space: SearchSpace, table: Table | None = None, written: SearchSpace | None = None
-    ) -> None:
-        self.space, self.table, self.freezes = space, table, True
+        self, space: SearchSpace, table: Table | None = None, written: SearchSpace | None = None,
+        latency: LatencyTable | None = None,
+    ) -> None:  # fmt: skip
+        self.space, self.table, self.freezes, self.latency = space, table, True, latency
         self._written = written or space  # as the document says
         self.name, self.choices = space.name, space.choices
 
@@ -140,22 +167,34 @@ class SpaceSubject(Subject):
     def key(self, sample: Sample) -> str:
         return self.space.decode(sample).key
 
-    def cost(self, sample: Sample) -> dict[str, int | None]:
+    def cost(self, sample: Sample) -> dict[str, Any]:
         arch = self.space.decode(sample)
-        return {"macs": arch.macs, "params": arch.params}
+        costs = {"macs": arch.macs, "params": arch.params}
+        return costs if self.latency is None else {**costs, LATENCY: round(self.latency.of(arch), 4)}
+
+    def with_latency(self, model: LatencyModel) -> "SpaceSubject":
+        if self.table is not None:
+            raise NasError(NO_PARTS.format(f"the table {self.table.name}"))
+        if model.space_sha256 != self.sha256:
+            raise NasError(
+                f"reward.latency: the latency model is of the space {model.space} (sha256 {model.space_sha256[:12]}), "
+                f"and {self.name} is searched ({self.sha256[:12]}); make one with nas latency {self.name}"
+            )
+        return SpaceSubject(self.space, None, self._written, LatencyTable(self.space, model))
 
     def refuse(self, sample: Sample) -> str | None:
         return None if self.table is None else missing(self.table, sample)
 
-    def view(self, limits: Limits, factor: Factor = no_factor) -> View:
+    def view(self, limits: Limits, factor: Factor = no_factor, cost: str = MACS) -> View:
         if self.table is None:
-            return SpaceView(self.space, limits.model_dump(), factor)
+            priced = cost == LATENCY
+            return SpaceView(self.space, limits.model_dump(), factor, latency=self.latency, priced=priced)
         return RecordedView(self.space, self.table, limits, factor)
 
     def check(self, limits: Limits, where: str = "classArgs") -> None:
         if self.table is None:
             if limits != Limits():
-                limits.check(self.space, where)
+                limits.check(self.space, where, self.latency)
         else:
             check_recorded(self.table, limits, where)
 
@@ -168,13 +207,16 @@ class SpaceSubject(Subject):
             "classes": frame.head.classes,
             "in_chans": frame.stem.in_chans,
         }
+        if self.latency is not None:
+            form[LATENCY] = self.latency.model.about()
         return form if table is None else {**form, "table": {"name": table.name, "sha256": table.sha256}}
 
     def document(self) -> str | None:
         return self._written.document.model_dump_json(indent=1, exclude_defaults=True)
 
     def with_data(self, classes: int, in_chans: int) -> "SpaceSubject":
-        return SpaceSubject(self.space.with_data(classes, in_chans), self.table, self._written)
+        space = self.space.with_data(classes, in_chans)
+        return SpaceSubject(space, self.table, self._written, self.latency)
 
     def architecture(self, sample: Sample) -> Architecture:
         return self.space.decode(sample)
@@ -210,14 +252,14 @@ class TableSubject(Subject):
     def key(self, sample: Sample) -> str:
         return self._table.key(sample)
 
-    def cost(self, sample: Sample) -> dict[str, int | None]:
+    def cost(self, sample: Sample) -> dict[str, Any]:
         record = self._table.find(sample)
         return {"macs": record and record.macs, "params": record and record.params}
 
     def refuse(self, sample: Sample) -> str | None:
         return missing(self._table, sample)
 
-    def view(self, limits: Limits, factor: Factor = no_factor) -> View:
+    def view(self, limits: Limits, factor: Factor = no_factor, cost: str = MACS) -> View:
         return plain_view(self._table, limits, factor)
 
     def check(self, limits: Limits, where: str = "classArgs") -> None:
@@ -234,6 +276,9 @@ class TableSubject(Subject):
 
     def with_data(self, classes: int, in_chans: int) -> "TableSubject":
         return self
+
+    def with_latency(self, model: LatencyModel) -> "TableSubject":
+        raise NasError(NO_PARTS.format(f"the table {self.name}"))
 
     def architecture(self, sample: Sample) -> Architecture:
         raise NasError(f"the table {self.name} is of plain choices, which make no baseline to freeze")

@@ -10,6 +10,7 @@ from nas.errors import NasError
 from nas.evaluators.table import Table
 from nas.files import text_of
 from nas.reading import validate
+from nas.search.costs import LATENCY, milliseconds
 from nas.search.finding import baseline_file, subject_of_table
 from nas.search.recorded import check_params
 from nas.search.scaling_grid import GridSettings, is_scaling
@@ -25,7 +26,11 @@ MAX_SAVED = 4 << 20
 
 @dataclass
 class Task:
-    """What one trial was asked: the sample, and how it is scored."""
+    """What one trial was asked: the sample, and how it is scored.
+
+    Attributes:
+        latency: of the sample in milliseconds, as the search's model has it; None where it names none.
+    """
 
     options: argparse.Namespace
     sample: dict[str, Any]
@@ -33,6 +38,7 @@ class Task:
     reward: RewardSettings
     limits: Limits
     seed: int
+    latency: float | None = None
 
 
 def task_of(options: argparse.Namespace, parameters: dict[str, Any] | None) -> Task:
@@ -62,7 +68,14 @@ def task_of(options: argparse.Namespace, parameters: dict[str, Any] | None) -> T
         raise NasError(
             f"trial: --seed is {options.seed}, but {run['seed']} in the run; leave it out of trialCommand"
         )
-    return Task(options, parameters, run, settled, settled_limits, int(run["seed"]))
+    latency = run.get("latency")
+    if latency is not None:
+        latency = milliseconds(latency)
+    elif settled.cost == LATENCY and "number" in run:
+        raise NasError(
+            "trial: the reward is on latency, and the run says none of this sample; resume the search"
+        )
+    return Task(options, parameters, run, settled, settled_limits, int(run["seed"]), latency)
 
 
 def load_table(task: Task, run_dir: Path | None) -> Subject:

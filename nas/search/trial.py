@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 from nas.errors import NasError
 from nas.files import UMASK, text_of
+from nas.search.costs import LATENCY
 from nas.search.guard import PRIVATE
 from nas.search.measuring import measuring
 from nas.search.options import parser
@@ -43,7 +44,7 @@ def run(
     """One trial from its sample to its final report.
 
     Returns:
-        default (the reward), accuracy, macs, params (where they are known), seconds.
+        default (the reward), accuracy, macs, params, latency (where they are known), seconds.
 
     Raises:
         NasError: for a user's mistake.
@@ -53,6 +54,8 @@ def run(
     subject = way.subject(task, reporter.run_dir)
     sample = task.sample = subject.validate(task.sample)
     cost = {name: value for name, value in subject.cost(sample).items() if value is not None}
+    if task.latency is not None:
+        cost[LATENCY] = task.latency
     settings, target = task.reward, task.reward.target or subject.target
     task.reward = settings.model_copy(update={"target": target})
     twin = reporter.begin(task, subject)
@@ -65,11 +68,11 @@ def run(
             **cost,
             "seconds": 0.0,
         }
-    refused = subject.refuse(sample) or task.limits.refuse(cost["macs"], cost.get("params", 0))
+    refused = subject.refuse(sample) or task.limits.refuse(cost["macs"], cost.get("params", 0), task.latency)
     if refused is not None:
         reporter.tell("rejected", reason=refused)
         return {"default": 0.0, "accuracy": 0.0, **cost, "seconds": 0.0}
-    reporter.score = lambda accuracy: settings.of(accuracy, cost["macs"], target)
+    reporter.score = lambda accuracy: settings.of(accuracy, settings.paid(cost), target)
     metrics = way.measure(task, subject, sample, reporter.epoch)
     worth = reporter.score(metrics.accuracy)
     final = {"accuracy": metrics.accuracy, **cost, "seconds": metrics.seconds}

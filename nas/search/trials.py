@@ -21,6 +21,7 @@ class Trial:
             bound), 'failed', 'rejected' (over a limit, not trained) or 'duplicate' (answered from
             the journal).
         accuracy: fraction in [0, 1] on the held-out part of the training set.
+        latency: milliseconds, predicted by the search's latency model, where it names one.
         seconds: wall time of the evaluation.
         reason: why it failed or was rejected.
         job: NNI's trial job id.
@@ -34,6 +35,7 @@ class Trial:
     reward: float | None = None
     macs: int | None = None
     params: int | None = None
+    latency: float | None = None
     seconds: float | None = None
     reason: str | None = None
     job: str | None = None
@@ -47,7 +49,7 @@ class Trial:
 
 KINDS: dict[str, tuple[type, ...]] = {
     "state": (str,), "accuracy": (int, float), "reward": (int, float), "macs": (int,), "params": (int,),
-    "seconds": (int, float), "reason": (str,), "job": (str,), "time": (str,),
+    "latency": (int, float), "seconds": (int, float), "reason": (str,), "job": (str,), "time": (str,),
 }  # fmt: skip
 
 

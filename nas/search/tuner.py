@@ -130,7 +130,8 @@ class StrategyTuner(Tuner):
                 self._allowance.end()
                 raise nni.NoMoreTrialError("every network of the space was proposed")
             trial = study.journal.trials[number]
-            return {**trial.sample, RUN: {**study.journal.run["trial"], "number": number}}
+            latency = {} if trial.latency is None else {"latency": trial.latency}
+            return {**trial.sample, RUN: {**study.journal.run["trial"], "number": number, **latency}}
 
     def _next(self, dispatcher: Any) -> int | None:
         """The number of the proposal to hand out, once there is room for it."""

@@ -190,9 +190,13 @@ class View:
         """What is known of each network's size before any training: log multiply-adds, (n, 1)."""
         return np.log(self.macs(rows))[:, None]
 
+    def price(self, rows: np.ndarray) -> np.ndarray:
+        """What the reward prices of each row, float array: multiply-adds."""
+        return self.macs(rows)
+
     def worth(self, rows: np.ndarray) -> np.ndarray:
         """Reward for each unit of accuracy, exactly: float array (n,)."""
-        return self.factor(self.macs(rows))
+        return self.factor(self.price(rows))
 
     def admitted(self, rows: np.ndarray) -> np.ndarray:
         """Which rows are within the limits: bool array (n,)."""

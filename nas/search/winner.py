@@ -10,6 +10,7 @@ from typing import Any
 from nas.baseline import Baseline, load, save
 from nas.documents import Facts, Provenance
 from nas.errors import NasError
+from nas.search.costs import latency_words
 from nas.search.finding import subject_of
 from nas.search.journal import Journal, Trial
 from nas.search.scaling_subject import ScalingSubject
@@ -83,6 +84,8 @@ def baseline_of(journal: Journal, trial: Trial, name: str) -> Baseline:
             params=arch.params,
             macs=arch.macs,
             fvcore=fvcore_macs(arch).total,
+            latency=trial.latency,
+            latency_by=latency_words(run),
             search_accuracy=trial.accuracy,
             reward=trial.reward,
             data=data_of(journal)[0] if subject.table is None else f"table {subject.table.name}",
@@ -92,6 +95,7 @@ def baseline_of(journal: Journal, trial: Trial, name: str) -> Baseline:
             space=run["space"],
             space_sha256=run["sha256"],
             table_sha256=None if subject.table is None else subject.table.sha256,
+            latency_sha256=(run.get("latency") or {}).get("sha256"),
             strategy=run["strategy"]["name"],
             experiment=run["experiment"],
             trial=trial.number,

@@ -740,3 +740,49 @@ def test_a_space_must_be_named_under_nnis_tuners(foreign, capsys):
     foreign.nni.parameters = SAMPLE
     assert foreign.start() == 2
     assert one_sentence(capsys.readouterr().err, "nas trial: trial: --space is missing")
+
+
+# Latency
+
+
+def priced(tiny: SearchSpace, reward: dict[str, Any], **limits: Any) -> dict[str, Any]:
+    return {
+        "space": "tiny", "sha256": tiny.sha256, "seed": 7, "reward": reward,
+        "limits": {"macs": None, "params": None, **limits},
+    }  # fmt: skip
+
+
+ON_LATENCY = {"form": "soft", "cost": "latency", "target": 2.0, "w": -0.5}
+
+
+def test_a_reward_on_latency_is_by_the_proposals_own(tmp_path, images, make_run, monkeypatch, tiny):
+    bench = Bench(tmp_path, images, make_run(trial=priced(tiny, ON_LATENCY)), monkeypatch)
+    number = bench.ask(SAMPLE)
+    assert bench.nni.parameters is not None
+    bench.nni.parameters["run"]["latency"] = 8.0
+    assert bench.start() == 0
+    told = bench.trial(number)
+    assert told.latency == 8.0
+    assert told.reward == pytest.approx((told.accuracy or 0) * (8.0 / 2.0) ** -0.5)
+    assert bench.nni.final[0]["latency"] == 8.0
+
+
+def test_a_network_over_the_limit_of_latency_is_rejected(tmp_path, images, make_run, monkeypatch, tiny):
+    on_macs = {"form": "soft", "target": 60_000, "w": -0.07}
+    bench = Bench(tmp_path, images, make_run(trial=priced(tiny, on_macs, latency=5.0)), monkeypatch)
+    bench.forbid_training()
+    number = bench.ask(SAMPLE)
+    assert bench.nni.parameters is not None
+    bench.nni.parameters["run"]["latency"] = 8.0
+    assert bench.start() == 0
+    assert bench.trial(number).state == "rejected"
+    assert bench.trial(number).reason == "latency 8 ms is over the limit of 5 ms"
+
+
+def test_a_run_that_says_no_latency_is_one_sentence(tmp_path, images, make_run, monkeypatch, tiny, capsys):
+    bench = Bench(tmp_path, images, make_run(trial=priced(tiny, ON_LATENCY)), monkeypatch)
+    bench.ask(SAMPLE)
+    assert bench.start() == 2
+    error = capsys.readouterr().err
+    assert one_sentence(error)
+    assert "the reward is on latency, and the run says none of this sample" in error
