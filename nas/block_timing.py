@@ -31,7 +31,7 @@ EVERY = 2
 def stretches(net: Network) -> list[Callable[[Tensor], Tensor]]:
     """A network as functions, one after the other: those of `nas.latency_model.parts`."""
     blocks = [block for stage in net.stages.children() for block in stage.children()]
-    return [net.stem, *blocks, lambda x: net.forward_head(net.head(x))]
+    return [lambda x: net.stem_rest(net.stem(x)), *blocks, lambda x: net.forward_head(net.head(x))]
 
 
 def time_together(
