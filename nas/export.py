@@ -31,7 +31,11 @@ KINDS = {
 }
 """The ops that a notation has, and what it calls their blocks."""
 _TIMM_ACTIVATIONS = {"relu": "re", "relu6": "r6", "swish": "sw", "hard_swish": "hs"}
-_TIMM_HARD_SE = "se_layer=partial(SqueezeExcite, gate_layer='hard_sigmoid', force_act_layer=nn.ReLU, rd_round_fn=round_channels)"
+_TIMM_HARD_SE = ", ".join(
+    ["se_layer=partial(SqueezeExcite", "gate_layer='hard_sigmoid'", "force_act_layer=nn.ReLU",
+     "rd_round_fn=round_channels)"]
+)  # fmt: skip
+"""MobileNetV3's SE in timm, as its own networks are built (timm.models.mobilenetv3)."""
 
 
 def export_text(document: str, to: str) -> str:
