@@ -38,6 +38,9 @@ def ratios(arch, base):
 
 FEW_EIGHTS = {
     "mobilenet-v3-small": (0.25, 0.02),
+    "resnet-18": (0.16, 0.02),
+    "squeezenet-1.0": (0.16, 0.02),
+    "squeezenet-1.1": (0.16, 0.02),
     "shufflenet-v2-0.5": (0.5, 0.07),
     "shufflenet-v2-1.5": (0.3, 0.04),
     "shufflenet-v2-2.0": (0.3, 0.03),
