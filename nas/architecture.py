@@ -218,7 +218,7 @@ def _check(arch: Architecture) -> None:
         check_stage(stage, f"stage{number}")
     check_stem(arch.stem)
     check_head(arch.head)
-    check_whole("resolution", arch.resolution, LIMITS["resolution"])
+    check_whole("", "resolution", arch.resolution, LIMITS["resolution"])
     if arch.activation not in ACTIVATIONS:
         raise NasError(f"activation is {arch.activation!r}; allowed: {listed(ACTIVATIONS)}")
     sizes = arch.heights()

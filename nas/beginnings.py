@@ -194,7 +194,8 @@ def _filled(
     """The network with the weights of a file, and how it is built.
 
     A new classifier is all zeros, as in Vision Transformers' fine-tuning (arXiv:2010.11929, section 3.2): every class
-    is equally likely at first, where random weights on trained features would begin with a loss far above.
+    is equally likely at first, where random weights on trained features would begin with a loss far above. One with an
+    activation after it (`Head.conv`) would have no gradient there, and stays random.
     """
     tensors, facts = read_weights(path)
     check_key(baseline.architecture, facts.key, str(path))
@@ -207,7 +208,7 @@ def _filled(
             "classifier"
         )
     fill(net, tensors, str(path), leave=(HEAD,) if transfer else ())
-    if transfer:
+    if transfer and not baseline.architecture.head.conv:
         for parameter in net.classifier.parameters():
             nn.init.zeros_(parameter)
     return net, replace(facts, accuracy=None, scored="", class_names=())

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.decoding import IMAGENET
@@ -51,14 +51,28 @@ def activation_maps(net: Network, images: Tensor, classes: Tensor | None = None)
 
     The network is in eval mode afterwards.
     """
-    with torch.inference_mode():
+    with torch.no_grad():
         features = net.eval().forward_features(images)
         logits = net.forward_head(features)
         chosen = logits.argmax(1) if classes is None else classes
-        weight = net.get_classifier().weight[chosen]  # type: ignore[index]
+        weight = _weights(net, features, chosen)
         maps = torch.einsum("nkhw,nk->nhw", features, weight)
         probabilities = logits.softmax(1).gather(1, chosen[:, None])[:, 0]
     return Maps(maps, chosen, probabilities)
+
+
+def _weights(net: Network, features: Tensor, classes: Tensor) -> Tensor:
+    """What a pixel of each feature adds to the logit of a class, (N, num_features).
+
+    The classifier's weights; behind a hidden layer (MobileNetV3) what the logit gains at these features, as Grad-CAM
+    has it (Selvaraju et al. 2017, arXiv:1610.02391), which for a classifier alone is the same.
+    """
+    if isinstance(net.hidden, nn.Identity):
+        return net.get_classifier().weight.flatten(1)[classes]  # type: ignore[union-attr, operator]
+    with torch.enable_grad():
+        pooled = features.mean((2, 3)).requires_grad_()
+        logits = net.get_classifier()(net.hidden(pooled)).gather(1, classes[:, None])
+        return torch.autograd.grad(logits.sum(), pooled)[0]
 
 
 def upsampled(maps: Tensor, pixels: int) -> np.ndarray:

@@ -15,6 +15,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from nas.documents import SpaceDocument, StageLine
@@ -27,6 +28,8 @@ FIELDS = ("op", "kernel", "expand", "se", "skip", "channels", "layers")
 
 MAX_COMBINATIONS = 200_000
 """Combinations of one stage; more could not be tabulated."""
+MAX_KEPT = 1 << 16
+"""Stages that are kept of each line."""
 MAX_TABULATED = 250_000
 """Combinations of all stages, each times the widths before it, of which sizes and costs
 are counted (in some ten seconds); the largest shipped space has 12,168."""
@@ -50,10 +53,26 @@ class StageChoices:
 
     def stage(self, values: Mapping[str, Any]) -> Stage:
         """The stage with `values` chosen; a field that is missing takes the first of its list."""
-        chosen = {field: values.get(field, options[0]) for field, options in self.options.items()}
-        line, own = self.line, OPS[chosen["op"]].flags if chosen["op"] in OPS else ()
-        flags = {flag: getattr(line, flag) for flag in own}
-        return Stage(**chosen, stride=line.stride, activation=line.activation, se_kind=line.se_kind, **flags)
+        chosen = tuple([values.get(field, options[0]) for field, options in self.options.items()])
+        made = self._made.get(chosen)
+        if made is None:
+            decided = self._decided.get(chosen[0], {})
+            made = Stage(**dict(zip(self.options, chosen, strict=True)), **decided)
+            if len(self._made) < MAX_KEPT:
+                self._made[chosen] = made
+        return made
+
+    @cached_property
+    def _made(self) -> dict[tuple[Any, ...], Stage]:
+        """Stages that were asked for, by their combination, which many samples share."""
+        return {}
+
+    @cached_property
+    def _decided(self) -> dict[str, dict[str, Any]]:
+        """Of each op the fields that are no choice, without those that belong to other ops."""
+        common = {field: getattr(self.line, field) for field in ("stride", "activation", "se_kind")}
+        known = [op for op in self.options["op"] if op in OPS]
+        return {op: common | {flag: getattr(self.line, flag) for flag in OPS[op].flags} for op in known}
 
     def combinations(self, **narrowed: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
         """Every combination of values, the last field fastest; `narrowed` fields take only those."""

@@ -33,9 +33,11 @@ KINDS = {
 }
 """The ops that a notation has, and what it calls their blocks."""
 _TIMM_ACTIVATIONS = {"relu": "re", "relu6": "r6", "swish": "sw", "hard_swish": "hs"}
-_TIMM_HARD_SE = (
-    "partial(SqueezeExcite, gate_layer='hard_sigmoid', force_act_layer=nn.ReLU, rd_round_fn=round_channels)"
-)
+_TIMM_HARD_SE = ", ".join(
+    ["se_layer=partial(SqueezeExcite", "gate_layer='hard_sigmoid'", "force_act_layer=nn.ReLU",
+     "rd_round_fn=round_channels)"]
+)  # fmt: skip
+"""MobileNetV3's SE in timm, as its own networks are built (timm.models.mobilenetv3)."""
 
 
 def export_text(document: str, to: str) -> str:
@@ -93,9 +95,9 @@ def to_timm(network: Baseline | Architecture) -> str:
     hidden = arch.head.hidden  # MobileNetV3's head, of which the convolution is one more string there
     options = (
         f"stem_size={arch.stem.channels}, num_features={hidden or arch.head.channels or 0}, "
-        f"in_chans={arch.stem.in_chans}, num_classes={arch.head.classes}, act_layer={arch.activation!r}"
+        f"in_chans={arch.stem.in_chans}, num_classes={arch.head.classes}, act_layer="
     )
-    options += f", se_layer={_TIMM_HARD_SE}" if hidden else ""
+    options += f"get_act_layer({arch.activation!r}), {_TIMM_HARD_SE}" if hidden else repr(arch.activation)
     model = "MobileNetV3" if hidden else "EfficientNet"
     comment = f"# timm.models.{model}(decode_arch_def([[line], ...]), {options})"
     strings = [*_strings(arch, "timm", _timm_string)]

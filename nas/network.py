@@ -101,9 +101,12 @@ class Network(nn.Module):
         """A new classifier of `num_classes` classes, or none for 0; NasError for less."""
         _check_count("num_classes", num_classes, least=0)
         self.num_classes = num_classes
-        size = self.head_hidden_size
-        layer = nn.Linear(size, num_classes) if self.act is None else nn.Conv2d(size, num_classes, 1)
-        self.classifier = layer if num_classes else nn.Identity()
+        if not num_classes:
+            self.classifier = nn.Identity()
+        elif self.act is None:
+            self.classifier = nn.Linear(self.head_hidden_size, num_classes)
+        else:
+            self.classifier = nn.Conv2d(self.head_hidden_size, num_classes, 1)
         self.classifier.apply(_initialize).to(next(self.parameters()))
 
 

@@ -11,6 +11,7 @@ nas.errors.NasError: stage2.channels is 15; shuffle needs an even number
 
 import math
 from dataclasses import MISSING, dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from nas.errors import NasError, listed, near
@@ -151,14 +152,15 @@ def unusual(part: Stem | Head | Stage, but: tuple[str, ...] = ()) -> dict[str, A
 
 DEFAULTS = {flag: Stage.__dataclass_fields__[flag].default for flag in FLAGS}
 """What stands in a stage of another op for the fields that belong to some ops alone."""
+_flags_of, _UNFLAGGED = attrgetter(*DEFAULTS), tuple(DEFAULTS.values())
 
 LIMITS = {"channels": 65536, "layers": 1000, "stages": 64, "resolution": 16384, "classes": 1 << 24}
 
 
-def check_whole(where: str, value: object, most: int) -> None:
+def check_whole(where: str, field: str, value: object, most: int) -> None:
     """Raises NasError for anything but a whole number from 1 to `most`."""
     if type(value) is not int or not 1 <= value <= most:
-        raise NasError(f"{where} is {value!r}; give a whole number from 1 to {most}")
+        raise NasError(f"{where}{field} is {value!r}; give a whole number from 1 to {most}")
 
 
 def _check_kernel(where: str, value: object) -> None:
@@ -178,10 +180,10 @@ def check_stage(stage: Stage, where: str) -> None:
     if stage.skip not in SKIPS:
         raise NasError(f"{where}.skip is {stage.skip!r}; allowed: {listed(SKIPS)}")
     op = OPS[stage.op]
-    check_whole(f"{where}.channels", stage.channels, LIMITS["channels"])
+    check_whole(where, ".channels", stage.channels, LIMITS["channels"])
     if op.even and stage.channels % 2:
         raise NasError(f"{where}.channels is {stage.channels}; {op.name} needs an even number")
-    check_whole(f"{where}.layers", stage.layers, LIMITS["layers"])
+    check_whole(where, ".layers", stage.layers, LIMITS["layers"])
     _check_kernel(where, stage.kernel)
     _check_stride(where, stage.stride)
     if not (0 <= stage.se <= 1):
@@ -195,18 +197,19 @@ def check_stage(stage: Stage, where: str) -> None:
         raise NasError(f"{where}.activation is {stage.activation!r}; allowed: {listed(ACTIVATIONS)}")
     if stage.se_kind not in SE_KINDS:
         raise NasError(f"{where}.se_kind is {stage.se_kind!r}; allowed: {listed(SE_KINDS)}")
-    check_whole(f"{where}.separables", stage.separables, 10)
-    for flag, default in DEFAULTS.items():
-        if getattr(stage, flag) != default and flag not in op.flags:
-            raise NasError(f"{where}.{flag} belongs to {listed(FLAGS[flag])}, found in {stage.op}")
+    if _flags_of(stage) != _UNFLAGGED:
+        check_whole(where, ".separables", stage.separables, 10)
+        for flag, default in DEFAULTS.items():
+            if getattr(stage, flag) != default and flag not in op.flags:
+                raise NasError(f"{where}.{flag} belongs to {listed(FLAGS[flag])}, found in {stage.op}")
 
 
 def check_stem(stem: Stem) -> None:
     """Raises NasError where a field of the stem is impossible."""
-    check_whole("stem.channels", stem.channels, LIMITS["channels"])
-    check_whole("stem.in_chans", stem.in_chans, LIMITS["channels"])
+    check_whole("stem", ".channels", stem.channels, LIMITS["channels"])
+    check_whole("stem", ".in_chans", stem.in_chans, LIMITS["channels"])
     if stem.first is not None:
-        check_whole("stem.first", stem.first, LIMITS["channels"])
+        check_whole("stem", ".first", stem.first, LIMITS["channels"])
     _check_stride("stem", stem.stride)
     _check_kernel("stem", stem.kernel)
 
@@ -214,9 +217,9 @@ def check_stem(stem: Stem) -> None:
 def check_head(head: Head) -> None:
     """Raises NasError where a field of the head is impossible."""
     if head.channels is not None:
-        check_whole("head.channels", head.channels, LIMITS["channels"])
+        check_whole("head", ".channels", head.channels, LIMITS["channels"])
     if head.hidden is not None:
-        check_whole("head.hidden", head.hidden, LIMITS["channels"])
+        check_whole("head", ".hidden", head.hidden, LIMITS["channels"])
         if head.conv:
             raise NasError("head.hidden and head.conv exclude each other; leave one out")
-    check_whole("head.classes", head.classes, LIMITS["classes"])
+    check_whole("head", ".classes", head.classes, LIMITS["classes"])

@@ -131,9 +131,10 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Facts]:
             "at the end"
         )
     for name in ("classifier.weight", "classifier.bias"):
-        if name in tensors and not (
-            tensors[name].ndim == 1 + name.endswith("weight") and tensors[name].numel()
-        ):
+        sizes = (
+            (2, 4) if name.endswith("weight") else (1,)
+        )  # of a linear one, or a convolution (SqueezeNet's)
+        if name in tensors and not (tensors[name].ndim in sizes and tensors[name].numel()):
             raise NasError(
                 f"{path}: {name} has shape {tuple(tensors[name].shape)}, as no classifier's has; give one of nas train "
                 "or nas import"

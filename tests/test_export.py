@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from timm.layers import get_act_layer
 from timm.models._efficientnet_blocks import SqueezeExcite
 from timm.models._efficientnet_builder import decode_arch_def, round_channels
 from timm.models.efficientnet import EfficientNet
@@ -157,7 +158,13 @@ def test_comments_carry_what_no_string_does():
 # The witness: timm builds the same network from the text alone
 
 
-NAMES = {"partial": partial, "SqueezeExcite": SqueezeExcite, "nn": torch.nn, "round_channels": round_channels}
+NAMES = {
+    "get_act_layer": get_act_layer,
+    "partial": partial,
+    "SqueezeExcite": SqueezeExcite,
+    "nn": torch.nn,
+    "round_channels": round_channels,
+}
 """What the comment's options mean, as in timm.models.mobilenetv3."""
 
 
@@ -165,12 +172,7 @@ def build_with_timm(text):
     call = ast.parse(text.splitlines()[1].removeprefix("# "), mode="eval").body
     assert isinstance(call, ast.Call)
     model = {"EfficientNet": EfficientNet, "MobileNetV3": MobileNetV3}[ast.unparse(call.func).split(".")[-1]]
-    options = {
-        keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg != "se_layer"
-    }
-    for keyword in call.keywords:
-        if keyword.arg == "se_layer":
-            options["se_layer"] = eval(ast.unparse(keyword.value), NAMES)
+    options = {str(keyword.arg): eval(ast.unparse(keyword.value), NAMES) for keyword in call.keywords}
     with torch.device("meta"):
         return model(decode_arch_def([[line] for line in strings(text)]), **options)
 

@@ -14,7 +14,8 @@ from torchvision.ops import StochasticDepth
 
 import nas
 from nas import Architecture, Head, NasError, Stage, Stem, catalog
-from nas.network import BlockModule, ConvNormAct, DropPath, SameConv2d
+from nas.layers import ConvNormAct, DropPath, SameConv2d
+from nas.network import BlockModule
 
 TIMM = {
     "efficientnet-b0": "efficientnet_b0",

@@ -10,7 +10,7 @@ from torch import nn
 import nas
 from nas.data import load_data
 from nas.errors import NasError
-from nas.network import DropPath
+from nas.layers import DropPath
 from nas.optimization import Average, RMSpropTF, make_optimizer, prepare
 from nas.recipe import learning_rate
 from nas.training import (
