@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import nas
@@ -233,14 +235,19 @@ def test_a_part_that_was_measured_is_believed_the_more_the_oftener():
 # Timing
 
 
-def test_the_stretches_are_the_network_and_its_parts(tiny):
-    arch = tiny.decode(every_sample(tiny)[5])
-    net, x = nas.build(arch).eval(), torch.randn(2, 1, 8, 8)
-    found = x
-    for stretch in stretches(net):
-        found = stretch(found)
-    assert torch.equal(found, net(x))
-    assert len(stretches(net)) == len(parts(arch))
+@given(st.data())
+@settings(max_examples=40)
+def test_the_stretches_are_the_network_and_its_parts(architectures, data):
+    """Of networks with every block, stem and head; a part starts where the one before it ended."""
+    arch = data.draw(architectures)
+    net, x = nas.build(arch).eval(), torch.randn(2, arch.stem.in_chans, arch.resolution, arch.resolution)
+    with torch.inference_mode():
+        found = x
+        for stretch, part in zip(stretches(net), parts(arch), strict=True):
+            assert found.shape[1:] == (part.channels, part.height, part.height)
+            assert all(np.isfinite(value) and value >= 0 for value in features(part).values())
+            found = stretch(found)
+        assert torch.equal(found, net(x))
 
 
 def test_networks_take_turns_beside_the_reference(tiny, monkeypatch):
