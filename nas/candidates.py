@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from nas.architecture import Architecture, Stage
 from nas.errors import NasError
+from nas.specs import make_divisible
 
 EIGHT = 8
 """Channels come in multiples of it, as `make_divisible` rounds them."""
@@ -50,13 +51,18 @@ class Candidates:
     ) -> Architecture | None:
         stem, *widths = channels
         arch = self._arch
-        head = None if arch.head.channels is None else widths.pop()
+        head, first, hidden = None, arch.stem.first, arch.head.hidden
+        if first is not None:  # it grows as the stem does, and the hidden layer as the head
+            first = make_divisible(first * stem / arch.stem.channels)
+        if arch.head.channels is not None:
+            head = widths.pop()
+            hidden = None if hidden is None else make_divisible(hidden * head / arch.head.channels)
         try:
             return replace(
                 arch,
-                stem=replace(arch.stem, channels=stem),
+                stem=replace(arch.stem, channels=stem, first=first),
                 stages=tuple(map(self._stage, range(len(layers)), widths, layers)),
-                head=replace(arch.head, channels=head),
+                head=replace(arch.head, channels=head, hidden=hidden),
                 resolution=pixels,
             )
         except NasError:

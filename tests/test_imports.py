@@ -13,7 +13,9 @@ import nas
 PACKAGE = Path(nas.__file__).parent
 
 LAYERS = {
-    "words of errors, the blocks, files, and the terminal": ["errors", "specs", "ops", "files", "ranks", "terminal"],
+    "words of errors, the blocks, files, and the terminal": [
+        "errors", "specs", "block", "field_ops", "ops", "files", "ranks", "terminal",
+    ],
     "cost": ["cost"],
     "architecture": ["parts", "architecture"],
     "documents, spaces, baselines; no torch": [
