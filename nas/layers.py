@@ -1,11 +1,8 @@
 """Plain torch modules, one for each kind of layer spec (`nas.specs`).
 
->>> make(Conv("conv", 3, 8, kernel=3), "relu", Settings())
-ConvNormAct(
-  (conv): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
-  (norm): BatchNorm2d(8, eps=0.001, momentum=0.01, affine=True, track_running_stats=True)
-  (act): ReLU(inplace=True)
-)
+>>> made = make(Conv("conv", 3, 8, kernel=3), "relu", Settings())
+>>> [type(module).__name__ for module in made]
+['Conv2d', 'BatchNorm2d', 'ReLU']
 """
 
 from collections.abc import Callable, Iterable

@@ -46,6 +46,9 @@ def rival(name: str, like: Architecture) -> Architecture:
     """
     arch = load(name).architecture
     arch = replace(_halved(arch, halvings(like)), resolution=like.resolution)
+    arch = replace(
+        arch, head=replace(arch.head, narrows=True)
+    )  # to a budget, whatever is published of a width
     arch = arch.with_data(like.head.classes, like.stem.in_chans)
     least = resize(arch, LEAST, LEAST, arch.resolution)
     if least.macs >= like.macs:

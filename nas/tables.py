@@ -115,6 +115,11 @@ def stage_markdown(arch: Architecture) -> str:
     return "\n".join(lines) + f"\n\n{arch.params:,} parameters, {arch.macs:,} multiply-adds"
 
 
+_ALWAYS = ("layers", "stride", "expand", "se", "skip")
+_UNTOLD = ("pointwise_activation", "always_expand")
+"""Flags that the document has never had: readers of it may count on its keys."""
+
+
 def stage_json(name: str, arch: Architecture) -> dict[str, Any]:
     """The document of `nas show --json`: stem, head and stages sum to the totals."""
     parts = {part: {"params": cost.params, "macs": cost.macs} for part, cost in arch.parts()}
@@ -128,7 +133,7 @@ def stage_json(name: str, arch: Architecture) -> dict[str, Any]:
             "channels": arch.stem.channels, "stride": arch.stem.stride,
             **unusual(arch.stem, but=("stride", "in_chans")), **parts["stem"],
         },
-        "head": {"channels": arch.head.channels, **unusual(arch.head), **parts["head"]},
+        "head": {"channels": arch.head.channels, **unusual(arch.head, but=("narrows",)), **parts["head"]},
         "stages": [
             {
                 "op": stage.op,
@@ -139,7 +144,7 @@ def stage_json(name: str, arch: Architecture) -> dict[str, Any]:
                 "channels": stage.channels,
                 "layers": stage.layers,
                 "stride": stage.stride,
-                **unusual(stage, but=("layers", "stride", "expand", "se", "skip")),
+                **unusual(stage, but=(*_ALWAYS, *_UNTOLD)),
                 **parts[f"stage{number}"],
             }
             for number, stage in enumerate(arch.stages, 1)

@@ -25,6 +25,7 @@ from nas.documents import NAME, BaselineDocument, SpaceDocument
 from nas.evaluators.table_entries import LONGEST, RESERVED
 from nas.ops import ACTIVATIONS, OPS, SKIPS
 from nas.reading import count, number
+from nas.search.costs import milliseconds
 from nas.search.settings import BY_NAME, TunerSettings
 from nas.splits import SplitDocument
 
@@ -35,6 +36,8 @@ AS_TEXT = {
     "pattern": r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*[kKMGB]?\s*$",
 }
 """A number as nas.reading reads it from text, such as 400M or 400e6."""
+AS_TIME = {**AS_TEXT, "pattern": AS_TEXT["pattern"].replace(r"[kKMGB]?", r"([kKMGB]|ms)?")}
+"""That, or milliseconds."""
 ONE_OF: dict[str, tuple[Any, ...]] = {
     "op": tuple(OPS), "skip": SKIPS, "activation": ACTIVATIONS, "stride": (1, 2),
 }  # fmt: skip
@@ -45,8 +48,12 @@ class Words(GenerateJsonSchema):
 
     def function_before_schema(self, schema: Any) -> Any:
         inner = self.generate_inner(schema["schema"])
-        reads = schema["function"]["function"] in (count, number)
-        return {"anyOf": [inner, dict(AS_TEXT)]} if reads else inner
+        function = schema["function"]["function"]
+        if function in (count, number):
+            return {"anyOf": [inner, dict(AS_TEXT)]}
+        if function == milliseconds or getattr(function, "__name__", "") == "_over_zero":
+            return {"anyOf": [inner, dict(AS_TIME)]}
+        return inner
 
 
 def meanings(page: str) -> dict[str, str]:
