@@ -33,7 +33,7 @@ from nas.architecture import Architecture, Head, Stage, Stem
 from nas.block_strings import read_strings
 from nas.errors import NasError
 from nas.export import to_timm, to_tpu
-from nas.ops import ACTIVATIONS
+from nas.ops import ACTIVATIONS, SE_KINDS
 from nas.space import SearchSpace
 
 WRITERS = {"timm": to_timm, "tpu": to_tpu}
@@ -44,7 +44,14 @@ PLACE = re.compile(r"((?:stem|head|stage\d+)\.[a-z_]+) is ")
 def odd(rng: np.random.Generator) -> Architecture:
     """Up to nine stages; each field is unusual at a rate that is the architecture's own, often 0."""
     rate = rng.choice([0, 0, 0, 0.01, 0.05, 0.2])
-    ops = [["mbconv"], ["mbconv", "mbconv", "dsconv"], ["mbconv", "dsconv", "conv"]][rng.integers(3)]
+    ops = [
+        ["mbconv"],
+        ["mbconv", "mbconv", "dsconv"],
+        ["mbconv", "dsconv", "conv"],
+        ["fusedmbconv", "mbconv"],
+    ][rng.integers(4)]
+    hidden = int(rng.choice([640, 1280])) if rng.random() < 0.2 else None  # MobileNetV3's head, and its SE
+    own_activations = rng.random() < 0.3
     pointwise_too = rng.random() < 0.2
 
     def pick(usual, unusual):
@@ -65,17 +72,25 @@ def odd(rng: np.random.Generator) -> Architecture:
                 channels=pick([8, 16, 24, 40, 96, 320], [4, 12, 20, 33]),
                 layers=int(rng.integers(1, 5)),
                 stride=stride,
-                expand=(expand := pick([1, 2, 3, 6] if op == "mbconv" else [None, 1], [0.5, 1.5, 2.3, 6.0])),
+                expand=(
+                    expand := pick(
+                        [1, 2, 3, 6] if op in ("mbconv", "fusedmbconv") else [None, 1], [0.5, 1.5, 2.3, 6.0]
+                    )
+                ),
                 se=pick([0, 0.25] if op != "conv" else [0], [0.0625, 0.3, 0.5, 1]),
                 skip=pick(["none", "identity"] if not pointwise else ["none"], ["pool", "identity"]),
                 pointwise_activation=pointwise,
                 always_expand=op == "mbconv" and rng.random() < (0.5 if expand == 1 else rate),
+                activation=str(rng.choice(list(ACTIVATIONS)))
+                if own_activations and rng.random() < 0.5
+                else None,
+                se_kind=pick(*[[kind] for kind in (SE_KINDS[::-1] if hidden else SE_KINDS)]),
             )
         )
     return Architecture(
         Stem(pick([8, 16, 32], [12, 3]), pick([2], [1]), pick([3, 1], [4])),
         tuple(stages),
-        Head(pick([64, 1280], [None, 20]), int(rng.integers(1, 1001))),
+        Head(pick([64, 1280], [None, 20]), int(rng.integers(1, 1001)), hidden=hidden),
         str(rng.choice(list(ACTIVATIONS))),
         resolution,
     )
@@ -107,12 +122,15 @@ def carried(stage: Stage, tool: str) -> Stage:
     """The stage as its string can spell it: the same block at every width."""
     plain = stage.op == "mbconv" and stage.expand == 1 and not stage.always_expand
     op = "dsconv" if plain else stage.op
-    expand = stage.expand if op == "mbconv" or stage.expand == 1 else None
+    if op == "fusedmbconv" and stage.expand == 1:
+        op = "conv"  # which it is, and is written as
+    expand = stage.expand if op in ("mbconv", "fusedmbconv") or stage.expand == 1 else None
+    se_kind = stage.se_kind if stage.se else "standard"
     if tool == "tpu" and op == "dsconv":
         expand = 1  # which the string always has
     if tool == "timm" and stage.pointwise_activation and stage.expand != 1:
         expand = None
-    return replace(stage, op=op, expand=expand, always_expand=op == "mbconv" and expand == 1)
+    return replace(stage, op=op, expand=expand, always_expand=op == "mbconv" and expand == 1, se_kind=se_kind)
 
 
 def judged(arch: Architecture, tool: str) -> tuple[str, str]:

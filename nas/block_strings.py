@@ -52,11 +52,16 @@ class Kind:
         return listed([*self.numbers, *self.words])
 
 
-_BASE = {"r": _WHOLE, "k": _WHOLE, "s": _WHOLE, "e": _RATIO, "c": _WHOLE, "se": _RATIO}
+TIMM_ACTIVATIONS = {"re": "relu", "r6": "relu6", "sw": "swish", "hs": "hard_swish"}
+_ACTIVATION = "|".join(TIMM_ACTIVATIONS)
+_BASE = {"r": _WHOLE, "k": _WHOLE, "s": _WHOLE, "e": _RATIO, "c": _WHOLE, "se": _RATIO, "n": _ACTIVATION}
+_HIDDEN = re.compile(r"timm\.models\.MobileNetV3\(.*\bnum_features=([0-9]{1,8})\b")
+"""Of the comment of a network with a hidden layer: how wide that is."""
 TIMM: dict[str, Kind] = {
     "ds": Kind(_BASE, "rksc", _WORDS),
     "dsa": Kind(_BASE, "rksc", ("noskip",)),
     "ir": Kind(_BASE, "rksec", _WORDS),
+    "er": Kind(_BASE, "rksec", _WORDS),
     "cn": Kind({name: form for name, form in _BASE.items() if name != "se"}, "rksc", _WORDS),
 }
 TPU = Kind(
@@ -98,11 +103,14 @@ def read_strings(text: str, tool: str, where: str = "strings", **given: Any) -> 
                            "of its own")  # fmt: skip
         stages.append(stage)
         channels = stage.channels
+    hidden = _HIDDEN.search(text) if tool == "timm" else None
+    if hidden is not None:
+        stages = _of_mobilenet_v3(stages, frame["head"], where)
     try:
         arch = Architecture(
             Stem(frame["stem"], 2, frame["in_chans"]),
             tuple(stages),
-            Head(frame["head"] or None, frame["classes"]),
+            Head(frame["head"] or None, frame["classes"], hidden=hidden and int(hidden[1])),
             frame["activation"],
             frame["resolution"],
         )
@@ -110,6 +118,18 @@ def read_strings(text: str, tool: str, where: str = "strings", **given: Any) -> 
     except NasError as error:
         raise NasError(f"{where}: {error}") from None
     return arch
+
+
+def _of_mobilenet_v3(stages: list[Stage], head: int, where: str) -> list[Stage]:
+    """The stages of a network that timm's MobileNetV3 builds: all SE is its own, and the head's convolution, where
+    there is one, is the last string."""
+    if head:
+        *stages, last = stages
+        if last != Stage("conv", 1, head):
+            raise NasError(
+                f"{where}: its last string is not the head's convolution, cn_r1_k1_s1_c{head}; write it as exported"
+            )
+    return [replace(stage, se_kind="mobilenet-v3") if stage.se else stage for stage in stages]
 
 
 def frame_of(text: str, where: str) -> dict[str, Any]:
@@ -159,9 +179,10 @@ def _timm(string: str, place: str) -> tuple[Stage, None]:
             f"{place}: is of kind {short(word)}{near(word, TIMM)}; kinds that a baseline has: {listed(TIMM)}"
         )
     found = _tokens(tokens, TIMM[word], f"kind {word}", place)
-    skips = {"ds": "identity", "dsa": "none", "ir": "identity", "cn": "none"}
+    skips = {"ds": "identity", "dsa": "none", "ir": "identity", "er": "identity", "cn": "none"}
+    ops = {"ds": "dsconv", "dsa": "dsconv", "ir": "mbconv", "er": "fusedmbconv", "cn": "conv"}
     skip = "none" if "noskip" in found else "identity" if "skip" in found else skips[word]
-    stage = _stage(found, "c", {"ds": "dsconv", "dsa": "dsconv", "ir": "mbconv", "cn": "conv"}[word], skip)
+    stage = replace(_stage(found, "c", ops[word], skip), activation=TIMM_ACTIVATIONS.get(found.get("n", "")))
     if word == "ir" and stage.expand == 1:
         return replace(stage, always_expand=True), None
     return replace(stage, pointwise_activation=word == "dsa"), None
@@ -199,14 +220,13 @@ def _tokens(tokens: list[str], kind: Kind, named: str, place: str) -> dict[str, 
     """Token -> its number; each is known, stands once, and none is missing."""
     found: dict[str, str] = {}
     for token in tokens:
-        match = re.fullmatch(r"([a-z]+)(.*)", token)
+        match = re.fullmatch(r"(n(?=[a-z]{2}|r6)|[a-z]+)(.*)", token)
         name, value = match.groups() if match and token not in kind.words else (token, "")
         if token not in kind.words and name not in kind.numbers:
             raise NasError(f"{place}: unknown token {short(token)}; {named} has {kind.allowed}")
         if token not in kind.words and not re.fullmatch(kind.numbers[name], value):
-            form = {_WHOLE: "a whole number", _RATIO: "a number"}.get(
-                kind.numbers[name], "two digits, such as s22"
-            )
+            forms = {_WHOLE: "a whole number", _RATIO: "a number", _ACTIVATION: "re, r6, sw or hs"}
+            form = forms.get(kind.numbers[name], "two digits, such as s22")
             raise NasError(
                 f"{place}: token {short(token)} is no {name} with {form}; {named} has {kind.allowed}"
             )

@@ -33,6 +33,7 @@ KINDS = {
 }
 """The ops that a notation has, and what it calls their blocks."""
 _TIMM_ACTIVATIONS = {"relu": "re", "relu6": "r6", "swish": "sw", "hard_swish": "hs"}
+"""timm's `decode_block_str`; `nas.block_strings` reads them back."""
 _TIMM_HARD_SE = ", ".join(
     ["se_layer=partial(SqueezeExcite", "gate_layer='hard_sigmoid'", "force_act_layer=nn.ReLU",
      "rd_round_fn=round_channels)"]

@@ -116,11 +116,20 @@ def check_output(path: Path, to: str, force: bool) -> None:
         check_new(path, force)
     elif (os.path.lexists(path) and not is_dir(path)) or not path.resolve().name:
         raise NasError(f"{path}: is no folder of its own, which {to} writes; choose another --output")
-    elif not force and is_dir(path) and any(path.iterdir()):
+    elif not force and is_dir(path) and _holds_something(path):
         raise NasError(
             f"{path}: the folder is not empty; choose another --output, or give --force to replace the files of an "
             "export in it"
         )
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError as error:
+        raise NasError(
+            f"{folder}: cannot be looked into ({error.strerror}); choose another --output"
+        ) from None
 
 
 def compared(subject: Subject, theirs: Callable[[Tensor], Tensor], what: str) -> str:

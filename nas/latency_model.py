@@ -119,7 +119,7 @@ class HeldOut(Strict):
     n: Int
     median: Number
     p90: Number
-    spearman: Number | None
+    spearman: Number | None = None
     noise_n: Int = 0
     noise_median: Number | None = None
     noise_p90: Number | None = None

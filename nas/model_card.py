@@ -12,6 +12,7 @@ library_name: timm
 ...
 """
 
+from pathlib import PurePath
 from typing import Any
 
 from nas.documents import CertificateLine, RivalRow
@@ -79,7 +80,7 @@ def _weights(subject: Subject) -> list[str]:
             f"**These weights are untrained**: freshly initialised, with seed {SEED}. Their outputs mean nothing."
         ]
     said = {
-        "data": facts.data,
+        "data": _without_folders(facts.data),
         "recipe": facts.recipe,
         "epochs": f"{facts.epochs:g}" if facts.epochs else "",
         "accuracy": f"{facts.accuracy:.4f} on {facts.scored or 'what is not said'}"
@@ -91,6 +92,16 @@ def _weights(subject: Subject) -> list[str]:
     if not rows:
         return ["Their file says nothing of how they were trained."]
     return ["What their file says of them:", "", "| | |", "| --- | --- |", *rows]
+
+
+def _without_folders(data: str) -> str:
+    """A data set's name without the folders of a path: the page is public.
+
+    >>> _without_folders("folder:/home/alice/clients/birds"), _without_folders("imagenet")
+    ('folder:birds', 'imagenet')
+    """
+    kind, colon, path = data.partition(":")
+    return f"{kind}:{PurePath(path).name}" if colon else data
 
 
 def _use(timm: bool, name: str | None) -> list[str]:
@@ -154,7 +165,8 @@ def _certificate(found: CertificateLine | None) -> list[str]:
     lines = [
         "## Certificate",
         "",
-        f"Trained anew with {found.n} seeds that chose nobody, on {_text(found.data)} ({_text(found.recipe)}), and "
+        f"Trained anew with {found.n} seeds that chose nobody, on {_text(_without_folders(found.data))} "
+        f"({_text(found.recipe)}), and "
         f"tested on {found.images:,} images{mean}. Margins are points, their intervals hold together at "
         f"{100 * found.level:g} %.",
     ]

@@ -49,6 +49,12 @@ def write_folder(subject: Subject, to: str, path: Path) -> list[str]:
         lines = _fill(partial, subject, why_not, name, to)
         files = sorted(file.name for file in partial.iterdir())
         path.mkdir(parents=True, exist_ok=True)
+        if blocked := [file for file in files if (path / file).is_dir()]:
+            raise NasError(
+                f"{path / blocked[0]}: is a folder, where a file is written; choose another --output"
+            )
+        for old in _of_an_export(path):  # a card or a document of other weights says nothing of these
+            old.unlink()
         for file in files:
             (partial / file).replace(path / file)
     except OSError as error:
@@ -66,6 +72,15 @@ def write_folder(subject: Subject, to: str, path: Path) -> list[str]:
             f"nothing was uploaded; to do that: hf upload USER/{subject.baseline.name} {path}",
         ]
     return lines
+
+
+def _of_an_export(path: Path) -> list[Path]:
+    """What an export before left in a folder, known by its config.json and model.py; all else stays."""
+    if not all((path / name).is_file() for name in ("config.json", "model.py", "model.safetensors")):
+        return []
+    documents = [file for file in path.glob("*.yml") if file.is_file()]
+    card = path / "README.md"
+    return [*documents, *([card] if card.is_file() else [])]
 
 
 def _fill(folder: Path, subject: Subject, why_not: str | None, name: str | None, to: str) -> list[str]:

@@ -129,7 +129,7 @@ class MaxPool(NamedTuple):
     params = 0
 
     def step(self, height: int) -> tuple[int, int]:
-        return 0, height // 2 if self.valid and height > 1 else output_size(height, 2)
+        return 0, height // 2 if self.valid else output_size(height, 2)
 
     @property
     def word(self) -> str:

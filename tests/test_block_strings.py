@@ -124,11 +124,15 @@ def test_every_baseline_that_a_notation_has_comes_back_with_its_comment():
         "mnasnet-b1",
         "mobilenet-v1",
         "mobilenet-v2",
+        "mobilenet-v3-large",
+        "mobilenet-v3-small",
     ):
         found, wanted = read_strings(export_text(name, "timm"), "timm"), nas.load(name).architecture
         assert (
             replace(found, head=replace(found.head, narrows=wanted.head.narrows)) == wanted
         )  # no string's matter
+    found = read_strings(export_text("efficientnet-v2-s", "timm"), "timm")
+    assert found.key == nas.load("efficientnet-v2-s").architecture.key  # its fusedmbconv of expansion 1 is a conv
     for name in ("efficientnet-b7", "mnasnet-a1"):
         assert read_strings(export_text(name, "tpu"), "tpu") == nas.load(name).architecture
 
@@ -142,7 +146,7 @@ def test_round_trips_lose_nothing():
     for tool in ("timm", "tpu"):
         row = rows[tool]
         assert (row["architectures"], row["lost"]) == (600, 0)
-        assert min(row["lossless"], row["respelled"], row["refused"]) > 20
+        assert min(row["lossless"], row["respelled"], row["refused"]) > 10
         assert sum(row[verdict] for verdict in ("lossless", "respelled", "refused")) == 600
 
 
@@ -168,24 +172,31 @@ def test_only_what_the_notation_lacks_is_refused():
 
 def beyond_timm(arch):
     """Stem of stride 2; widths that timm's rounding leaves; a cn has no SE, a dsa no skip; nothing pools; up to 1/32;
-    a squeeze of round(mid * ratio / expansion) that is int(in * ratio)."""
+    a squeeze of round(mid * ratio / expansion) that is int(in * ratio); MobileNetV3's SE where there is its head, and
+    then alone."""
 
     def rounded(channels):
         near = max(8, (channels + 4) // 8 * 8)
         return near + 8 if near < 0.9 * channels else near
 
+    hidden = arch.head.hidden is not None
     widths = [arch.stem.channels, *(s.channels for s in arch.stages)]
+    if hidden and arch.head.channels and rounded(arch.head.channels) != arch.head.channels:
+        return True
     if arch.stem.stride != 2 or any(rounded(width) != width for width in widths):
         return True
     if 2 ** (1 + sum(s.stride == 2 for s in arch.stages)) > 32:
         return True
     for first, s in zip(widths, arch.stages, strict=False):
-        if s.skip == "pool" or (s.op == "conv" and s.se) or (s.pointwise_activation and s.skip != "none"):
+        cn = s.op == "conv" or (s.op == "fusedmbconv" and s.expand == 1)
+        if s.skip == "pool" or (cn and s.se) or (s.pointwise_activation and s.skip != "none"):
+            return True
+        if s.se and (s.se_kind == "mobilenet-v3") != hidden:
             return True
         for inputs in {first, s.channels} if s.layers > 1 else {first}:
-            expand = s.expand if s.op == "mbconv" else 1
+            expand = s.expand if s.op in ("mbconv", "fusedmbconv") else 1
             middle = rounded(int(inputs * expand)) if expand != 1 else inputs
-            if s.se and round(middle * (s.se / expand)) != max(1, int(inputs * s.se)):
+            if s.se and s.se_kind == "standard" and round(middle * (s.se / expand)) != max(1, int(inputs * s.se)):
                 return True
     return False
 
@@ -198,10 +209,13 @@ def beyond_timm(arch):
     [
         (
             "ir_r2_k3_s2_e6_c24_x9",
-            "'ir_r2_k3_s2_e6_c24_x9': unknown token 'x9'; kind ir has r, k, s, e, c, se, noskip",
+            "'ir_r2_k3_s2_e6_c24_x9': unknown token 'x9'; kind ir has r, k, s, e, c, se, n, noskip",
         ),
-        ("ir_r2_k3_s2_e6_c24_nsw", "unknown token 'nsw'; kind ir has r, k, s, e, c, se, noskip, skip"),
-        ("er_r1_k3_s1_e2_c8", "is of kind 'er'; kinds that a baseline has: ds, dsa, ir, cn"),
+        (
+            "ir_r2_k3_s2_e6_c24_nxx",
+            "token 'nxx' is no n with re, r6, sw or hs; kind ir has r, k, s, e, c, se, n,",
+        ),
+        ("mx_r1_k3_s1_e2_c8", "is of kind 'mx'; kinds that a baseline has: ds, dsa, ir, er, cn"),
         ("irr_r1_k3_s1_e2_c8", "is of kind 'irr' (did you mean 'ir'?)"),
         ("ir_r2_k3_s2_c24", "has no token e; kind ir needs r, k, s, e, c"),
         ("ir_r2_k3_k5_s2_e6_c24", "token 'k5' is said twice or against another; leave one of them"),
@@ -210,8 +224,8 @@ def beyond_timm(arch):
         ("ir_r2_k3_s2_e6_c24_se", "token 'se' is no se with a number"),
         ("ir_r2_k٣_s2_e6_c24", "token 'k٣' is no k with a whole number"),  # a digit, of another script
         ("ir_r2__k3_s2_e6_c24", "unknown token ''"),
-        ("cn_r1_k3_s1_c8_se0.25", "unknown token 'se0.25'; kind cn has r, k, s, e, c, noskip, skip"),
-        ("dsa_r1_k3_s1_c8_skip", "unknown token 'skip'; kind dsa has r, k, s, e, c, se, noskip"),
+        ("cn_r1_k3_s1_c8_se0.25", "unknown token 'se0.25'; kind cn has r, k, s, e, c, n, noskip, skip"),
+        ("dsa_r1_k3_s1_c8_skip", "unknown token 'skip'; kind dsa has r, k, s, e, c, se, n, noskip"),
         ("ir_r0_k3_s1_e6_c24", "x.txt: stage1.layers is 0; give a whole number from 1 to 1000"),
         ("ir_r1_k4_s1_e6_c24", "x.txt: stage1.kernel is 4; give an odd number"),
         ("ir_r1_k3_s3_e6_c24", "x.txt: stage1.stride is 3; allowed: 1, 2"),

@@ -119,6 +119,8 @@ def _told(name: str, entry: dict[str, Any], processes: dict[int, str]) -> tuple[
             f"{name} has a tuner without a manager, which would disturb what comes next on port {entry.get('port')}",
             f"kill {' '.join(orphans)}",
         )
+    if entry.get("status") == "DONE":
+        return f"{name} has ended", f"nnictl stop {name} takes it off NNI's list"
     return (
         f"{name} ({entry.get('status')}) was interrupted",
         f"nas search SEARCH.yml --resume {name} goes on with it, nnictl stop {name} takes it off NNI's list",
