@@ -132,7 +132,9 @@ def test_every_baseline_that_a_notation_has_comes_back_with_its_comment():
             replace(found, head=replace(found.head, narrows=wanted.head.narrows)) == wanted
         )  # no string's matter
     found = read_strings(export_text("efficientnet-v2-s", "timm"), "timm")
-    assert found.key == nas.load("efficientnet-v2-s").architecture.key  # its fusedmbconv of expansion 1 is a conv
+    assert (
+        found.key == nas.load("efficientnet-v2-s").architecture.key
+    )  # its fusedmbconv of expansion 1 is a conv
     for name in ("efficientnet-b7", "mnasnet-a1"):
         assert read_strings(export_text(name, "tpu"), "tpu") == nas.load(name).architecture
 
@@ -196,7 +198,11 @@ def beyond_timm(arch):
         for inputs in {first, s.channels} if s.layers > 1 else {first}:
             expand = s.expand if s.op in ("mbconv", "fusedmbconv") else 1
             middle = rounded(int(inputs * expand)) if expand != 1 else inputs
-            if s.se and s.se_kind == "standard" and round(middle * (s.se / expand)) != max(1, int(inputs * s.se)):
+            if (
+                s.se
+                and s.se_kind == "standard"
+                and round(middle * (s.se / expand)) != max(1, int(inputs * s.se))
+            ):
                 return True
     return False
 
