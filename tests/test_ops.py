@@ -4,8 +4,9 @@ import pytest
 
 from nas.architecture import stage_blocks
 from nas.cost import Cost, cost
+from nas.errors import NasError
 from nas.ops import OPS, Conv, Linear, SqueezeExcite, make_divisible, output_size, squeeze_channels
-from nas.parts import Stage
+from nas.parts import Stage, check_stage
 
 
 def test_a_convolution_by_hand():
@@ -178,6 +179,14 @@ def test_mobilenet_v3s_squeeze_is_of_the_expanded_channels_in_eights():
     # Its first SE: 24 -> 72 -> 40, of which a quarter is 18, in eights 24.
     se = OPS["mbconv"].layers(24, 40, kernel=5, stride=2, expand=3, se=0.25, se_kind="mobilenet-v3")[2]
     assert se == SqueezeExcite("se", 72, 24, hard=True)
+
+
+def test_what_pools_without_padding_takes_no_projection():
+    """SqueezeNet's pooling makes 27 pixels of 55, and a projection of stride 2 would make 28."""
+    with pytest.raises(
+        NasError, match=r"^stage2\.skip is 'projection'; fire pools without padding, .* or identity$"
+    ):
+        check_stage(Stage("fire", 3, 256, stride=2, expand=0.125, skip="projection"), "stage2")
 
 
 @pytest.mark.parametrize("name", OPS)

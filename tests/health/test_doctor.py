@@ -101,7 +101,7 @@ def test_packages_that_are_missing_or_too_old():
         BROKEN,
         "psutil is missing",
         "pydantic is 1.10.2, and b0nas wants >=2.12",
-        "'pydantic>=2.7'",
+        "'pydantic>=2.12'",
     )
 
 
