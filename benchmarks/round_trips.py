@@ -30,10 +30,11 @@ import numpy as np
 
 from nas import catalog
 from nas.architecture import Architecture, Head, Stage, Stem
+from nas.block import SE_KINDS
 from nas.block_strings import read_strings
 from nas.errors import NasError
 from nas.export import to_timm, to_tpu
-from nas.ops import ACTIVATIONS, SE_KINDS
+from nas.ops import ACTIVATIONS
 from nas.space import SearchSpace
 
 WRITERS = {"timm": to_timm, "tpu": to_tpu}

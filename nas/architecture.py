@@ -90,6 +90,18 @@ def stage_cost(stage: Stage, in_channels: int, height: int) -> tuple[Cost, int]:
     return total, height
 
 
+def check_projection(stage: Stage, in_channels: int, height: int, where: str) -> None:
+    """Raises NasError where a projection would be of another size than what it is added to, as beside an op that pools
+    an odd map without padding."""
+    first, _ = stage_blocks(stage, in_channels)
+    out, beside = first.cost(height)[1], cost(first.projection, height)[1]
+    if first.projection and beside != out:
+        raise NasError(
+            f"{where}.skip is 'projection', which makes {beside} pixels of {height}, and {stage.op} makes {out}: give "
+            "none, or a resolution that halves evenly"
+        )
+
+
 @lru_cache(maxsize=1 << 12)
 def stem_cost(stem: Stem, resolution: int) -> tuple[Cost, int]:
     """Cost of a stem on a square image of `resolution` pixels, and the height of its output."""
@@ -181,9 +193,10 @@ class Architecture:
 
     def heights(self) -> list[int]:
         """Heights in pixels: the input's, the stem's output, each stage's output."""
-        sizes = [self.resolution, stem_cost(self.stem, self.resolution)[1]]
+        channels, sizes = self.stem.channels, [self.resolution, stem_cost(self.stem, self.resolution)[1]]
         for stage in self.stages:
-            sizes.append(OPS[stage.op].height(sizes[-1], stage.stride))
+            sizes.append(stage_cost(stage, channels, sizes[-1])[1])
+            channels = stage.channels
         return sizes
 
     @property
@@ -224,9 +237,13 @@ def _check(arch: Architecture) -> None:
     sizes = arch.heights()
     if sizes[1] < 1:
         raise NasError(f"stem.valid leaves no pixel of resolution {arch.resolution}; raise the resolution")
+    channels = arch.stem.channels
     for number, stage in enumerate(arch.stages, 1):
         if stage.stride > 1 and sizes[number] == 1:
             raise NasError(
                 f"stage{number}.stride is {stage.stride} on a map of 1 x 1 pixel; at resolution "
                 f"{arch.resolution} fewer strides fit: lower it to 1 or raise the resolution"
             )
+        if stage.skip == "projection":
+            check_projection(stage, channels, sizes[number], f"stage{number}")
+        channels = stage.channels

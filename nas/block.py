@@ -7,7 +7,7 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from nas.specs import LayerSpec, SqueezeExcite, make_divisible, output_size
+from nas.specs import LayerSpec, SqueezeExcite, make_divisible
 
 SE_KINDS = ("standard", "mobilenet-v3")
 
@@ -50,10 +50,6 @@ class Op(ABC):
         widen_last: bool = False,
     ) -> tuple[LayerSpec, ...]:
         """The specs of one block in order of computation."""
-
-    def height(self, height: int, stride: int) -> int:
-        """Of the output: what the specs' own steps come to, without making them."""
-        return output_size(height, stride)
 
 
 def squeeze_and_excite(

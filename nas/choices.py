@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from nas.architecture import check_projection, stage_cost
 from nas.documents import SpaceDocument, StageLine
 from nas.errors import NasError, listed, near, short
 from nas.ops import FLAGS, OPS
@@ -152,20 +153,32 @@ def _checked(document: SpaceDocument, number: int, line: StageLine) -> StageChoi
     return choices
 
 
-def check_heights(document: SpaceDocument, stages: tuple[StageChoices, ...], heights: list[int]) -> None:
-    """Raises NasError where ops of one stage make maps of different sizes, which later stages could not rely on.
+def check_heights(
+    document: SpaceDocument, stages: tuple[StageChoices, ...], heights: list[int], stem: int
+) -> None:
+    """Raises NasError where what may be chosen in one stage makes maps of different sizes, which later stages could not
+    rely on, or a projection of another size than its block.
 
     Args:
         heights: before the first stage, and after each, of the first op of each.
+        stem: channels before the first stage.
     """
+    channels = stem
     for stage, before, after in zip(stages, heights, heights[1:], strict=False):
-        for op in stage.options["op"]:
-            found = OPS[op].height(before, stage.line.stride)
+        for op, skip in itertools.product(stage.options["op"], stage.options["skip"]):
+            made, where = stage.stage({"op": op, "skip": skip}), f"stage{stage.number}"
+            found = stage_cost(made, channels, before)[1]
             if found != after:
                 raise document.mistake(
-                    f"stage{stage.number}.op has {stage.options['op'][0]}, which makes {after} pixels of {before}, and "
-                    f"{op}, which makes {found}; choose a resolution that halves evenly, or give each a space"
+                    f"{where}.op has {stage.options['op'][0]}, which makes {after} pixels of {before}, and {op}, which "
+                    f"makes {found}; choose a resolution that halves evenly, or give each a space"
                 )
+            if skip == "projection":
+                try:
+                    check_projection(made, channels, before, where)
+                except NasError as error:
+                    raise document.mistake(error) from None
+        channels = stage.options["channels"][0]
 
 
 def check_added(document: SpaceDocument, choices: Mapping[str, tuple[Any, ...]]) -> None:

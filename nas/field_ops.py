@@ -101,9 +101,6 @@ class FireOp(Op):
             *squeeze_and_excite(in_channels, channels, se, se_kind),
         )  # fmt: skip
 
-    def height(self, height, stride):
-        return height // 2 if stride > 1 and height > 1 else height
-
 
 class SepConvOp(Op):
     """k x k depthwise, 1x1, norm, activation, [SE]: Xception's separable convolution (Chollet 2017, figure 5)."""

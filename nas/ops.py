@@ -7,14 +7,9 @@ and cost is summed over them; there is no second description of a block anywhere
 ['expand', 'depthwise', 'se', 'project']
 """
 
-from nas.block import SE_KINDS as SE_KINDS
 from nas.block import Op, squeeze_and_excite
-from nas.block import squeeze_channels as squeeze_channels
 from nas.field_ops import BasicOp, BottleneckOp, FireOp, SepConvOp, ShuffleOp, XceptionOp
 from nas.specs import Conv, make_divisible
-from nas.specs import Linear as Linear
-from nas.specs import SqueezeExcite as SqueezeExcite
-from nas.specs import output_size as output_size
 
 SKIPS = ("none", "identity", "pool", "projection")
 ACTIVATIONS = ("relu", "relu6", "swish", "hard_swish")

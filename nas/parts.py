@@ -14,9 +14,10 @@ from dataclasses import MISSING, dataclass, fields
 from operator import attrgetter
 from typing import Any
 
+from nas.block import SE_KINDS
 from nas.errors import NasError, listed, near
-from nas.ops import ACTIVATIONS, FLAGS, OPS, SE_KINDS, SKIPS
-from nas.specs import Conv, LayerSpec, Linear, MaxPool, output_size
+from nas.ops import ACTIVATIONS, FLAGS, OPS, SKIPS
+from nas.specs import Conv, LayerSpec, Linear, MaxPool
 
 
 @dataclass(frozen=True)
@@ -180,11 +181,6 @@ def check_stage(stage: Stage, where: str) -> None:
     if stage.skip not in SKIPS:
         raise NasError(f"{where}.skip is {stage.skip!r}; allowed: {listed(SKIPS)}")
     op = OPS[stage.op]
-    if stage.skip == "projection" and op.height(3, 2) != output_size(3, 2):
-        raise NasError(
-            f"{where}.skip is 'projection'; {op.name} pools without padding, and its projection would be of another "
-            "size: give none or identity"
-        )
     check_whole(where, ".channels", stage.channels, LIMITS["channels"])
     if op.even and stage.channels % 2:
         raise NasError(f"{where}.channels is {stage.channels}; {op.name} needs an even number")

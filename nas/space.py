@@ -66,7 +66,7 @@ class SearchSpace:
             )
         except NasError as error:
             raise document.mistake(error) from None
-        check_heights(document, self.stages, self.frame.heights()[1:])
+        check_heights(document, self.stages, self.frame.heights()[1:], self.frame.stem.channels)
 
     @classmethod
     def load(cls, name: str | Path) -> "SearchSpace":

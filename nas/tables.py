@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.architecture import Architecture
-from nas.ops import OPS, SE_KINDS, SKIPS
+from nas.block import SE_KINDS
+from nas.ops import OPS, SKIPS
 from nas.parts import Head, Stage, Stem, unusual
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import nas
 from nas import Architecture, Head, NasError, Stage, Stem
-from nas.ops import ACTIVATIONS, OPS, SE_KINDS, SKIPS
+from nas.block import SE_KINDS
+from nas.ops import ACTIVATIONS, OPS, SKIPS
 
 MBCONV = Stage("mbconv", kernel=3, expand=6, se=0.25, skip="identity", channels=24, layers=2, stride=2)
 DSCONV = Stage("dsconv", kernel=3, se=0.25, skip="identity", channels=16)

@@ -1,12 +1,18 @@
 """Layer specs: which layers a block has, and their cost worked by hand."""
 
-import pytest
+from dataclasses import replace
 
-from nas.architecture import stage_blocks
+import pytest
+import torch
+
+from nas.architecture import Architecture, stage_blocks
+from nas.block import squeeze_channels
 from nas.cost import Cost, cost
 from nas.errors import NasError
-from nas.ops import OPS, Conv, Linear, SqueezeExcite, make_divisible, output_size, squeeze_channels
-from nas.parts import Stage, check_stage
+from nas.network import build
+from nas.ops import OPS, make_divisible
+from nas.parts import Head, Stage, Stem
+from nas.specs import Conv, Linear, SqueezeExcite, output_size
 
 
 def test_a_convolution_by_hand():
@@ -181,16 +187,14 @@ def test_mobilenet_v3s_squeeze_is_of_the_expanded_channels_in_eights():
     assert se == SqueezeExcite("se", 72, 24, hard=True)
 
 
-def test_what_pools_without_padding_takes_no_projection():
-    """SqueezeNet's pooling makes 27 pixels of 55, and a projection of stride 2 would make 28."""
+@pytest.mark.parametrize(("resolution", "made", "beside"), [(111, 27, 28), (7, 1, 2)])
+def test_a_projection_is_as_large_as_what_it_is_added_to(resolution, made, beside):
+    """SqueezeNet's pooling makes 27 pixels of 55 and 1 of 3, a projection of stride 2 28 and 2; of 56 both make 28."""
+    fire = Stage("fire", 3, 256, stride=2, expand=0.125, skip="projection")
+    stem, head = Stem(8, valid=True), Head(None, 2)
+    arch = Architecture(stem, (fire,), head, "relu", 113)
+    assert build(arch)(torch.zeros(2, 3, 113, 113)).shape == (2, 2)
     with pytest.raises(
-        NasError, match=r"^stage2\.skip is 'projection'; fire pools without padding, .* or identity$"
+        NasError, match=rf"^stage1\.skip is 'projection', which makes {beside} pixels of .*{made}: give none"
     ):
-        check_stage(Stage("fire", 3, 256, stride=2, expand=0.125, skip="projection"), "stage2")
-
-
-@pytest.mark.parametrize("name", OPS)
-@pytest.mark.parametrize(("height", "stride"), [(7, 1), (7, 2), (8, 2), (2, 2)])
-def test_an_ops_height_is_its_specs(name, height, stride):
-    layers = OPS[name].layers(16, 32, kernel=3, stride=stride, expand=2)
-    assert OPS[name].height(height, stride) == cost(layers, height)[1]
+        replace(arch, resolution=resolution)
