@@ -24,7 +24,7 @@ import numpy as np
 
 from nas.latency_fit import errors
 from nas.latency_making import HELD_OUT, fit, versions
-from nas.latency_model import LatencyModel
+from nas.latency_model import LatencyModel, parts_of_space
 from nas.space import SearchSpace
 from nas.space_timing import Visit, settled, visit
 
@@ -84,7 +84,7 @@ def read(name: str) -> tuple[SearchSpace, dict, list[Visit]]:
 def model_of(name: str) -> tuple[LatencyModel, float, float, float]:
     """(the model, rank correlation of held-out latencies with multiply-adds, least and most milliseconds)."""
     space, facts, visits = read(name)
-    model = fit(space, visits, "cpu", THREADS, BATCH, SEED, facts["seconds"])
+    model = fit(space, parts_of_space(space), visits, "cpu", THREADS, BATCH, SEED, facts["seconds"])
     _, judged = settled(space, visits)
     macs = [space.decode(one.sample).macs for one in judged]
     ms = [one.ms for one in judged]

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nas.recipe import batch_count
-from nas.sources import Statistics
+from nas.sources import Resizing, Statistics
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 Device = str | torch.device
@@ -51,6 +51,11 @@ class Split(ABC):
     @abstractmethod
     def statistics(self) -> Statistics:
         """Mean and standard deviation, by channel, that images in [0, 1] are normalized with."""
+
+    @property
+    @abstractmethod
+    def resizing(self) -> Resizing:
+        """How images become squares where nothing is augmented."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -204,6 +209,10 @@ class TensorSplit(Split):
     @property
     def statistics(self) -> Statistics:
         return self.normalization.mean, self.normalization.std
+
+    @property
+    def resizing(self) -> Resizing:
+        return Resizing(1.0, "squash", "bilinear")
 
     def batches(
         self, batch_size, *, train, seed, epoch, device, channels_last, augment, start=0, part=(0, 1)

@@ -140,7 +140,7 @@ class _Work:
                 f"about {hours:.1f} hours, {request.jobs} at a time, at the pace of the search's own trials"
             )
 
-        images = len(run.loaded().test)
+        images = len(run.loaded.test)
         score = max(trial.accuracy or 0.0 for trial in run.journal.ended())
         reach = 100 * expected_reach(images, score, rivals - 1)
         self.console.print(
@@ -232,7 +232,7 @@ class _Work:
         from nas.evaluation import at_chance
 
         test = [score for score in winner.test if math.isfinite(score)]
-        guess = at_chance(statistics.mean(test), self.run.loaded(), "test") if test else None
+        guess = at_chance(statistics.mean(test), self.run.loaded, "test") if test else None
         if guess is None:
             return winner
         note = f"no better than naming one class for every image, which gives {100 * guess:.1f} %: it learnt nothing"

@@ -6,6 +6,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,7 @@ class Searched:
         """What an accuracy on these data is, of `nas.splits.METRICS`."""
         return metric_of(self.options["data"])
 
+    @cached_property
     def loaded(self) -> Any:
         """The data, as a network of the space is shown them."""
         from nas.data import load_data
@@ -138,7 +140,7 @@ class Searched:
             return np.full(images, 1 / images)
         from nas.evaluation import image_weights
 
-        return image_weights(self.loaded(), "test").numpy()
+        return image_weights(self.loaded, "test").numpy()
 
     @property
     def coefficients(self) -> tuple[float, float, float]:

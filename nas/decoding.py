@@ -20,12 +20,14 @@ from nas.batches import Batches, Split, batch_indices, mixed, share
 from nas.errors import NasError
 from nas.folders import Files
 from nas.images import decoded
-from nas.sources import Statistics, first_line
+from nas.sources import Resizing, Statistics, first_line
 
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's images in [0, 1], by channel."""
 
 
+ENLARGED = 256
+"""Pixels of the shorter side before a centre of 224 is cut out, and in proportion."""
 FORK = "fork" if sys.platform.startswith("linux") else None
 """How workers begin, as by default on Linux: in a process that was itself spawned the default would be to spawn, and
 each epoch would wait for workers that import torch."""
@@ -88,6 +90,10 @@ class FolderSplit(Split):
     def statistics(self) -> Statistics:
         return self._statistics
 
+    @property
+    def resizing(self) -> Resizing:
+        return Resizing(224 / ENLARGED, "center", "bilinear")
+
     def batches(
         self, batch_size, *, train, seed, epoch, device, channels_last, augment, start=0, part=(0, 1)
     ) -> Batches:
@@ -124,7 +130,7 @@ class _Decoder(Dataset):
         self.paths, self.labels, self.seed = split.paths, split.labels.tolist(), seed
         size = split.resolution
         shape = (
-            [T.Resize(round(size * 256 / 224)), T.CenterCrop(size)]
+            [T.Resize(round(size * ENLARGED / 224)), T.CenterCrop(size)]
             if augment == "none"
             else [T.RandomResizedCrop(size), T.RandomHorizontalFlip()]
         )

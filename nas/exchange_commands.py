@@ -63,7 +63,7 @@ def import_(
     resolution: Annotated[int | None, typer.Option(help="Strings: pixels of the square input.")] = None,
     in_chans: Annotated[int | None, typer.Option(help="Strings: channels of the images.")] = None,
     classes: Annotated[int | None, typer.Option(help="Strings: outputs.")] = None,
-    activation: Annotated[str | None, typer.Option(help="Strings: relu, relu6 or swish.")] = None,
+    activation: Annotated[str | None, typer.Option(help="Strings: relu, relu6, swish or hard_swish.")] = None,
     stem: Annotated[int | None, typer.Option(help="Strings: channels of the stem.")] = None,
     head: Annotated[int | None, typer.Option(help="Strings: channels of the head; 0 for none.")] = None,
 ) -> None:

@@ -11,6 +11,7 @@
 import contextlib
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,24 @@ def write_whole(path: Path, text: str, mend: str = "mend it and try again") -> N
         with contextlib.suppress(OSError):
             partial.unlink()
         raise NasError(f"{path}: cannot be written ({error.strerror}); {mend}") from None
+
+
+def unwritable(folder: Path) -> str:
+    """Why files cannot be made in a folder, or where there is none yet in the nearest above it; '' where they can.
+
+    >>> unwritable(Path("/dev/null/x"))
+    '/dev/null is no folder'
+    """
+    folder = folder.absolute()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not is_dir(folder):
+        return f"{folder} is no folder"
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
 
 
 def check_new(path: Path, force: bool = False) -> None:

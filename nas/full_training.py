@@ -106,11 +106,12 @@ def _ended(console: Console, folder: Path, found: Beginning, result: Result, req
     """Writes the weights, and says what to do with them."""
     baseline, data, config = found.baseline, found.data, found.config
     mean, std = data.split(config.split).statistics
+    resizing = data.split(config.split).resizing
     scored = config.split == "train"
     facts = replace(
         found.facts, baseline=baseline.name, data=data.name, recipe=words(found.recipe, config), epochs=config.epochs,
         accuracy=result.accuracy if scored else None, scored="val" if scored else "", class_names=data.class_names,
-        mean=mean, std=std,
+        mean=mean, std=std, **resizing._asdict(),
     )  # fmt: skip
     path = save_weights(found.net, folder / f"{baseline.name}.safetensors", facts)
     if scored:

@@ -127,6 +127,7 @@ def _convert(
         mend=f"it was taken for {package.name}'s {weights.model}; let the file's name begin with what it is",
     )
     mean, std = package.normalization(weights)
+    resizing = package.resizing(weights)
     facts = Facts(
         baseline=name,
         data="imagenet" if classes == 1000 else "",
@@ -135,6 +136,7 @@ def _convert(
         padding=_PADDINGS.get(arguments.get("pad_type", "-"), package.padding(weights.model)),
         mean=mean,
         std=std,
+        **(resizing._asdict() if resizing else {}),
         source=f"{package.name}'s {weights.model}, {weights.path.name}, sha256 "
         + hashlib.sha256(weights.path.read_bytes()).hexdigest(),
     )

@@ -6,7 +6,6 @@ NAME/search.yml     NNI's configuration: nas search NAME/search.yml
 """
 
 import json
-import os
 import re
 import shlex
 import sys
@@ -25,7 +24,7 @@ from nas.documents import Named
 from nas.drafting import default_target, draft, space_text
 from nas.errors import NasError, listed
 from nas.examining import Examination, examined, sizes
-from nas.files import at_home, write_whole
+from nas.files import at_home, unwritable, write_whole
 from nas.reading import validate
 from nas.splits import PARTS, document_of
 from nas.splitting import Made, split_of
@@ -112,12 +111,8 @@ def _folder(request: Request) -> Path:
     if request.output is None and folder.resolve() == Path(path or ".").resolve():
         folder = Path(f"{own}-search")  # the images lie in the folder of that name
     validate(Named, {"name": folder.name or folder.resolve().name}, "--output")
-    there = folder.absolute()
-    while not there.exists():
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        reason = "may not be written in" if there.is_dir() else "is a file"
-        raise NasError(f"{folder}: cannot be made, for {there} {reason}; choose another --output")
+    if reason := unwritable(folder):
+        raise NasError(f"{folder}: cannot be made ({reason}); choose another --output")
     taken = [str(folder / name) for name in FILES if (folder / name).exists()]
     if taken and not request.force:
         raise NasError(f"{taken[0]} exists; choose another --output, or give --force to replace it")

@@ -17,10 +17,13 @@ def latency(
         str | None, typer.Option(help="Images a pass: of a baseline 1,8 by default, of a space 1.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1)
+        int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1, max=1024)
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(help="Of a baseline: passes that count (by default 20).", min=3, max=100_000)
+        int | None,
+        typer.Option(
+            help="Of a baseline: passes that count (by default 20, or what 30 s hold).", min=3, max=100_000
+        ),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Of a space: what measuring may take (by default 3).")

@@ -9,16 +9,17 @@ nas.errors.NasError: --minutes is 0; give minutes over 0 up to 600, such as 3
 
 import contextlib
 import json
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas import catalog
-from nas.errors import NasError, listed, near
-from nas.latency_making import HELD_OUT, check_size, fit, summary, versions
+from nas.errors import NasError, listed, near, plural
+from nas.latency_making import HELD_OUT, fit, parts_to_time, summary, versions
 from nas.strict_yaml import load_yaml, read_text
 from nas.tables import short
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-ROUNDS, MINUTES = 20, 3.0
+MINUTES = 3.0
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,22 @@ def _machine(request: Request) -> tuple[str, int]:
     return device, torch.get_num_threads()
 
 
+@contextlib.contextmanager
+def _memory(batch: int, device: str) -> Iterator[None]:
+    """Says so where memory does not suffice."""
+    import torch
+
+    from nas.training import OutOfMemory, memory_failures
+
+    try:
+        with memory_failures(batch, torch.device(device)):
+            yield
+    except OutOfMemory:
+        raise NasError(
+            f"--batch is {batch}, for which {device} has not memory enough; give fewer images"
+        ) from None
+
+
 # A baseline
 
 
@@ -131,10 +148,12 @@ def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> N
     net = nas.build(found.architecture).to(device)
     rows = []
     for batch in batches:
-        with contextlib.nullcontext() if request.as_json else console.status(f"batch {batch}"):
-            one = measure({found.name: net}, batch, rounds=request.rounds or ROUNDS, device=device)[
-                found.name
-            ]
+        how = {} if request.rounds is None else {"rounds": request.rounds, "seconds": math.inf}
+        with (
+            contextlib.nullcontext() if request.as_json else console.status(f"batch {batch}"),
+            _memory(batch, device),
+        ):
+            one = measure({found.name: net}, batch, device=device, **how)[found.name]
         rows.append(
             {"batch": batch, "n": one.n, "median": one.median, "p10": one.low, "p25": one.quartile, "p90": one.high,
              "images_per_second": 1000 * batch / one.median}
@@ -148,8 +167,8 @@ def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> N
     from nas.terminal import show, table
 
     console.print(
-        f"{found.name}: {short(found.architecture.macs)} multiply-adds; {device}, {threads} "
-        f"thread{'s' if threads > 1 else ''}; {machine()}"
+        f"{found.name}: {short(found.architecture.macs)} multiply-adds; {device}, {plural(threads, 'thread')}; "
+        f"{machine()}"
     )
     lines = table("batch", "median", "10 %", "25 %", "90 %", "n", "images a second", left=0)
     for row in rows:
@@ -165,28 +184,26 @@ def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> N
 def _space(console: "Console", request: Request, batch: int, minutes: float) -> None:
     from rich.progress import Progress, TimeElapsedColumn
 
-    from nas.files import write_whole
+    from nas.files import check_new, unwritable, write_whole
     from nas.space import SearchSpace
     from nas.space_timing import visit
 
     space = SearchSpace.load(request.target)
     output = request.output or Path(f"{space.name}-latency.json")
-    if output.is_dir():
-        raise NasError(f"{output} is a folder; give a file as --output")
-    if output.exists() and not request.force:
-        raise NasError(f"{output} exists; give another --output, or --force to replace it")
-    if not output.parent.is_dir():
-        raise NasError(f"{output}: there is no folder {output.parent}; make it, or give another --output")
+    check_new(output, request.force)
+    if reason := unwritable(output.parent):
+        raise NasError(f"{output}: cannot be written ({reason}); choose another --output")
+    parts = parts_to_time(space)
     device, threads = _machine(request)
     begun, visits = _clock(), []
-    check_size(space)
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=request.as_json,
                   transient=True) as progress:  # fmt: skip
         task = progress.add_task(f"timing networks of {space.name}", total=60 * minutes)
-        for one in visit(space, 60 * minutes, HELD_OUT, request.seed, batch, device, _clock):
-            visits.append(one)
-            progress.update(task, completed=_clock() - begun)
-    model = fit(space, visits, device, threads, batch, request.seed, _clock() - begun)
+        with _memory(batch, device):
+            for one in visit(space, 60 * minutes, HELD_OUT, request.seed, batch, device, _clock):
+                visits.append(one)
+                progress.update(task, completed=_clock() - begun)
+    model = fit(space, parts, visits, device, threads, batch, request.seed, _clock() - begun)
     write_whole(output, model.dump())
     if request.as_json:
         print(json.dumps({**model.model_dump(mode="json", exclude={"parts"}), "parts": len(model.parts),

@@ -1,7 +1,8 @@
 """A latency model made of networks that were timed, and in a few lines what it is worth.
 
 >>> from nas.space import SearchSpace
->>> check_size(SearchSpace.load("digits"))          # 25 million networks are enough to hold some out
+>>> len(parts_to_time(SearchSpace.load("digits")))
+756
 """
 
 import platform
@@ -9,8 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import NasError
-from nas.latency_model import LatencyModel
+from nas.errors import NasError, plural
+from nas.latency_model import LatencyModel, Part, parts, parts_of_space
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -20,17 +21,23 @@ HELD_OUT, FEWEST = 24, 8
 """Networks that are held out; fewer than the second that were timed, and there is no model."""
 
 
-def check_size(space: "SearchSpace") -> None:
-    """Raises NasError for a space of which no model can be made and judged."""
+def parts_to_time(space: "SearchSpace") -> "dict[str, Part]":
+    """Every part of a space, by name.
+
+    Raises:
+        NasError: for a space of which no model can be made and judged.
+    """
     if space.size < 2 * FEWEST:
         raise NasError(
             f"{space.name} has {space.size} networks; a model of latency needs {2 * FEWEST}, and to be held "
             "against some: measure them one by one, as baselines"
         )
+    return parts_of_space(space)
 
 
 def fit(
     space: "SearchSpace",
+    every: "dict[str, Part]",
     visits: Sequence["Visit"],
     device: str,
     threads: int,
@@ -38,14 +45,13 @@ def fit(
     seed: int,
     seconds: float,
 ) -> LatencyModel:
-    """The model of what was timed, judged by the networks that were held out.
+    """The model of what was timed, judged by the networks that were held out; `every` part of the space is in it.
 
     Raises:
         NasError: where too few networks were timed.
     """
     from nas.latency import machine, processor
     from nas.latency_fit import correct, judge, tabulate
-    from nas.latency_model import parts, parts_of_space
     from nas.space_timing import settled
 
     fitted, judged = settled(space, visits)
@@ -54,7 +60,7 @@ def fit(
             f"{space.name}: in {seconds / 60:.2g} minutes {len(fitted)} networks were timed to fit a model and "
             f"{len(judged)} to hold it against, fewer than {FEWEST}; give more --minutes"
         )
-    table = tabulate(parts_of_space(space), fitted)
+    table = tabulate(every, fitted)
     line = correct(table, fitted)
     held = [([part.name for part in parts(space.decode(one.sample))], one.ms) for one in judged]
     twice = [halves for one in judged if (halves := one.halves) is not None]
@@ -74,7 +80,7 @@ def summary(model: LatencyModel) -> list[str]:
     lines = [
         f"{model.space}: {model.networks} networks timed by their parts in {model.seconds / 60:.1f} min; "
         f"{measured:,} of {len(model.parts):,} parts measured, the others by regression",
-        f"{model.device}, {model.processor}, {model.threads} thread{'s' if model.threads > 1 else ''}, "
+        f"{model.device}, {model.processor}, {plural(model.threads, 'thread')}, "
         f"batch {model.batch}; {model.statistic} of passes, seed {model.seed}",
         f"held out: {held.n} whole networks; relative error {_percent(held.median)} (median), {_percent(held.p90)} "
         f"(90th percentile), rank correlation {_rank(held.spearman)}",

@@ -45,7 +45,7 @@ def run_search(
         validate(Named, {"name": name}, "--name")
         if resume is None and (taken := default_folder() / f"{name}.yml").exists():
             raise NasError(f"{taken} exists; choose another --name")
-    config = SearchConfig.read(path, allow_import=allow_import)
+    config = SearchConfig.read(path, allow_import=allow_import, resumed=resume)
     if isinstance(config.subject, ScalingSubject):
         if full_epochs is not None:
             raise NasError(NO_WINNER_TO_TRAIN)

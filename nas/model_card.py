@@ -121,15 +121,24 @@ def _python(*lines: str) -> list[str]:
 
 def _images(subject: Subject, config: dict[str, Any]) -> list[str]:
     form, size = config["pretrained_cfg"], subject.net.architecture.resolution
-    resized = f"to {size} x {size}"
-    if form["crop_pct"] != 1:
+    if subject.facts.crop_pct is None:
+        resized = f"made {size} x {size}: how, the weights do not say, and config.json has what is customary"
+    elif form["crop_mode"] == "squash":
+        resized = f"resized whole to {size} x {size} ({form['interpolation']})"
+    else:
         shorter = round(size / form["crop_pct"])
-        resized = f"to {shorter} on the shorter side, of which the centre is taken, {size} x {size}"
-    lines = [f"In [0, 1], resized bilinearly {resized}, as `nas evaluate` does."]
-    if "mean" in form:
-        numbers = [", ".join(f"{value:.4g}" for value in form[field]) for field in ("mean", "std")]
-        return [f"{lines[0]} Then normalized by channel: mean {numbers[0]}; standard deviation {numbers[1]}."]
-    return [f"{lines[0]} With which mean and deviation they were normalized, the weights do not say."]
+        resized = (
+            f"resized to {shorter} on the shorter side ({form['interpolation']}), of which the centre is taken, "
+            f"{size} x {size}"
+        )
+    if "mean" not in form:
+        return [
+            f"In [0, 1], {resized}. With which mean and deviation they were normalized, the weights do not say."
+        ]
+    numbers = [", ".join(f"{value:.4g}" for value in form[field]) for field in ("mean", "std")]
+    return [
+        f"In [0, 1], {resized}. Then normalized by channel: mean {numbers[0]}; standard deviation {numbers[1]}."
+    ]
 
 
 def _classes(subject: Subject) -> list[str]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nas.errors import NasError, listed, near, short
 from nas.files import is_file, text_of
+from nas.sources import Resizing
 from nas.strict_json import load_json
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
@@ -63,6 +64,10 @@ class Origin(ABC):
     @abstractmethod
     def normalization(self, weights: Weights) -> Normalization:
         """What images have to be normalized with."""
+
+    def resizing(self, weights: Weights) -> Resizing | None:
+        """How images were resized that the weights were measured on; None where the package does not say."""
+        return None
 
     @abstractmethod
     def local(self, model: str, tag: str) -> Path:

@@ -25,6 +25,7 @@ from nas.origins import (
     missing,
     package,
 )  # fmt: skip
+from nas.sources import Resizing
 
 IMAGENET: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """torchvision's and timm's, of ImageNet's training images."""
@@ -35,6 +36,10 @@ LITE: Normalization = ((127 / 255,) * 3, (128 / 255,) * 3)
 
 RESNET = "conv1.weight"
 """What torchvision and timm alike call the first convolution of a ResNet, and timm that of its Xception."""
+
+
+RESIZED = ("center", "squash", "border", "bilinear", "bicubic", "nearest", "box", "hamming", "lanczos")
+"""timm's words of crop_mode and interpolation."""
 
 
 class Torchvision(Origin):
@@ -125,15 +130,27 @@ class Timm(Origin):
         return weights._replace(model=architecture, arguments=found)
 
     def normalization(self, weights: Weights) -> Normalization:
+        said = self._said(weights)
+        return tuple(map(float, said["mean"])), tuple(map(float, said["std"]))
+
+    def resizing(self, weights: Weights) -> Resizing | None:
+        said = self._said(weights)
+        crop, *words = (said.get(name) for name in Resizing._fields)
+        if isinstance(crop, int | float) and 0 < crop <= 2 and all(word in RESIZED for word in words):
+            return Resizing(float(crop), *map(str, words))
+        return None
+
+    def _said(self, weights: Weights) -> dict[str, Any]:
+        """timm's pretrained_cfg of the weights: that of the config.json beside them, else the published one."""
+        beside = config_beside(weights.path).get("pretrained_cfg")
+        if isinstance(beside, dict) and _normalizes(beside):
+            return beside
         timm = package("timm", "timm")
-        with suppress(KeyError, TypeError, ValueError):
-            beside = config_beside(weights.path)["pretrained_cfg"]
-            return tuple(map(float, beside["mean"])), tuple(map(float, beside["std"]))
         if not weights.tag:  # a release's file is told by its name
             for name in timm.list_pretrained(f"{weights.model}.*"):
                 if (timm.get_pretrained_cfg(name).url or "").endswith(f"/{weights.path.name}"):
-                    return _of_timm(timm.get_pretrained_cfg(name))
-        return _of_timm(self._published(weights.model, weights.tag))
+                    return timm.get_pretrained_cfg(name).to_dict()
+        return self._published(weights.model, weights.tag).to_dict()
 
     def _published(self, model: str, tag: str) -> Any:
         timm = package("timm", "timm")
@@ -189,5 +206,8 @@ class PypiLite(Origin):
 ORIGINS: dict[str, Origin] = {origin.name: origin for origin in (Torchvision(), Timm(), PypiLite())}
 
 
-def _of_timm(config: Any) -> Normalization:
-    return tuple(config.mean), tuple(config.std)
+def _normalizes(config: dict[str, Any]) -> bool:
+    """Whether it has means and deviations that are numbers."""
+    with suppress(KeyError, TypeError, ValueError):
+        return bool([float(value) for name in ("mean", "std") for value in config[name]])
+    return False

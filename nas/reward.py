@@ -85,15 +85,15 @@ def reward(accuracy: float, macs: float, target: float, w: float = W, form: Form
     if not 0 <= accuracy <= 1:
         raise NasError(f"accuracy is {accuracy}; give a fraction from 0 to 1")
     if not 0 < macs < math.inf:
-        raise NasError(f"macs is {macs}; give multiply-adds over 0")
+        raise NasError(f"macs is {macs}; give a cost over 0")
     if not 0 < target < math.inf:
-        raise NasError(f"target is {target}; give multiply-adds over 0, such as 400M")
+        raise NasError(f"target is {target}; give a cost over 0, such as 400e6")
     alpha, beta = exponents(w, form)
     try:
         return accuracy * (macs / target) ** (alpha if macs <= target else beta)
     except OverflowError:
         raise NasError(
-            f"the reward of {macs:g} multiply-adds overflows at target {target:g} and exponents "
+            f"the reward of a cost of {macs:g} overflows at target {target:g} and exponents "
             f"{alpha:g}, {beta:g}; give exponents nearer to 0, such as -0.07"
         ) from None
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,22 @@ from nas.errors import NasError, listed
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation, by channel, that images in [0, 1] are normalized with."""
+
+
+class Resizing(NamedTuple):
+    """How images are made square where nothing is augmented, in timm's words (`timm.data.create_transform`).
+
+    Attributes:
+        crop_pct: the square's side, as a part of that which the shorter one is resized to first.
+        crop_mode: 'center', what is cut out; 'squash', the whole image, both sides resized.
+        interpolation: 'bilinear', 'bicubic' ...
+    """
+
+    crop_pct: float
+    crop_mode: str
+    interpolation: str
+
+
 Arrays = tuple[np.ndarray, np.ndarray]
 """Images, uint8 (N, H, W, C), and labels, int64 (N,)."""
 

@@ -17,9 +17,6 @@ from nas.export import block_strings, to_timm
 from nas.exporting import Subject
 from nas.packages import ORIGINS
 
-RESIZED_WHOLE = ("digits", "cifar10", "cifar100", "fashion-mnist", "npz:")
-"""Data whose images `nas evaluate` resizes as they are; of others it takes the centre, 224/256 (`nas.decoding`)."""
-
 
 def timm_name(arch: Architecture, padding: str) -> str | None:
     """timm's name of the network, whatever its resolution, classes and channels of images; None where it has none.
@@ -100,9 +97,9 @@ def config_of(subject: Subject, name: str | None) -> dict[str, Any]:
     pretrained: dict[str, Any] = {
         "input_size": list(subject.image),
         "fixed_input_size": False,
-        "interpolation": "bilinear",
-        "crop_pct": 1.0 if facts.data.startswith(RESIZED_WHOLE) else 0.875,
-        "crop_mode": "center",
+        "interpolation": facts.interpolation or "bilinear",
+        "crop_pct": facts.crop_pct or 0.875,
+        "crop_mode": facts.crop_mode or "center",
         "num_classes": subject.net.num_classes,
         "pool_size": [arch.heights()[-1]] * 2,
         "first_conv": "stem.conv" if not_in_timm(arch) else "conv_stem",

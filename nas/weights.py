@@ -42,6 +42,8 @@ class Facts:
         class_names: of the outputs, in order.
         norm_eps, padding: what the network has to be built with (`nas.build`).
         mean, std: what images, scaled to [0, 1], are normalized with, by channel.
+        crop_pct, crop_mode, interpolation: how they are resized before, in timm's words (`nas.sources.Resizing`); None
+            and '' where that is not known.
         source: where imported weights come from.
         key: canonical key of the architecture, written when the file is.
     """
@@ -57,6 +59,9 @@ class Facts:
     padding: Annotated[str, Field(pattern="^(symmetric|same)$")] = "symmetric"
     mean: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = ()
     std: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
+    crop_pct: Annotated[float, Field(gt=0, le=2)] | None = None
+    crop_mode: Annotated[str, Field(pattern="^[a-z]{0,20}$")] = ""
+    interpolation: Annotated[str, Field(pattern="^[a-z]{0,20}$")] = ""
     source: str = ""
     key: Annotated[str, Field(pattern=r"^(\d+px\d+( \S+){5,})?$")] = ""
 

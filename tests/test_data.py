@@ -118,6 +118,10 @@ def test_unknown_split():
 # Batches
 
 
+def test_images_in_memory_are_resized_whole():
+    assert load_data("digits").train.resizing == (1.0, "squash", "bilinear")
+
+
 def test_normalized_with_the_training_splits_statistics():
     data = load_data("digits")
     x, _ = epoch(data)

@@ -26,6 +26,7 @@ from nas.documents import Facts as BaselineFacts
 from nas.exporting import Subject, export_model
 from nas.importing import difference, import_weights
 from nas.packages import ORIGINS
+from nas.sources import Resizing
 from nas.standalone import plain_model
 from nas.timm_form import timm_name
 from nas.weights import Facts, load_network, save_weights
@@ -407,7 +408,8 @@ def test_the_page_says_what_is_known_and_no_more(weights):
         provenance=Provenance(space="digits", trial=7),
     )
     baselines.save(made, Path("made.yml"))
-    path = weights("./made.yml", recipe="cifar, 10 epochs", accuracy=0.97, scored="val", epochs=10)
+    path = weights("./made.yml", recipe="cifar, 10 epochs", accuracy=0.97, scored="val", epochs=10,
+                   **Resizing(1.0, "squash", "bilinear")._asdict())  # fmt: skip
     lines = export_model("./made.yml", "hub", path)
     assert lines[-2:] == [
         "license: none; README.md leaves it to you",
@@ -423,7 +425,7 @@ def test_the_page_says_what_is_known_and_no_more(weights):
         "| accuracy | 0.9700 on val |", "| recipe | cifar, 10 epochs |", "| provenance | trial | 7 |",
         "| facts | search_accuracy | 0.8 |", "mean test accuracy 0.9200, standard deviation 0.0100",
         "| runner-up | 1,000 | 0.9000 | +2.00 | -1.00 to +5.00 | not distinguishable |",
-        "mean 0.25; standard deviation 0.5.", "resized bilinearly to 24 x 24",
+        "mean 0.25; standard deviation 0.5.", "resized whole to 24 x 24 (bilinear)",
     ):  # fmt: skip
         assert text in body, text
     shown = (
@@ -434,7 +436,23 @@ def test_the_page_says_what_is_known_and_no_more(weights):
     assert not re.search("<(a|b|script|img)[ >]", shown)
     config = json.loads(Path("made/config.json").read_text())
     assert config["label_names"] == list(NAMES)
-    assert config["pretrained_cfg"]["crop_pct"] == 1.0  # digits are resized whole
+    form = config["pretrained_cfg"]
+    assert (form["crop_pct"], form["crop_mode"], form["interpolation"]) == (1.0, "squash", "bilinear")
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({}, "made 24 x 24: how, the weights do not say"),
+        (
+            Resizing(0.75, "center", "bicubic")._asdict(),
+            "resized to 32 on the shorter side (bicubic), of which the centre",
+        ),
+    ],
+)
+def test_the_page_says_how_images_were_resized_as_the_weights_do(weights, said, sentence):
+    export_model("./tiny.yml", "hub", weights("./tiny.yml", **said))
+    assert sentence in Path("tiny/README.md").read_text()
 
 
 def test_a_hub_reads_the_page(weights):

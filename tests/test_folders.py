@@ -194,6 +194,10 @@ def test_an_unreadable_image_is_named(folder, tmp_path, workers):
     assert "\n" not in str(caught.value)
 
 
+def test_how_images_become_squares_is_said(folder):
+    assert load_data(folder, resolution=16).test.resizing == (0.875, "center", "bilinear")
+
+
 def test_an_image_that_is_gone_is_told_as_that(folder):
     data = load_data(folder, resolution=16, workers=0)
     gone = Path(data.val.paths[0])

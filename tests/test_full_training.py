@@ -302,6 +302,7 @@ def test_what_was_trained_is_evaluated(baseline):
     assert 0.3 < found["top1"] < found["top5"] <= 1
     _, facts = read_weights(weights)
     assert facts.class_names == tuple("0123456789")
+    assert (facts.crop_pct, facts.crop_mode, facts.interpolation) == (1.0, "squash", "bilinear")
     assert facts.accuracy == evaluated(baseline, weights, "digits", None, "val", 64, "cpu", 1, None)["top1"]
 
 

@@ -211,13 +211,21 @@ def test_what_timm_says_beside_a_file(lively, in_folder):
     """Of tf_efficientnet_b0's trainings one wants other images than the rest (ap: AdvProp)."""
     tensors = network("timm", "tf_efficientnet_b0", lively).state_dict()
     save_file(tensors, "model.safetensors")
-    Path("config.json").write_text(
-        json.dumps(
-            {"architecture": "tf_efficientnet_b0", "pretrained_cfg": {"mean": [0, 0, 0], "std": [1, 1, 1]}}
-        )
-    )
+    said = {
+        "mean": [0, 0, 0],
+        "std": [1, 1, 1],
+        "crop_pct": 0.9,
+        "crop_mode": "center",
+        "interpolation": "bicubic",
+    }
+    config = {"architecture": "tf_efficientnet_b0", "pretrained_cfg": said}
+    Path("config.json").write_text(json.dumps(config))
     facts = import_weights("timm", "model.safetensors").facts
     assert (facts.padding, facts.mean, facts.std) == ("same", (0, 0, 0), (1, 1, 1))
+    assert (facts.crop_pct, facts.crop_mode, facts.interpolation) == (0.9, "center", "bicubic")
+    Path("config.json").write_text(json.dumps(config | {"pretrained_cfg": said | {"interpolation": "<b>"}}))
+    odd = import_weights("timm", "model.safetensors", force=True).facts
+    assert (odd.mean, odd.crop_pct, odd.interpolation) == ((0, 0, 0), None, "")
     Path("config.json").write_text("[]")
     refused(
         "timm", "model.safetensors", "may be efficientnet_b0 or tf_efficientnet_b0",

@@ -185,7 +185,7 @@ def test_its_files_are_a_search_that_can_begin(in_folder):
 def test_an_output_that_cannot_be_made_is_refused_before_anything_is_read(in_folder):
     Path("taken").write_text("")
     assert run("--data", "digits", "--output", "taken/x") == (
-        2, f"taken/x: cannot be made, for {in_folder / 'taken'} is a file; choose another --output",
+        2, f"taken/x: cannot be made ({in_folder / 'taken'} is no folder); choose another --output",
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import re
 import sys
 from itertools import product
@@ -13,6 +14,7 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from typer.testing import CliRunner
 
 import nas
@@ -20,6 +22,7 @@ from nas import NasError, SearchSpace, block_timing, latency_job, space_timing
 from nas.architecture import Architecture, Head, Stage, Stem
 from nas.block_timing import stretches, time_together
 from nas.cli import app
+from nas.latency import Latency
 from nas.latency_fit import Timed, correct, errors, features, judge, regress, shrunk, tabulate
 from nas.latency_job import Request, is_space, run_latency
 from nas.latency_making import FEWEST, fit
@@ -360,7 +363,7 @@ def test_a_machine_of_many_moods_is_modelled(machine):
     space = SearchSpace.load("cifar")
     made = machine(space)
     visits = list(visit(space, seconds=60, held_out=16, seed=0, clock=lambda: made.now))
-    model = fit(space, visits, "cpu", 1, 1, 0, 60.0)
+    model = fit(space, parts_of_space(space), visits, "cpu", 1, 1, 0, 60.0)
     assert model.held_out.n == 16
     assert model.held_out.median < 0.03
     assert model.held_out.spearman is not None
@@ -403,7 +406,7 @@ def test_a_model_of_a_space_is_written(tiny_file, machine, tiny, monkeypatch, tm
     assert (found["output"], found["parts"]) == ("tiny-latency.json", len(parts_of_space(tiny)))
     assert found["held_out"]["n"] == model.held_out.n > FEWEST
     assert (model.space_sha256, model.threads, model.batch, model.seed) == (tiny.sha256, 1, 1, 0)
-    with pytest.raises(NasError, match=r"^tiny-latency\.json exists; give another --output, or --force"):
+    with pytest.raises(NasError, match=r"^tiny-latency\.json exists; choose another --output, or give --force"):
         invoke(tiny_file)
     text = invoke(tiny_file, "--minutes", "0.5", "--threads", "1", "--force")
     assert re.search(r"held out: \d+ whole networks; relative error [\d.]+ % \(median\)", text)
@@ -429,7 +432,11 @@ def test_too_little_time_makes_no_model(tiny_file, machine, tiny, monkeypatch):
         (["cifar", "--minutes", "-1"], r"^--minutes is -1; give minutes over 0"),
         (["cifar", "--minutes", "nan"], r"^--minutes is nan; give minutes over 0"),
         (["cifar", "--device", "tpu"], r"^latency: --device is 'tpu'; allowed: auto, cpu, cuda, cuda:N"),
-        (["cifar", "--output", "no/where.json"], r"^no/where\.json: there is no folder no"),
+        (
+            ["cifar", "--output", "/dev/null/x.json"],
+            r"^/dev/null/x\.json: cannot be written \(/dev/null is",
+        ),
+        (["cifar", "--output", "/dev/null", "--force"], r"^/dev/null: is no regular file"),
         (
             ["mobilenet-v1", "--minutes", "1"],
             r"^--minutes is of a search space, and mobilenet-v1 is a baseline",
@@ -497,3 +504,25 @@ def test_the_pages_figures_are_the_rows():
         assert float(cells[7]) > 0.95
         assert f"{cells[5]} median, {cells[6]} p90, rank {cells[7]}" in header
         assert f"measured twice {cells[8]}; multiply-adds rank with {cells[9]}" in header
+
+
+def test_memory_that_does_not_suffice_is_one_sentence(monkeypatch):
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:1] can't allocate memory: you tried to allocate 9 bytes"
+        )
+
+    monkeypatch.setattr("nas.latency.measure", fails)
+    with pytest.raises(
+        NasError, match=r"^--batch is 8, for which cpu has not memory enough; give fewer images$"
+    ):
+        run_latency(Console(quiet=True), Request("mnasnet-b1-0.5", batch="8"))
+
+
+def test_as_many_rounds_as_asked_for_however_long_they_take(monkeypatch):
+    asked = []
+    monkeypatch.setattr("nas.latency.measure", lambda nets, *_, **how: asked.append(how) or {
+        name: Latency(1, (1.0, 2.0)) for name in nets})  # fmt: skip
+    for rounds in (None, 200):
+        run_latency(Console(quiet=True), Request("mnasnet-b1-0.5", batch="1", rounds=rounds))
+    assert asked == [{"device": "cpu"}, {"device": "cpu", "rounds": 200, "seconds": math.inf}]

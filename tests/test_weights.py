@@ -126,8 +126,9 @@ def test_what_a_file_of_ours_says_is_checked(tmp_path, field, value):
 
 def test_what_is_written_is_read(tmp_path):
     facts = Facts(
-        "tiny", "digits", "cifar", 2.5, 0.75, "val", ("a", "b", "c"), 1e-5, "same", (0.5,), (0.25,), "x"
-    )
+        "tiny", "digits", "cifar", 2.5, 0.75, "val", ("a", "b", "c"), 1e-5, "same", (0.5,), (0.25,), 0.9, "center",
+        "bicubic", "x",
+    )  # fmt: skip
     path = save_weights(nas.build(TINY), tmp_path / "x.safetensors", facts)
     metadata = read_tensors(path)[1]
     assert metadata["format"] == FORMAT
@@ -139,6 +140,12 @@ def test_what_is_written_is_read(tmp_path):
         (0.5,),
     )
     assert (found.padding, found.norm_eps, found.accuracy, found.scored) == ("same", 1e-5, 0.75, "val")
+    assert (found.crop_pct, found.crop_mode, found.interpolation, found.source) == (
+        0.9,
+        "center",
+        "bicubic",
+        "x",
+    )
 
 
 def test_weights_of_grey_images_are_those_of_a_baseline_for_colours(tmp_path):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from nas.files import unwritable
 from nas.health.finding import Finding, broken, note, works
 
 LEAST, ENOUGH = 100 << 20, 1 << 30
@@ -21,19 +22,6 @@ TRIAL = 1 << 30
 """Bytes of memory that a trial may need: one on digits took 0.85 GB (torch 2.14, CPU), most of it torch itself."""
 SKEW = 5.0
 """Seconds that the clock of a file system may differ."""
-
-
-def _writable(folder: Path) -> str:
-    """Why a folder, or where there is none the nearest above it, cannot be written to; or an empty text."""
-    while not folder.is_dir() and folder != folder.parent:
-        if folder.exists():
-            return f"{folder} is no folder"
-        folder = folder.parent
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return ""
-    except OSError as error:
-        return f"{folder}: {error.strerror}"
 
 
 def folders(here: Path | None = None, home: Path | None = None) -> Finding:
@@ -47,7 +35,7 @@ def folders(here: Path | None = None, home: Path | None = None) -> Finding:
         return broken(
             "folders", f"there is no place for files ({error})", "set HOME, and TMPDIR, to folders of yours"
         )
-    wrong = [why for why in (_writable(folder.absolute()) for folder in wanted) if why]
+    wrong = [why for why in (unwritable(folder) for folder in wanted) if why]
     if wrong:
         return broken(
             "folders", f"cannot be written: {'; '.join(wrong)}",
@@ -154,7 +142,7 @@ def clock(now: float | None = None, written: float | None = None) -> Finding:
     given = now is not None
     made = Path(__file__).stat().st_mtime
     if written is None:
-        with tempfile.NamedTemporaryFile(dir=None if _writable(Path.cwd()) else Path.cwd()) as file:
+        with tempfile.NamedTemporaryFile(dir=None if unwritable(Path.cwd()) else Path.cwd()) as file:
             written = os.stat(file.name).st_mtime
             now = now if given else time.time()
     now = time.time() if now is None else now

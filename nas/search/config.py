@@ -27,6 +27,7 @@ from nas.search.nni_schema import (
     check_services,
 )
 from nas.search.options import options_of
+from nas.search.runs import find_run
 from nas.search.scaling_grid import SCALE, default_strategy, is_scaling
 from nas.search.scaling_subject import ScalingSubject
 from nas.search.settings import TunerSettings, fitted
@@ -73,12 +74,17 @@ class SearchConfig:
 
     @classmethod
     def read(
-        cls, path: Path, data: bool = True, searched: str | None = None, allow_import: bool = False
+        cls,
+        path: Path,
+        data: bool = True,
+        searched: str | None = None,
+        allow_import: bool = False,
+        resumed: str | None = None,
     ) -> "SearchConfig":
         """Reads and checks a search.yml; with `data`, also that the trials' data is there.
 
         A file that names no search space gets `searched` for one. With `allow_import`, tuner and assessor may be
-        classes of the user's, which NNI imports.
+        classes of the user's, which NNI imports. Of the run that is `resumed`, the run's own copies are read.
 
         Raises:
             NasError: for the first mistake, with its line where there is one.
@@ -107,7 +113,7 @@ class SearchConfig:
         check_services(content, at)
         tuner = _tuner(content, at)
         options = _options(content, at("trialCommand"))
-        subject = _subject(content, tuner, options, at)
+        subject = _subject(content, tuner, options, at, resumed)
         if tuner is not None and subject is not None:
             fitted(
                 tuner.strategy,
@@ -193,7 +199,9 @@ def _options(data: dict[str, Any], where: str) -> Any:
         raise NasError(f"{where}: {error}") from None
 
 
-def _subject(data: dict[str, Any], tuner: TunerSettings | None, options: Any, at: Any) -> Subject | None:
+def _subject(
+    data: dict[str, Any], tuner: TunerSettings | None, options: Any, at: Any, resumed: str | None
+) -> Subject | None:
     written, inline = data.get("searchSpaceFile"), data.get("searchSpace")
     if written and inline:
         raise NasError(f"{at('searchSpace')}: both searchSpace and searchSpaceFile are given; keep one")
@@ -216,8 +224,9 @@ def _subject(data: dict[str, Any], tuner: TunerSettings | None, options: Any, at
         )
     folder = Path(data["trialCodeDirectory"])
     found = find_subject(written or inline, table, folder, at("searchSpace"), tuner.scaling)
+    run = None if resumed is None else find_run(resumed, folder)
     try:
-        return with_latency(found, tuner.reward, folder)
+        return with_latency(found, tuner.reward, folder, run)
     except NasError as error:
         raise NasError(f"{at('tuner', 'classArgs', 'reward', 'latency')}: {error}") from None
 

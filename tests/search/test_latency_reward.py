@@ -185,6 +185,20 @@ def test_search_yml_names_the_model_by_a_path_of_its_own_folder(tmp_path, docume
     assert config.prepared()["tuner"]["classArgs"]["reward"]["target"] == "2ms"
 
 
+def test_a_resumed_search_reads_its_own_copy(tmp_path, document, file, model, make_run):
+    run = make_run(name="abc").path.parent
+    (run / LATENCY_FILE).write_text(file.read_text())
+    config_of(tmp_path, document, {"cost": "latency", "latency": "board.json"})
+    file.unlink()
+    config = SearchConfig.read(tmp_path / "search.yml", resumed=str(run))
+    assert config.subject is not None
+    assert config.subject.latency.model == model
+    with pytest.raises(NasError, match=r"board\.json: cannot be read"):
+        SearchConfig.read(tmp_path / "search.yml")
+    with pytest.raises(NasError, match="there is no run 'other'"):
+        SearchConfig.read(tmp_path / "search.yml", resumed="other")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
