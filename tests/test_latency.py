@@ -406,7 +406,9 @@ def test_a_model_of_a_space_is_written(tiny_file, machine, tiny, monkeypatch, tm
     assert (found["output"], found["parts"]) == ("tiny-latency.json", len(parts_of_space(tiny)))
     assert found["held_out"]["n"] == model.held_out.n > FEWEST
     assert (model.space_sha256, model.threads, model.batch, model.seed) == (tiny.sha256, 1, 1, 0)
-    with pytest.raises(NasError, match=r"^tiny-latency\.json exists; choose another --output, or give --force"):
+    with pytest.raises(
+        NasError, match=r"^tiny-latency\.json exists; choose another --output, or give --force"
+    ):
         invoke(tiny_file)
     text = invoke(tiny_file, "--minutes", "0.5", "--threads", "1", "--force")
     assert re.search(r"held out: \d+ whole networks; relative error [\d.]+ % \(median\)", text)
