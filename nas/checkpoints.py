@@ -24,11 +24,15 @@ from nas.weights import read_tensors, write_tensors
 
 EVERY_SECONDS = 60.0
 """Between two checkpoints within an epoch; one is taken after every epoch as well."""
+SHARE = 20
+"""With `Checkpoints(each=True)` a checkpoint is taken after every step, where the steps since the last took so many
+times as long as it took to write; else less often."""
 EPOCH_SECONDS = 5.0
 """Between two checkpoints after short epochs."""
 LOG_STEPS = 10
 """Steps between two lines of the log."""
 FORMAT = "b0nas checkpoint 1"
+TRAINING = "training.json"
 CHECKPOINT = "checkpoint.safetensors"
 INITIAL = "initial.safetensors"
 """The weights a training began from, where they were given: what it needs to resume before its first checkpoint."""
@@ -101,15 +105,21 @@ class Checkpoints(Watch):
         key: of the architecture, which a checkpoint must have.
         every: seconds between two checkpoints within an epoch.
         processes: of which the first writes, and all read.
+        each: takes one after each step, as far as that costs a part in `SHARE` of the time.
     """
 
     def __init__(
-        self, folder: Path, key: str, every: float = EVERY_SECONDS, processes: Processes = ALONE
+        self,
+        folder: Path,
+        key: str,
+        every: float = EVERY_SECONDS,
+        processes: Processes = ALONE,
+        each: bool = False,
     ) -> None:
         self.path = folder / CHECKPOINT
         self.log = Log(folder)
-        self._key, self._every, self._processes = key, every, processes
-        self._saved = time.monotonic()
+        self._key, self._every, self._processes, self._each = key, every, processes, each
+        self._saved, self._took = time.monotonic(), 0.0
 
     @property
     def exists(self) -> bool:
@@ -145,7 +155,8 @@ class Checkpoints(Watch):
             return
         if self._steps % LOG_STEPS == 0:
             self.log.write(self._steps, loss=state.losses[-1].item(), lr=lr)
-        if time.monotonic() - self._saved >= self._every and state.step < steps:
+        due = min(self._every, SHARE * self._took) if self._each else self._every
+        if time.monotonic() - self._saved >= due and state.step < steps:
             self.save(state)
 
     def epoch(self, state: State) -> None:
@@ -167,21 +178,23 @@ class Checkpoints(Watch):
         Raises:
             NasError: where the disk is full or the folder gone; the last checkpoint stays.
         """
+        began = time.monotonic()
         tensors, written = state.content()
         metadata = {**written, "format": FORMAT, "key": self._key, "steps": str(self._steps)}
         metadata["processes"] = str(self._processes.count)
         self.log.flush()
         write_tensors(self.path, tensors, metadata)
         self._saved = time.monotonic()
+        self._took = self._saved - began
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """training.json of a folder.
+def read_settings(folder: Path, name: str = TRAINING) -> dict[str, Any]:
+    """What a training in a folder was begun with.
 
     Raises:
         NasError: where there is no training to resume.
     """
-    path = folder / "training.json"
+    path = folder / name
     try:
         found = json.loads(path.read_text())
     except FileNotFoundError:
@@ -202,12 +215,12 @@ def check_folder(folder: Path) -> None:
         raise NasError(f"{folder}: is a file, and a training is a folder; choose another --out")
 
 
-def check_free(folder: Path, name: str) -> None:
+def check_free(folder: Path, name: str, settings: str = TRAINING) -> None:
     """Raises NasError where a folder holds a training, or a file that the training `name` would replace.
 
     A training that has no checkpoint yet has nothing to lose.
     """
-    begun = (folder / "training.json").exists()
+    begun = (folder / settings).exists()
     if begun and has_checkpoint(folder):
         raise NasError(f"{folder}: holds a training; give --resume to go on with it, or another --out")
     for file in (f"{name}.safetensors", *(() if begun else (INITIAL, CHECKPOINT, "log.jsonl"))):
@@ -215,9 +228,9 @@ def check_free(folder: Path, name: str) -> None:
             raise NasError(f"{folder / file} exists, and the training would replace it; give another --out")
 
 
-def write_settings(folder: Path, settings: dict[str, Any]) -> None:
+def write_settings(folder: Path, settings: dict[str, Any], name: str = TRAINING) -> None:
     """Begins a training; NasError where the folder cannot be written."""
-    path = folder / "training.json"
+    path = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")

@@ -19,6 +19,7 @@ from nas.judging_commands import calibrate, certify, init
 from nas.latency_command import latency
 from nas.ranks import leave_to_first
 from nas.scaling_command import scale
+from nas.supernet_command import supernet
 from nas.terminal import Json, console
 from nas.training_commands import evaluate, train
 
@@ -149,6 +150,7 @@ app.command()(init)
 app.command()(calibrate)
 app.command()(certify)
 app.command()(scale)
+app.command()(supernet)
 app.command()(train)
 app.command()(evaluate)
 app.command()(doctor)

@@ -47,7 +47,7 @@ def _train(console: Console, request: Request, device: str, processes: Processes
     folder = request.out or Path("trained") / baseline.name
     check_folder(folder)
     found = resumed(request, baseline, folder) if request.resume else begun(request, baseline)
-    _check_parts(found.data, found.config, processes)
+    check_parts(found.data, found.config, processes)
     with locked(folder) if processes.first else contextlib.nullcontext():
         if not request.resume:
             _begin(console, request, found, folder, processes)
@@ -124,7 +124,7 @@ def _ended(console: Console, folder: Path, found: Beginning, result: Result, req
     )
 
 
-def _check_parts(data: Data, config: TrainingConfig, processes: Processes) -> None:
+def check_parts(data: Data, config: TrainingConfig, processes: Processes) -> None:
     """Raises NasError where a part of a batch would have fewer than two images, too few for batch norm."""
     parts, split = config.accumulate * processes.count, data.split(config.split)
     least = len(split) // split.batch_count(config.batch_size)

@@ -178,18 +178,23 @@ MODULES: dict[type, Callable[..., nn.Module]] = {
 }
 
 
-class DropPath(nn.Module):
+def drop_path(x: Tensor, rate: float) -> Tensor:
     """Stochastic depth (Huang et al. 2016) by sample: drops the branch, scales the kept ones."""
+    if rate == 0:
+        return x
+    keep = x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(1 - rate)
+    return x * keep.div_(1 - rate)
+
+
+class DropPath(nn.Module):
+    """`drop_path` in training mode."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        keep = x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(1 - self.rate)
-        return x * keep.div_(1 - self.rate)
+        return drop_path(x, self.rate) if self.training else x
 
     def extra_repr(self) -> str:
         return f"rate={self.rate:.3f}"

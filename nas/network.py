@@ -77,7 +77,7 @@ class Network(nn.Module):
         self.classifier, self.act = head["classifier"], None
         if arch.head.conv:
             self.classifier, self.act = head["classifier"].children()
-        self.apply(_initialize)
+        self.apply(initialize)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """The feature map before pooling: (N, num_features, h, w)."""
@@ -107,10 +107,10 @@ class Network(nn.Module):
             self.classifier = nn.Linear(self.head_hidden_size, num_classes)
         else:
             self.classifier = nn.Conv2d(self.head_hidden_size, num_classes, 1)
-        self.classifier.apply(_initialize).to(next(self.parameters()))
+        self.classifier.apply(initialize).to(next(self.parameters()))
 
 
-def _initialize(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """The released EfficientNet code's: He normal by fan-out, uniform for the classifier."""
     if isinstance(module, nn.Conv2d):
         fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups

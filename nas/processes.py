@@ -61,6 +61,15 @@ class Processes:
         devices = [device] if device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(net, device_ids=devices)
 
+    def average_gradients(self, net: nn.Module) -> None:
+        """Gives every process the mean of all gradients, of a network that is not `wrapped`."""
+        if self.count == 1:
+            return
+        found = [p.grad for p in net.parameters() if p.grad is not None]
+        flat = self.total(torch.cat([gradient.flatten() for gradient in found])) / self.count
+        for gradient, mean in zip(found, flat.split([g.numel() for g in found]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
     def apart(self, net: nn.Module) -> contextlib.AbstractContextManager[object]:
         """Inside, gradients are added up in this process alone."""
         return (

@@ -19,12 +19,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from nas.batches import mixed, share
+from nas.batches import mixed
 from nas.data import Data
-from nas.evaluation import evaluate
-from nas.optimization import Average, make_optimizer, prepare
+from nas.objectives import CLASSIFYING, Objective, Step
+from nas.optimization import Average, make_optimizer
 from nas.processes import ALONE, Processes
 from nas.recipe import TrainingConfig, learning_rate
 from nas.sources import first_line
@@ -98,6 +97,7 @@ def train(
     report: Report | None = None,
     watch: Watch | None = None,
     processes: Processes = ALONE,
+    objective: Objective = CLASSIFYING,
 ) -> Result:
     """Trains `net` in place and leaves it on `device` in eval mode, with averaged weights if any.
 
@@ -106,10 +106,11 @@ def train(
 
     Args:
         report: called after each epoch with its number, from 1, and {'loss', 'train_accuracy',
-            'accuracy', 'lr', 'seconds'}: means over the epoch's steps, top-1 of `val`, the last
-            learning rate, wall-clock seconds since the start. What it raises ends the training.
+            'accuracy', 'lr', 'seconds'} and what else the objective scores: means over the epoch's steps, top-1 of
+            `val`, the last learning rate, wall-clock seconds since the start. What it raises ends the training.
         watch: takes checkpoints and notes.
         processes: of which this is one; each trains on a part of every batch.
+        objective: what a step minimizes, and how the network is scored.
 
     Raises:
         Diverged: where the loss is inf or nan.
@@ -122,7 +123,7 @@ def train(
     start = time.perf_counter()
 
     with seeded(config.seed, device), memory_failures(size, device):
-        prepare(net, config)
+        objective.prepare(net, config)
         net.to(device).to(memory_format=layout)
         optimizer = make_optimizer(net, config)
         scaler = torch.amp.GradScaler(device.type, enabled=amp)
@@ -131,7 +132,7 @@ def train(
         if watch:
             watch.begin(state)
         before, steps, lr = state.seconds, data.split(split).batch_count(size), 0.0
-        model = processes.wrapped(net, device)
+        model = objective.wrapped(net, device, processes)
 
         while state.epoch < config.epochs:
             model.train()
@@ -144,7 +145,8 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = lr
                 torch.manual_seed(mixed(config.seed, state.epoch, state.step, processes.rank))
-                loss, hits = _backward(model, x, y, config, scaler, amp, processes)
+                step = Step(config, scaler, amp, processes, (state.epoch, state.step))
+                loss, hits = objective.backward(model, x, y, step)
                 if config.clip_norm:
                     scaler.unscale_(optimizer)
                     nn.utils.clip_grad_norm_(net.parameters(), config.clip_norm)
@@ -162,19 +164,17 @@ def train(
                 if watch:
                     watch.step(state, steps, lr)
 
-            accuracy = math.nan
+            scores = {"accuracy": math.nan}
             if split == "train":
                 tested = average.net if average else net
                 processes.agree(tested)
-                accuracy = evaluate(
-                    tested, data, batch_size=size, channels_last=last, amp=amp, processes=processes
-                )
+                scores = objective.scores(tested, data, config, amp, processes)
             hits, loss = torch.stack(state.hits).sum(), torch.stack(state.losses).mean()
             state.seconds = before + time.perf_counter() - start
             metrics = {
                 "loss": loss.item(),
                 "train_accuracy": hits.item() / len(data.split(split)),
-                "accuracy": accuracy,
+                **scores,
                 "lr": lr,
                 "seconds": state.seconds,
             }
@@ -192,32 +192,6 @@ def train(
         net.load_state_dict(average.net.state_dict())
     net.eval()
     return Result(state.history[-1]["accuracy"], tuple(state.history), state.seconds)
-
-
-def _backward(
-    model: nn.Module, x: Tensor, y: Tensor, config: TrainingConfig, scaler: torch.amp.GradScaler, amp: bool,
-    processes: Processes,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Adds the gradients of a batch, part by part; mean loss and correct answers of all processes.
-
-    Where the processes have parts of unequal size, each image still weighs the same.
-    """
-    total = len(y) if processes.count == 1 else int(processes.total(torch.tensor(len(y), device=y.device)))
-    losses, hits = [], []
-    for number in range(config.accumulate):
-        part = share(len(y), (number, config.accumulate))
-        alone = number + 1 < config.accumulate
-        with processes.apart(model) if alone else contextlib.nullcontext():
-            with torch.autocast(x.device.type, torch.float16, enabled=amp):
-                logits = model(x[part])
-                mean = F.cross_entropy(logits, y[part], label_smoothing=config.label_smoothing)
-                loss = mean * (len(logits) * processes.count / total)  # times 1 in the common case
-            scaler.scale(loss).backward()
-        losses.append(loss.detach())
-        hits.append((logits.detach().argmax(1) == y[part]).sum())
-    return processes.total(torch.stack(losses).sum()) / processes.count, processes.total(
-        torch.stack(hits).sum()
-    )
 
 
 CHECK_EVERY = 100

@@ -1,0 +1,100 @@
+"""Which networks of a space a supernet's step trains: the smallest, the largest, and some between; no torch.
+
+>>> space = SearchSpace.load("digits")
+>>> smallest, largest = extremes(space)
+>>> (smallest.macs, largest.macs) == space.costs.macs_range()
+True
+>>> target = 700_000
+>>> near = [sampler("attentive", space, target).draw(np.random.default_rng(seed)).macs for seed in range(100)]
+>>> bool(abs(np.median(near) / target - 1) < 0.1)
+True
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nas.architecture import Architecture
+from nas.errors import NasError, listed, near
+from nas.space import Sample, SearchSpace
+
+SKIPS = ("identity", "projection", "pool", "none")
+"""Of choices that cost the same, the first is taken for the smallest and the largest network."""
+DRAWS = 64
+"""Uniform samples of which an attentive one is chosen."""
+SPREAD = 0.2
+"""Standard deviation of ln(multiply-adds / target) of attentive samples, where the space has them."""
+
+
+def extremes(space: SearchSpace) -> tuple[Architecture, Architecture]:
+    """The networks of the fewest and of the most multiply-adds; of those with as many, the one with the smaller
+    (larger) values, and with a shortcut."""
+    return _extreme(space, -1), _extreme(space, 1)
+
+
+def _extreme(space: SearchSpace, sign: int) -> Architecture:
+    """Choice by choice, until none changes; stages are independent but for the channels between them."""
+    sample: Sample = {label: values[0] for label, values in space.choices.items()}
+
+    def worth(label: str, value: Any) -> tuple[Any, ...]:
+        tie = -SKIPS.index(value) if value in SKIPS else 0 if isinstance(value, str) else sign * value
+        return sign * space.decode({**sample, label: value}).macs, tie
+
+    before = None
+    while before != sample:
+        before = dict(sample)
+        for label, values in space.choices.items():
+            sample[label] = max(values, key=lambda value, label=label: worth(label, value))
+    return space.decode(sample)
+
+
+class Sampler(ABC):
+    """Draws the networks between the smallest and the largest."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator) -> Architecture:
+        """One network; the same state of `rng` gives the same."""
+
+
+class Uniform(Sampler):
+    """Every choice uniform and independent."""
+
+    def draw(self, rng: np.random.Generator) -> Architecture:
+        return self.space.decode(self.space.sample(rng))
+
+
+class Attentive(Sampler):
+    """Networks of about `target` multiply-adds: of `DRAWS` uniform ones one, more likely the nearer it is.
+
+    After AttentiveNAS (Wang et al. 2021, arXiv:2011.09011), which draws a cost first and a network of that cost then;
+    ours keeps what is uniform about the networks of one cost.
+    """
+
+    def __init__(self, space: SearchSpace, target: float) -> None:
+        super().__init__(space)
+        self.target = target
+
+    def draw(self, rng: np.random.Generator) -> Architecture:
+        samples = [self.space.sample(rng) for _ in range(DRAWS)]
+        _, macs = self.space.costs(self.space.costs.indices(samples))
+        off = np.log(macs / self.target) / SPREAD
+        weights = np.exp(-0.5 * (off**2 - (off**2).min()))
+        return self.space.decode(samples[rng.choice(DRAWS, p=weights / weights.sum())])
+
+
+SAMPLERS: dict[str, Callable[[SearchSpace, float], Sampler]] = {
+    "uniform": lambda space, target: Uniform(space),
+    "attentive": Attentive,
+}
+
+
+def sampler(name: str, space: SearchSpace, target: float) -> Sampler:
+    """The sampler called `name`; NasError for another."""
+    if name not in SAMPLERS:
+        raise NasError(f"sampler is {name!r}{near(name, SAMPLERS)}; allowed: {listed(SAMPLERS)}")
+    return SAMPLERS[name](space, target)

@@ -1,0 +1,124 @@
+"""The sandwich rule: each step trains the largest network by the labels, and the smallest and some between by what the
+largest says (Yu & Huang 2019, arXiv:1903.05134, section 3; BigNAS, arXiv:2003.11142, section 3.1).
+
+>>> from nas.data import load_data
+>>> from nas.recipe import TrainingConfig
+>>> from nas.supernet.sampling import sampler
+>>> from nas.training import train
+>>> space, data = SearchSpace.load("digits"), load_data("digits")
+>>> supernet = Supernet(space)
+>>> result = train(supernet, data, TrainingConfig(epochs=1), objective=Sandwich(sampler("uniform", space, 0), between=1))
+>>> sorted(result.history[0])
+['accuracy', 'largest', 'loss', 'lr', 'seconds', 'smallest', 'train_accuracy']
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nas.architecture import Architecture
+from nas.batches import share
+from nas.data import Data
+from nas.evaluation import evaluate
+from nas.objectives import Objective, Step, whole_batch
+from nas.processes import Processes
+from nas.recipe import TrainingConfig
+from nas.supernet.layers import SharedNorm
+from nas.supernet.module import Supernet
+from nas.supernet.recalibration import recalibrate
+from nas.supernet.sampling import Sampler
+
+SCORED = 4
+"""Networks between the smallest and the largest, always the same, that are scored after every epoch."""
+
+
+class Sandwich(Objective):
+    """Trains a Supernet.
+
+    Drop path and dropout are the largest network's alone, as in BigNAS (section 3.3); the gradients of all networks
+    of a step are added up.
+
+    Args:
+        sampler: draws the networks between.
+        between: how many of them in a step.
+        distill: they, and the smallest, learn the largest one's softmax; else the labels.
+    """
+
+    def __init__(self, sampler: Sampler, between: int = 2, distill: bool = True) -> None:
+        self.sampler, self.between, self.distill = sampler, between, distill
+
+    def prepare(self, net: nn.Module, config: TrainingConfig) -> None:
+        assert isinstance(net, Supernet)
+        net.settings = replace(
+            net.settings,
+            norm_momentum=config.norm_momentum,
+            dropout=config.dropout,
+            drop_path=config.drop_path,
+        )
+        net.dropout.p = config.dropout
+        for module in net.modules():
+            if isinstance(module, SharedNorm | nn.BatchNorm2d):
+                module.momentum = config.norm_momentum
+
+    def wrapped(self, net: nn.Module, device: torch.device, processes: Processes) -> nn.Module:
+        return net  # several passes a step, each of other weights: averaged once at its end
+
+    def networks(self, net: Supernet, seed: int, number: tuple[int, int]) -> list[Architecture]:
+        """The networks of a step beside the largest, from the seed and the step's number alone."""
+        rng = np.random.default_rng([seed, *number])
+        return [net.smallest, *(self.sampler.draw(rng) for _ in range(self.between))]
+
+    def backward(self, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        assert isinstance(model, Supernet)
+        config, processes = step.config, step.processes
+        total = whole_batch(y, processes)
+        others = self.networks(model, config.seed, step.number)
+        losses, hits = [], []
+        for number in range(config.accumulate):
+            part = share(len(y), (number, config.accumulate))
+            weight = len(y[part]) * processes.count / total
+
+            def learn(arch: Architecture, target: Tensor, smoothing: float, part=part, weight=weight):
+                with torch.autocast(x.device.type, torch.float16, enabled=step.amp):
+                    logits = model(x[part], arch, regularize=arch is model.largest)
+                    loss = F.cross_entropy(logits, target, label_smoothing=smoothing) * weight
+                step.scaler.scale(loss).backward()
+                return logits.detach(), loss.detach()
+
+            logits, loss = learn(model.largest, y[part], config.label_smoothing)
+            soft = logits.float().softmax(1)
+            for arch in others:
+                learn(
+                    arch, soft if self.distill else y[part], 0.0 if self.distill else config.label_smoothing
+                )
+            losses.append(loss)
+            hits.append((logits.argmax(1) == y[part]).sum())
+        processes.average_gradients(model)
+        loss = processes.total(torch.stack(losses).sum()) / processes.count
+        return loss, processes.total(torch.stack(hits).sum())
+
+    def scores(
+        self, net: nn.Module, data: Data, config: TrainingConfig, amp: bool, processes: Processes
+    ) -> dict[str, float]:
+        """Of plain networks with weights of the supernet: 'smallest', 'largest', and 'accuracy', the mean of `SCORED`
+        uniform ones."""
+        assert isinstance(net, Supernet)
+        rng = np.random.default_rng(0)
+        random = [net.space.decode(net.space.sample(rng)) for _ in range(SCORED)]
+
+        def score(arch: Architecture) -> float:
+            size, last = config.batch_size, config.channels_last
+            plain = net.extract(arch).to(
+                memory_format=torch.channels_last if last else torch.contiguous_format
+            )
+            recalibrate(plain, data, batch_size=size, channels_last=last, amp=amp)
+            return evaluate(plain, data, batch_size=size, channels_last=last, amp=amp, processes=processes)
+
+        return {
+            "accuracy": float(np.mean([score(arch) for arch in random])),
+            "smallest": score(net.smallest),
+            "largest": score(net.largest),
+        }
