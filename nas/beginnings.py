@@ -17,7 +17,7 @@ from nas.checkpoints import EVERY_SECONDS, INITIAL, has_checkpoint, read_setting
 from nas.data import Data, describe, load_data
 from nas.documents import BaselineDocument
 from nas.errors import NasError
-from nas.files import check_file
+from nas.files import at_home, check_file
 from nas.fitting import check_channels, check_key, fill
 from nas.network import Network, build
 from nas.recipe import TrainingConfig
@@ -35,6 +35,7 @@ class Request:
 
     Attributes:
         baseline, data, data_dir, recipe, weights, transfer: of the command; a recipe is chosen where None.
+        init: 'supernet:DIR', whose share of the weights it begins with.
         fields: of `TrainingConfig`, those that were given.
         out: folder of the training; by default trained/NAME.
         resume: go on with what is there.
@@ -56,11 +57,13 @@ class Request:
     workers: int | None = None
     words: tuple[str, ...] = ()
     checkpoint_seconds: float = EVERY_SECONDS
+    init: str | None = None
 
     @property
     def given(self) -> dict[str, Any]:
         """What decides the result, as far as it was given."""
         found = {"data": self.data, "recipe": self.recipe, "transfer": self.transfer or None, **self.fields}
+        found["init"] = self.init
         if self.weights is not None:
             found["weights_sha256"] = hashlib.sha256(_content(self.weights)).hexdigest()
         return {name: value for name, value in found.items() if value is not None}
@@ -94,10 +97,14 @@ def begun(request: Request, baseline: Baseline) -> Beginning:
     if request.weights is None and (request.transfer or request.recipe == "transfer"):
         asked = "--transfer" if request.transfer else "--recipe transfer"
         raise NasError(f"{asked} needs weights to begin from; give --weights FILE, or leave it out")
+    if request.init is not None and (request.weights is not None or request.transfer):
+        raise NasError("--init and --weights both say what the network begins with; keep one")
     source = Facts() if request.weights is None else read_weights(request.weights)[1]
     data = _data(baseline, request.data, request, request.data_dir, source)
     name, config = chosen(request, baseline, len(data.split(request.fields.get("split") or "train")))
-    if request.weights is None:
+    if request.init is not None:
+        net, facts = _inherited(request.init, baseline, data, config)
+    elif request.weights is None:
         net, facts = _network(baseline, data, config, Facts()), Facts()
     else:
         net, facts = _filled(request.weights, request.transfer, baseline, data, config)
@@ -137,7 +144,7 @@ def resumed(request: Request, baseline: Baseline, folder: Path) -> Beginning:
             f"{folder}: {data.name} has other images or classes than when the training was begun; {mend}"
         )
     net = _network(first, data, config, facts)
-    if "weights_sha256" in settings["given"]:
+    if not {"weights_sha256", "init"}.isdisjoint(settings["given"]):
         fill(net, read_weights(folder / INITIAL)[0], str(folder))
     return Beginning(first, data, settings["recipe"], config, net, facts, settings)
 
@@ -186,6 +193,33 @@ def _network(baseline: Baseline, data: Data, config: TrainingConfig, facts: Fact
         return build(
             baseline.architecture, data.classes, data.in_chans, norm_eps=facts.norm_eps, padding=facts.padding
         )
+
+
+INIT = "supernet:"
+"""Before a folder, in `--init`."""
+
+
+def _inherited(init: str, baseline: Baseline, data: Data, config: TrainingConfig) -> tuple[Network, Facts]:
+    """The network with its share of a supernet's weights, its batch norm estimated on training images."""
+    from nas.supernet.folder import load_supernet
+    from nas.supernet.recalibration import recalibrate
+
+    folder = init.removeprefix(INIT)
+    if not init.startswith(INIT) or not folder:
+        raise NasError(
+            f"--init is {init!r}; give supernet:DIR, the folder of a supernet of nas supernet, or --weights FILE"
+        )
+    found = load_supernet(at_home(folder))
+    if fingerprint(data) != found.settings.images:
+        raise NasError(
+            f"{folder}: its supernet was trained on other images than those of {data.name}; give --data "
+            f"{found.settings.data}"
+        )
+    taken = found.supernet.extract(baseline.architecture.with_data(data.classes, data.in_chans))
+    recalibrate(taken, data)
+    net = _network(baseline, data, config, Facts())
+    net.load_state_dict(taken.state_dict())
+    return net, Facts(source=f"weights of the supernet in {folder}")
 
 
 def _filled(

@@ -155,8 +155,7 @@ class Checkpoints(Watch):
             return
         if self._steps % LOG_STEPS == 0:
             self.log.write(self._steps, loss=state.losses[-1].item(), lr=lr)
-        due = min(self._every, SHARE * self._took) if self._each else self._every
-        if time.monotonic() - self._saved >= due and state.step < steps:
+        if state.step < steps and self._due(self._every):
             self.save(state)
 
     def epoch(self, state: State) -> None:
@@ -165,12 +164,16 @@ class Checkpoints(Watch):
         last = state.history[-1]
         named = {f"epoch_{name}": value for name, value in last.items() if not math.isnan(value)}
         self.log.write(self._steps, epoch=state.epoch, **named)
-        if time.monotonic() - self._saved >= min(self._every, EPOCH_SECONDS):
+        if self._due(min(self._every, EPOCH_SECONDS)):
             self.save(state)
 
     def end(self, state: State) -> None:
         if self._processes.first:
             self.save(state)
+
+    def _due(self, seconds: float) -> bool:
+        """Whether the last checkpoint is so long ago, or with `each` a part of it."""
+        return time.monotonic() - self._saved >= (min(seconds, SHARE * self._took) if self._each else seconds)
 
     def save(self, state: State) -> None:
         """Writes the state, whole or not at all.

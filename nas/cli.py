@@ -81,11 +81,19 @@ def search(
         bool,
         typer.Option("--known-answers", help="Rank B0's, A1's and MobileNetV2's shape by the same proxy."),
     ] = False,
+    in_process: Annotated[
+        bool,
+        typer.Option(
+            "--in-process", help="One trial after the other, in this process and without NNI's manager."
+        ),
+    ] = False,
 ) -> None:
     """Runs the search of CONFIG through nnictl in the foreground, and freezes the winner."""
     from nas.main_job import run_search
 
-    run_search(console(), config, trials, port, resume, name, full_epochs, allow_import, known_answers)
+    run_search(
+        console(), config, trials, port, resume, name, full_epochs, allow_import, known_answers, in_process
+    )
 
 
 @app.command()

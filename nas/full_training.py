@@ -63,7 +63,7 @@ def _begin(console: Console, request: Request, found: Beginning, folder: Path, p
         check_headers(found.data, processes.part)
     processes.wait()
     if processes.first:
-        if request.weights is not None:
+        if request.weights is not None or request.init is not None:
             save_weights(found.net, folder / INITIAL, found.facts)
         write_settings(folder, found.settings)
 

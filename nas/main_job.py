@@ -20,6 +20,7 @@ from nas.search.config import SearchConfig
 from nas.search.experiment import Experiment
 from nas.search.finding import subject_of
 from nas.search.foreground import follow
+from nas.search.in_process import InProcess
 from nas.search.journal import Journal
 from nas.search.scaling_subject import ScalingSubject
 from nas.search.scaling_winner import check_free
@@ -39,6 +40,7 @@ NO_DATA = "--full-epochs needs trials of nas.search.trial, which say what the da
 def run_search(
     console: Console, path: Path, trials: int | None, port: int | None, resume: str | None,
     name: str | None, full_epochs: int | None, allow_import: bool = False, known_answers: bool = False,
+    in_process: bool = False,
 ) -> None:  # fmt: skip
     """`nas search`, from search.yml to a verified baseline."""
     if name is not None:  # now, not when the search is over
@@ -58,7 +60,10 @@ def run_search(
         raise NasError(NOT_FROZEN)
     if known_answers:
         check_answerable(config)
-    experiment = Experiment(config, partial(console.print, markup=False), port, trials)
+    say = partial(console.print, markup=False)
+    if in_process and port is not None:
+        raise NasError("--port is NNI's, and --in-process runs without its manager; leave either out")
+    experiment = InProcess(config, say, trials) if in_process else Experiment(config, say, port, trials)
     experiment.options = f" --name {name}" * (name is not None)
     experiment.options += f" --full-epochs {full_epochs}" * (full_epochs is not None)
     experiment.options += " --allow-import" * allow_import + " --known-answers" * known_answers
@@ -77,7 +82,7 @@ def run_search(
     where_all_is(console, journal)
 
 
-def conducted(console: Console, experiment: Experiment, resume: str | None) -> Journal:
+def conducted(console: Console, experiment: Experiment | InProcess, resume: str | None) -> Journal:
     """The experiment begun or resumed, followed to its end, and what came of it in a few lines."""
     interrupted_by_signals()
     try:
@@ -88,8 +93,13 @@ def conducted(console: Console, experiment: Experiment, resume: str | None) -> J
     return journal
 
 
-def _followed(console: Console, experiment: Experiment, resume: str | None) -> Journal:
+def _followed(console: Console, experiment: Experiment | InProcess, resume: str | None) -> Journal:
     config = experiment.config
+    if isinstance(experiment, InProcess):
+        if resume is None:
+            opening(console, config, experiment.trials)
+        console.print(f"TensorBoard: tensorboard --logdir {shown(config.code / 'runs')}")
+        return experiment.follow(console, resume)
     if resume is None:
         opening(console, config, experiment.trials)
         experiment.start()

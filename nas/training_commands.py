@@ -35,6 +35,9 @@ def train(
     augment: Annotated[str | None, typer.Option(help="none, basic or autoaugment.")] = None,
     trainval: Annotated[bool, typer.Option("--trainval", help="Train on the held-out part, too.")] = False,
     weights: Annotated[Path | None, typer.Option(help="Begin from these, a .safetensors file.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Begin from a supernet's weights: supernet:DIR, of nas supernet.")
+    ] = None,
     transfer: Annotated[
         bool, typer.Option("--transfer", help="With a new classifier; see --weights.")
     ] = False,
@@ -61,7 +64,7 @@ def train(
     given = {name: value for name, value in fields.items() if value is not None}
     request = Request(
         baseline, data, data_dir, recipe, weights, transfer, given, out, resume, device, threads, workers,
-        ("nas", *sys.argv[1:]), checkpoint_seconds,
+        ("nas", *sys.argv[1:]), checkpoint_seconds, init,
     )  # fmt: skip
     run_training(console(), request)
 

@@ -24,11 +24,12 @@ from nas.checkpoints import Checkpoints
 from nas.data import load_data
 from nas.evaluation import top_fractions
 from nas.full_training import Request, run_training
+from nas.objectives import CLASSIFYING, Step
 from nas.processes import ALONE, Processes
 from nas.recipes import recipe, words
 from nas.scoring import evaluated
 from nas.state import State
-from nas.training import TrainingConfig, Watch, _backward, seeded, train
+from nas.training import TrainingConfig, Watch, seeded, train
 from nas.weights import Facts, load_network, read_tensors, read_weights, save_weights
 
 ROOT = Path(__file__).parents[1]
@@ -55,6 +56,7 @@ EVERYTHING = TrainingConfig(
     epochs=2, batch_size=160, optimizer="rmsprop", lr=0.01, schedule="exponential", ema=0.99, dropout=0.2,
     drop_path=0.3, accumulate=2, augment="autoaugment", warmup_epochs=0.5, seed=5,
 )  # fmt: skip
+SCALER = torch.amp.GradScaler("cpu", enabled=False)
 STEPS = 7
 """Of an epoch: 1,079 images in batches of 160."""
 
@@ -156,7 +158,7 @@ def test_gradients_of_accumulated_parts_are_those_of_the_whole():
     for parts in (1, 3):
         net.zero_grad()
         config = TrainingConfig(batch_size=10, accumulate=parts)
-        loss, hits = _backward(net, x, y, config, torch.amp.GradScaler("cpu", enabled=False), False, ALONE)
+        loss, hits = CLASSIFYING.backward(net, x, y, Step(config, SCALER, False, ALONE, (0, 0)))
         found.append((loss.item(), hits.item(), net.weight.grad.clone()))
     assert found[0][0] == pytest.approx(found[1][0], abs=1e-6)
     assert found[0][1] == found[1][1]
@@ -240,8 +242,8 @@ def _gradients(rank, folder):
     processes = Processes(rank, 2, rank)
     mine = share(len(y), processes.part)
     config = TrainingConfig(batch_size=11, accumulate=2)
-    model, scaler = processes.wrapped(net, torch.device("cpu")), torch.amp.GradScaler("cpu", enabled=False)
-    loss, hits = _backward(model, x[mine], y[mine], config, scaler, False, processes)
+    model = processes.wrapped(net, torch.device("cpu"))
+    loss, hits = CLASSIFYING.backward(model, x[mine], y[mine], Step(config, SCALER, False, processes, (0, 0)))
     torch.save([loss, hits, net.weight.grad], f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -256,7 +258,7 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path):
     torch.multiprocessing.spawn(_gradients, (str(tmp_path),), nprocs=2)
     net, x, y = _linear()
     config = TrainingConfig(batch_size=11)
-    loss, hits = _backward(net, x, y, config, torch.amp.GradScaler("cpu", enabled=False), False, ALONE)
+    loss, hits = CLASSIFYING.backward(net, x, y, Step(config, SCALER, False, ALONE, (0, 0)))
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         torch.testing.assert_close(found, [loss, hits, net.weight.grad], rtol=1e-5, atol=1e-6)

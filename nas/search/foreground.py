@@ -96,7 +96,7 @@ def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | 
                 if trial.number not in shown:
                     shown.add(trial.number)
                     _show(progress, task, best, trial)
-            failure = _all_alike(journal, before)
+            failure = all_alike(journal, before)
             if failure is not None:
                 return failure
             try:
@@ -146,6 +146,11 @@ def _busy(experiment: Experiment) -> bool:
 def _show(progress: Progress, task: Any, best: Trial | None, trial: Trial) -> None:
     word = f"best reward {best.reward:.4f} (trial {best.number})" if best else "no result yet"
     progress.update(task, advance=1, best=word)
+    progress.console.print(line(trial, best), highlight=False, markup=False)
+
+
+def line(trial: Trial, best: Trial | None) -> str:
+    """What came of a trial."""
     if trial.accuracy is not None:
         text = f"reward {trial.reward or 0:.4f}  accuracy {trial.accuracy:.4f}"
         text += f"  {short(trial.macs or 0):>6} multiply-adds"
@@ -155,10 +160,10 @@ def _show(progress: Progress, task: Any, best: Trial | None, trial: Trial) -> No
     else:
         text = f"{trial.state}: {trial.reason}"
     mark = " *" if best is not None and best.number == trial.number else ""
-    progress.console.print(f"trial {trial.number:>3}  {text}{mark}", highlight=False, markup=False)
+    return f"trial {trial.number:>3}  {text}{mark}"
 
 
-def _all_alike(journal: Journal, before: set[int]) -> str | None:
+def all_alike(journal: Journal, before: set[int]) -> str | None:
     """The reason, where the first trials, without those of `before`, all failed for one and the same."""
     ended = [trial for trial in journal.ended() if trial.number not in before]
     reasons = [(trial.reason or "").partition(ALL_OF_IT)[0] for trial in ended]  # a log is each trial's own

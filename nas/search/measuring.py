@@ -1,4 +1,5 @@
-"""How a trial comes by its accuracy: it trains a network on the proxy task, or looks it up in a table.
+"""How a trial comes by its accuracy: it trains a network on the proxy task, inherits its weights from a supernet, or
+looks it up in a table.
 
 >>> from nas.search.options import parser
 >>> type(measuring(parser().parse_args(["--data", "digits"]))).__name__
@@ -8,16 +9,23 @@
 import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nas.devices import device_of
+from nas.errors import NasError
 from nas.evaluators import Metrics
 from nas.evaluators.table import RUNS, Table, TableEvaluator
+from nas.files import at_home
 from nas.search.options import ratios_of, training_of
-from nas.search.subject import Subject
+from nas.search.subject import SpaceSubject, Subject
 from nas.search.task import Task, load_table, load_trained
 from nas.search.view import Sample
 from nas.space import SearchSpace
+
+if TYPE_CHECKING:  # torch is imported when a sample is measured
+    from nas.evaluators.supernet import SupernetEvaluator
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -84,6 +92,74 @@ class Training(Measuring):
         return ProxyEvaluator(data, config, device_of(options.device)).evaluate(arch, report)
 
 
+class Inheriting(Training):
+    """Takes the weights of a supernet, which is loaded once for all the samples that this measures."""
+
+    def check(self) -> None:
+        """The supernet is looked at with the search space."""
+
+    def fitted(self, subject: Subject | None) -> Subject | None:
+        found = super().fitted(subject)
+        self._check(found)
+        return found
+
+    def subject(self, task: Task, run_dir: Path | None) -> Subject:
+        found = super().subject(task, run_dir)
+        self._check(found)
+        return found
+
+    @property
+    def _folder(self) -> Path:
+        return Path(at_home(self.options.supernet))
+
+    def _check(self, subject: Subject | None) -> None:
+        """Raises NasError where the supernet is not there, or of another space."""
+        from nas.supernet.folder import ready
+
+        settings = ready(self._folder)
+        if subject is None:
+            return
+        if not isinstance(subject, SpaceSubject):
+            raise NasError(
+                "--supernet is of a search space's networks, and what is searched is the scaling of a baseline; leave "
+                "it out"
+            )
+        if settings.fitted.sha256 != subject.space.sha256:
+            raise NasError(
+                f"{self._folder}: its supernet is of the space {settings.fitted.name} (sha256 "
+                f"{settings.fitted.sha256[:12]}, with {settings.classes} classes and {settings.in_chans} channels), and "
+                f"{subject.name} is searched ({subject.space.sha256[:12]}); train one of it with nas supernet"
+            )
+
+    @cached_property
+    def evaluator(self) -> "SupernetEvaluator":
+        """What measures; NasError for data that the supernet was not trained on."""
+        import torch
+
+        from nas.beginnings import fingerprint
+        from nas.data import load_data
+        from nas.evaluators.supernet import SupernetEvaluator
+        from nas.supernet.folder import load_supernet
+        from nas.supernet.recalibration import IMAGES
+
+        options = self.options
+        torch.set_num_threads(options.threads)
+        found = load_supernet(self._folder)
+        data = load_data(
+            options.data, options.data_dir, found.supernet.space.frame.resolution, workers=options.workers
+        )
+        if fingerprint(data) != found.settings.images:
+            raise NasError(
+                f"{self._folder}: its supernet was trained on other images than those of {options.data}, some of which "
+                f"may score it here; give --data {found.settings.data}"
+            )
+        images = options.recalibrate or IMAGES
+        return SupernetEvaluator(found.supernet, data, images, device=device_of(options.device))
+
+    def measure(self, task: Task, subject: Subject, sample: Sample, report: Report) -> Metrics:
+        return self.evaluator.evaluate(subject.architecture(sample), report)
+
+
 class LookingUp(Measuring):
     """Looks up what a table records."""
 
@@ -104,5 +180,7 @@ class LookingUp(Measuring):
 
 
 def measuring(options: argparse.Namespace) -> Measuring:
-    """What the options ask for: --data trains, --table looks up."""
-    return Training(options) if options.table is None else LookingUp(options)
+    """What the options ask for: --data trains, with --supernet it inherits; --table looks up."""
+    if options.table is not None:
+        return LookingUp(options)
+    return Training(options) if options.supernet is None else Inheriting(options)

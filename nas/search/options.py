@@ -36,8 +36,10 @@ RATIOS = {
     "--width-ratio": ("width", "of the channels, for the proxy alone"),
 }
 """Options of a cheaper proxy, handed to `nas.search.fidelity.Fidelity`."""
-TRAINS = ("--data-dir", *TRAINING, *RATIOS, "--no-augment", "--device", "--threads", "--workers")
-"""Options of trials that train: with --table there is nothing for them to do."""
+RECIPE = (*TRAINING, *RATIOS, "--no-augment")
+"""Options of a training: with --supernet there is nothing for them to do."""
+TRAINS = ("--data-dir", "--supernet", "--recalibrate", *RECIPE, "--device", "--threads", "--workers")
+"""Options of trials that have data: with --table there is nothing for them to do."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,11 +52,14 @@ class _Parser(argparse.ArgumentParser):
         options, rest = super().parse_known_args(args, namespace)
         if options.table is None and options.runs is not None:
             self.error("--runs belongs to --table, and --data is given; leave one out")
-        idle = [flag for flag in TRAINS if self._given(options, flag)]
-        if options.table is not None and idle:
-            self.error(
-                f"{listed(idle)} belong{'s' * (len(idle) == 1)} to training, and --table trains nothing"
-            )
+        if options.supernet is None and options.recalibrate is not None:
+            self.error("--recalibrate belongs to --supernet, which is not given; leave it out")
+        for source, flags in (("table", TRAINS), ("supernet", RECIPE)):
+            idle = [flag for flag in flags if self._given(options, flag)]
+            if getattr(options, source) is not None and idle:
+                self.error(
+                    f"{listed(idle)} belong{'s' * (len(idle) == 1)} to training, and --{source} trains nothing"
+                )
         return options, rest
 
     def _given(self, options: argparse.Namespace, flag: str) -> bool:
@@ -102,6 +107,12 @@ def parser(description: str | None = None, help: bool = True) -> argparse.Argume
     source.add_argument("--table", help="instead of training: recorded results, a .json or .csv file")
     options.add_argument(
         "--runs", choices=RUNS, help="with --table: the mean of a network's runs, or one drawn"
+    )
+    options.add_argument(
+        "--supernet", help="instead of training: weights of the supernet in this folder (nas supernet)"
+    )
+    options.add_argument(
+        "--recalibrate", type=_from(1), help="with --supernet: training images for batch norm (2048)"
     )
     options.add_argument("--data-dir", help="where torchvision's data sets lie or are downloaded to")
     for flag, (kind, text) in TRAINING.items():

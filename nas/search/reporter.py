@@ -23,8 +23,9 @@ class Reporter:
     """The ways out of one trial.
 
     Attributes:
-        nni: the nni module, None by hand.
+        nni: the nni module, None by hand and where there is no manager to tell.
         run_dir: the run directory, None by hand.
+        job: which evaluation of the trial this is: NNI's trial job.
         ours: whether our tuner proposed the sample, and so keeps the journal's order.
         number: the trial's number in the journal.
         last: accuracy after the newest epoch.
@@ -32,11 +33,14 @@ class Reporter:
         subject: what is searched, once it is known.
     """
 
-    def __init__(self, nni: Any, run_dir: Path | None) -> None:
+    def __init__(
+        self, nni: Any, run_dir: Path | None, journal: Journal | None = None, job: str | None = None
+    ) -> None:
         self.nni = nni
         self.run_dir = run_dir
         self.ours = False
-        self.journal = Journal(run_dir / FILE) if run_dir else None
+        self.journal = journal or (Journal(run_dir / FILE) if run_dir else None)
+        self.job = job or os.environ.get("NNI_TRIAL_JOB_ID", "")
         self.number: int | None = None
         self.board: Any = None
         self.last: float | None = None
@@ -83,13 +87,13 @@ class Reporter:
         self.file(INTERRUPTED).unlink(missing_ok=True)
         trial = self._proposed()
         if trial.scored or trial.state in ("failed", "rejected"):
-            self.journal.answered(self.number, os.environ["NNI_TRIAL_JOB_ID"])
+            self.journal.answered(self.number, self.job)
         if trial.state in ("failed", "rejected"):
             raise NasError(f"this trial has ended before: {trial.reason}")
         if trial.scored:
             return trial
         since = psutil.Process().create_time()
-        self.journal.began(self.number, os.environ["NNI_TRIAL_JOB_ID"], os.getpid(), since)
+        self.journal.began(self.number, self.job, os.getpid(), since)
         return None
 
     def _proposed(self) -> Trial:
@@ -107,7 +111,7 @@ class Reporter:
         """Under NNI's own tuners the trials keep the journal themselves."""
         assert self.journal is not None
         assert self.run_dir is not None
-        job = os.environ["NNI_TRIAL_JOB_ID"]
+        job = self.job
         reward = task.reward.model_dump(mode="json")
         self.journal.start(
             experiment=self.run_dir.name, **subject.form(),
@@ -153,7 +157,7 @@ class Reporter:
         self.last = metrics["accuracy"]
         if self.nni is not None:
             self._to_nni(self.nni.report_intermediate_result, metrics["accuracy"])
-        else:
+        elif self.run_dir is None:
             print(f"epoch {epoch}: " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()), file=sys.stderr)
         if (board := self._own_board()) is not None:
             board.epoch(epoch, metrics)
@@ -183,7 +187,7 @@ class Reporter:
         """The result, into the journal first."""
         if self.journal is None or self.number is None:
             return
-        if self.journal.told(self.number, state, job=os.environ.get("NNI_TRIAL_JOB_ID"), **facts):
+        if self.journal.told(self.number, state, job=self.job or None, **facts):
             if self.subject is not None:
                 self._own_board().end(self.journal.trials[self.number], self.subject.choices)
             if not self.ours:

@@ -27,7 +27,7 @@ from nas.errors import NasError
 from nas.files import UMASK, text_of
 from nas.search.costs import LATENCY
 from nas.search.guard import PRIVATE
-from nas.search.measuring import measuring
+from nas.search.measuring import Measuring, measuring
 from nas.search.options import parser
 from nas.search.reporter import Reporter
 from nas.search.runs import INTERRUPTED
@@ -39,9 +39,12 @@ MAX_SAMPLE = 1 << 20
 
 
 def run(
-    options: argparse.Namespace, parameters: dict[str, Any] | None, reporter: Reporter
+    options: argparse.Namespace,
+    parameters: dict[str, Any] | None,
+    reporter: Reporter,
+    way: Measuring | None = None,
 ) -> dict[str, float]:
-    """One trial from its sample to its final report.
+    """One trial from its sample to its final report, measured as the options say, or by one who measures several.
 
     Returns:
         default (the reward), accuracy, macs, params, latency (where they are known), seconds.
@@ -50,7 +53,7 @@ def run(
         NasError: for a user's mistake.
         nas.training.TrialFailure: for a diverged or out-of-memory training.
     """
-    task, way = task_of(options, parameters), measuring(options)
+    task, way = task_of(options, parameters), way or measuring(options)
     subject = way.subject(task, reporter.run_dir)
     sample = task.sample = subject.validate(task.sample)
     cost = {name: value for name, value in subject.cost(sample).items() if value is not None}
@@ -130,11 +133,20 @@ def main(argv: list[str] | None = None) -> int:
     except NasError as error:
         return _fail(reporter, str(error), 2)
     except Exception as error:
-        sentence = " ".join(str(error).split())[:500]
-        ours = type(error).__module__ == "nas.training"
-        if not ours:
+        if not known(error):
             traceback.print_exc()
-        return _fail(reporter, sentence if ours else f"{type(error).__name__}: {sentence}", 1)
+        return _fail(reporter, reason_of(error), 1)
+
+
+def known(error: Exception) -> bool:
+    """Whether an error is a way in which trainings end."""
+    return type(error).__module__ == "nas.training"
+
+
+def reason_of(error: Exception) -> str:
+    """Why a trial failed, in one line."""
+    sentence = " ".join(str(error).split())[:500]
+    return sentence if known(error) else f"{type(error).__name__}: {sentence}"
 
 
 def _watched(options: argparse.Namespace, reporter: Reporter) -> None:

@@ -95,21 +95,31 @@ def settings_of(folder: Path) -> Settings:
     return settings
 
 
+def ready(folder: Path) -> Settings:
+    """What the trained supernet in a folder is of; its weights are not read.
+
+    Raises:
+        NasError: where there is none, or it is not trained to its end.
+    """
+    if not (folder / SETTINGS).is_file():
+        raise NasError(
+            f"{folder}: holds no supernet (no {SETTINGS} in it); train one with nas supernet SPACE --data DATA"
+        )
+    settings = settings_of(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise NasError(
+            f"{folder}: its supernet is not trained to the end; go on with nas supernet ... --resume"
+        )
+    return settings
+
+
 def load_supernet(folder: Path) -> Trained:
     """The trained supernet of a folder.
 
     Raises:
         NasError: where there is none, it is not trained to its end, or its weights are of another space or version.
     """
-    if not (folder / SETTINGS).is_file():
-        raise NasError(
-            f"{folder}: holds no supernet (no {SETTINGS} in it); train one with nas supernet SPACE --data DATA"
-        )
-    settings, path = settings_of(folder), folder / WEIGHTS
-    if not path.is_file():
-        raise NasError(
-            f"{folder}: its supernet is not trained to the end; go on with nas supernet ... --resume"
-        )
+    settings, path = ready(folder), folder / WEIGHTS
     space = settings.fitted
     tensors, metadata = read_tensors(path)
     for name, found, wanted in (

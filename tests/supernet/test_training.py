@@ -1,0 +1,142 @@
+"""Training a supernet: what a step does, resumed as if nothing had been, alone or in two processes."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from nas.data import load_data
+from nas.objectives import Step
+from nas.processes import ALONE
+from nas.recipe import TrainingConfig
+from nas.space import SearchSpace
+from nas.supernet.module import Supernet
+from nas.supernet.recalibration import recalibrate
+from nas.supernet.sampling import sampler
+from nas.supernet.sandwich import Sandwich
+from nas.training import seeded, train
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits")
+
+
+@pytest.fixture(scope="module")
+def space():
+    return SearchSpace.load("digits")
+
+
+def fresh(space):
+    with seeded(0):
+        return Supernet(space)
+
+
+def step_of(config, number=(0, 0)):
+    return Step(config, torch.amp.GradScaler("cpu", enabled=False), False, ALONE, number)
+
+
+def test_a_step_adds_up_the_gradients_of_the_largest_by_labels_and_of_others_by_the_largest(space, digits):
+    config = TrainingConfig(label_smoothing=0.1, channels_last=False)
+    objective = Sandwich(sampler("uniform", space, 0), between=2)
+    supernet, again = fresh(space), fresh(space)
+    x, y = next(iter(digits.batches("train", 32, train=False)))
+    loss, hits = objective.backward(supernet, x, y, step_of(config))
+
+    logits = again(x, again.largest)
+    by_labels = F.cross_entropy(logits, y, label_smoothing=0.1)
+    by_labels.backward()
+    assert loss.item() == pytest.approx(by_labels.item(), abs=1e-6)
+    assert hits.item() == (logits.argmax(1) == y).sum().item()
+    others = objective.networks(again, config.seed, (0, 0))
+    assert others[0] is again.smallest
+    assert len(others) == 3
+    target = logits.detach().softmax(1)
+    for arch in others:
+        (-(target * again(x, arch).log_softmax(1)).sum(1).mean()).backward()
+    for (name, ours), theirs in zip(supernet.named_parameters(), again.parameters(), strict=True):
+        assert (ours.grad is None) == (theirs.grad is None), name
+        if ours.grad is not None:
+            torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_a_step_in_parts_is_weighted_as_a_whole(space, digits):
+    """With the batch norm of each part, so it is compared with the sum of the parts."""
+    objective = Sandwich(sampler("uniform", space, 0), between=0, distill=False)
+    x, y = next(iter(digits.batches("train", 33, train=False)))
+    whole, parts = fresh(space), fresh(space)
+    objective.backward(parts, x, y, step_of(TrainingConfig(accumulate=2, channels_last=False)))
+    for part in (slice(0, 16), slice(16, 33)):
+        for arch in (whole.largest, whole.smallest):
+            logits = whole(x[part], arch)
+            (F.cross_entropy(logits, y[part], label_smoothing=0.1) * (len(logits) / 33)).backward()
+    for ours, theirs in zip(parts.parameters(), whole.parameters(), strict=True):
+        if theirs.grad is not None:
+            torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_the_networks_of_a_step_follow_from_seed_and_number(space):
+    supernet, objective = fresh(space), Sandwich(sampler("uniform", space, 0), between=3)
+    keys = {
+        (seed, number): tuple(arch.key for arch in objective.networks(supernet, seed, number))
+        for seed in (0, 1) for number in ((0, 0), (0, 1), (1, 0))
+    }  # fmt: skip
+    assert len(set(keys.values())) == 6
+    assert keys[0, (0, 1)] == tuple(arch.key for arch in objective.networks(supernet, 0, (0, 1)))
+
+
+def test_only_the_largest_is_regularized(space):
+    supernet = fresh(space)
+    objective = Sandwich(sampler("uniform", space, 0))
+    objective.prepare(supernet, TrainingConfig(drop_path=0.9, dropout=0.9))
+    x = torch.randn(16, 1, 8, 8)
+    supernet.train()
+    one, two = (supernet(x, supernet.largest) for _ in range(2))
+    assert torch.equal(one, two)
+    one, two = (supernet(x, supernet.largest, regularize=True) for _ in range(2))
+    assert not torch.equal(one, two)
+    supernet.eval()
+    one, two = (supernet(x, supernet.largest, regularize=True) for _ in range(2))
+    assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("distill", [True, False])
+def test_every_part_of_a_space_learns(space, digits, distill):
+    """In a few epochs the supernet does better than chance for its smallest and largest network, and the same seed
+    gives the same history."""
+    config = TrainingConfig(epochs=3, batch_size=64, augment="none", ema=0.9)
+    found = []
+    for _ in range(2 if distill else 1):
+        supernet = fresh(space)
+        objective = Sandwich(sampler("uniform", space, 0), between=1, distill=distill)
+        found.append(train(supernet, digits, config, objective=objective).history)
+    last = found[0][-1]
+    assert last["largest"] > 0.5
+    assert last["smallest"] > 0.3
+    if distill:
+        without = [[{k: v for k, v in epoch.items() if k != "seconds"} for epoch in h] for h in found]
+        assert without[0] == without[1]
+
+
+def test_recalibration_gives_the_statistics_of_the_training_images(space, digits):
+    supernet = fresh(space)
+    net = supernet.extract(supernet.smallest)
+    recalibrate(net, digits, images=10_000, batch_size=1079)  # the whole split in one batch
+    x, _ = next(iter(digits.batches("train", 1079, train=False)))
+    out = net.stem.conv(x)
+    torch.testing.assert_close(net.stem.norm.running_mean, out.mean((0, 2, 3)), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(net.stem.norm.running_var, out.var((0, 2, 3)), atol=1e-5, rtol=1e-3)
+    assert net.stem.norm.momentum == pytest.approx(0.01)
+    states = [tensor.clone() for tensor in net.state_dict().values()]
+    recalibrate(net, digits, images=10_000, batch_size=1079)
+    assert all(torch.equal(one, two) for one, two in zip(states, net.state_dict().values(), strict=True))
+    assert not any(module.training for module in net.modules())
+
+
+def test_networks_differ_from_one_another_after_recalibration(space, digits):
+    """Were the statistics not set anew, an untrained network's would be what the supernet has."""
+    supernet = fresh(space)
+    net = supernet.extract(supernet.largest)
+    before = net.head.norm.running_mean.clone()
+    recalibrate(net, digits, images=64, batch_size=64)
+    assert not np.allclose(before, net.head.norm.running_mean)
