@@ -14,7 +14,7 @@ from torch import nn
 from nas import baseline as baselines
 from nas.baseline import Baseline
 from nas.checkpoints import EVERY_SECONDS, INITIAL, has_checkpoint, read_settings
-from nas.data import Data, describe, load_data
+from nas.data import Data, describe, fingerprint, load_data
 from nas.documents import BaselineDocument
 from nas.errors import NasError
 from nas.files import at_home, check_file
@@ -178,14 +178,6 @@ def _data(baseline: Baseline, name: str, request: Request, data_dir: str | None,
     statistics = statistics_of(facts, describe(name, data_dir)[1])
     pixels = baseline.architecture.resolution
     return load_data(name, data_dir, pixels, workers=request.workers, statistics=statistics)
-
-
-def fingerprint(data: Data) -> str:
-    """sha256 of the classes and of the labels that are trained on, in order."""
-    digest = hashlib.sha256(repr(data.class_names).encode())
-    for name in ("train", "val"):
-        digest.update(data.split(name).labels.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _network(baseline: Baseline, data: Data, config: TrainingConfig, facts: Facts) -> Network:

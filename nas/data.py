@@ -14,6 +14,7 @@ does. `trainval` is both for full training.
 (torch.Size([100, 1, 8, 8]), torch.float32, torch.int64)
 """
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -171,6 +172,14 @@ def _check_statistics(statistics: Statistics | None, in_chans: int, name: str) -
             f"{name}: has {in_chans} channels, and the images are to be normalized by {len(statistics[0])} means; give "
             "weights for as many channels"
         )
+
+
+def fingerprint(data: Data) -> str:
+    """sha256 of the classes and of the labels that are trained on, in order."""
+    digest = hashlib.sha256(repr(data.class_names).encode())
+    for name in ("train", "val"):
+        digest.update(data.split(name).labels.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def describe(name: str, data_dir: str | Path | None = None) -> tuple[int, int]:

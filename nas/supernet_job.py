@@ -12,9 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
-from nas.beginnings import fingerprint
 from nas.checkpoints import Checkpoints, check_folder, check_free, has_checkpoint, write_settings
-from nas.data import Data, load_data
+from nas.data import Data, fingerprint, load_data
 from nas.decoding import UnreadableImage
 from nas.devices import device_of
 from nas.errors import NasError
@@ -106,10 +105,7 @@ def _run(console: Console, request: Request, device: str, processes: Processes) 
     folder = request.out or Path("supernets") / space.name
     check_folder(folder)
     data = load_data(request.data, request.data_dir, space.frame.resolution, workers=request.workers)
-    if request.resume:
-        settings = _resumed(request, space, data, folder)
-    else:
-        settings = _begun(request, space, data)
+    settings = _resumed(request, space, data, folder) if request.resume else _begun(request, space, data)
     config = TrainingConfig.check(settings.config, str(folder / SETTINGS))
     check_parts(data, config, processes)
     fitted = settings.fitted

@@ -127,8 +127,8 @@ class Inheriting(Training):
         if settings.fitted.sha256 != subject.space.sha256:
             raise NasError(
                 f"{self._folder}: its supernet is of the space {settings.fitted.name} (sha256 "
-                f"{settings.fitted.sha256[:12]}, with {settings.classes} classes and {settings.in_chans} channels), and "
-                f"{subject.name} is searched ({subject.space.sha256[:12]}); train one of it with nas supernet"
+                f"{settings.fitted.sha256[:12]}, with {settings.classes} classes and {settings.in_chans} channels), "
+                f"and {subject.name} is searched ({subject.space.sha256[:12]}); train one of it with nas supernet"
             )
 
     @cached_property
@@ -136,8 +136,7 @@ class Inheriting(Training):
         """What measures; NasError for data that the supernet was not trained on."""
         import torch
 
-        from nas.beginnings import fingerprint
-        from nas.data import load_data
+        from nas.data import fingerprint, load_data
         from nas.evaluators.supernet import SupernetEvaluator
         from nas.supernet.folder import load_supernet
         from nas.supernet.recalibration import IMAGES

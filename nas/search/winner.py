@@ -152,8 +152,9 @@ def train_in_full(
     from safetensors.torch import save_file
 
     from nas.data import load_data
+    from nas.evaluation import evaluate
     from nas.network import build
-    from nas.training import TrainingConfig, evaluate, seeded, train
+    from nas.training import TrainingConfig, seeded, train
 
     arch, facts = baseline.architecture, baseline.facts
     assert facts is not None

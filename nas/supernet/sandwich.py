@@ -7,7 +7,8 @@ largest says (Yu & Huang 2019, arXiv:1903.05134, section 3; BigNAS, arXiv:2003.1
 >>> from nas.training import train
 >>> space, data = SearchSpace.load("digits"), load_data("digits")
 >>> supernet = Supernet(space)
->>> result = train(supernet, data, TrainingConfig(epochs=1), objective=Sandwich(sampler("uniform", space, 0), between=1))
+>>> sandwich = Sandwich(sampler("uniform", space, 0), between=1)
+>>> result = train(supernet, data, TrainingConfig(epochs=1), objective=sandwich)
 >>> sorted(result.history[0])
 ['accuracy', 'largest', 'loss', 'lr', 'seconds', 'smallest', 'train_accuracy']
 """

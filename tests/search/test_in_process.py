@@ -19,6 +19,10 @@ from nas.supernet_job import Request, run_supernet
 from .conftest import TINY
 
 ROOT = Path(__file__).parents[2]
+NNIS = {
+    "tuner": {"name": "TPE"}, "searchSpace": {"a": {"_type": "choice", "_value": [1]}}, "searchSpaceFile": None,
+}  # fmt: skip
+"""A search that NNI's own tuner proposes for."""
 
 
 @pytest.fixture
@@ -160,9 +164,9 @@ def test_trials_that_fail_alike_end_it_with_their_reason(search, images, superne
         ("--data {} --supernet gone", {}, r"^search\.yml, line \d+: gone: holds no supernet \(no supernet"),
         ("--data {} --supernet net --epochs 3", {}, r"--epochs belongs to training, and --supernet trains nothing"),
         ("--data {} --recalibrate 9", {}, r"--recalibrate belongs to --supernet, which is not given; leave it out"),
-        ("--data {} --supernet net --space tiny.yml", {"tuner": {"name": "TPE"}, "searchSpace": {"a": {"_type": "choice", "_value": [1]}},
-                                      "searchSpaceFile": None}, r"--in-process runs a strategy of ours, and this search's proposals come from NNI's TPE"),
-        ("--data {} --supernet net", {"assessor": {"name": "Medianstop"}}, r"an assessor is NNI's, and --in-process runs"),
+        ("--data {} --supernet net --space tiny.yml", NNIS, r"--in-process runs a strategy of ours, and this search's "
+         "proposals come from NNI's TPE"),
+        ("--data {} --supernet net", {"assessor": {"name": "Medianstop"}}, r"an assessor is NNI's, and --in-process"),
         ("other.py", {"trialCommand": "python other.py"}, r"--in-process runs trials of nas\.search\.trial, and"),
     ],
 )  # fmt: skip

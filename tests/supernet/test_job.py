@@ -82,7 +82,8 @@ def test_two_processes_train_as_one(run, space_file, bright):
     """Gradients are averaged; what differs is batch norm, which sees each process's part."""
     torchrun = Path(sys.executable).with_name("torchrun")
     words = [torchrun, "--standalone", "--nproc-per-node", "2", "-m", "nas.cli", "supernet", space_file, "--data",
-             bright, "--epochs", "2", "--batch-size", "16", "--lr", "0.05", "--device", "cpu", "--out", "two"]  # fmt: skip
+             bright, "--epochs", "2", "--batch-size", "16", "--lr", "0.05", "--device", "cpu", "--out",
+             "two"]  # fmt: skip
     done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
     assert done.returncode == 0, done.stderr
     run(out=Path("one"))

@@ -18,8 +18,10 @@ name: two
 resolution: 16
 stem: {channels: 8, stride: 1, in_chans: 3}
 stages:
-  - {op: %s, kernel: [3, 5, 7], expand: [%s], se: [0, 0.25], skip: [%s], channels: [8, 16], layers: [1, 2], stride: 2%s}
-  - {op: [dsconv, mbconv], kernel: [3, 5], expand: [1, 4], se: 0, skip: identity, channels: [8, 24], layers: [1, 2, 3], stride: 1}
+  - {op: %s, kernel: [3, 5, 7], expand: [%s], se: [0, 0.25], skip: [%s], channels: [8, 16], layers: [1, 2],
+     stride: 2%s}
+  - {op: [dsconv, mbconv], kernel: [3, 5], expand: [1, 4], se: 0, skip: identity, channels: [8, 24], layers: [1, 2, 3],
+     stride: 1}
 head: {channels: %s, classes: 5%s}
 activation: relu
 """
