@@ -67,8 +67,8 @@ def _one_line(key: str, value: Any) -> str:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_the_shipped_configurations_are_right(path):
     config = SearchConfig.read(
-        path, data="digits" in path.read_text(), searched=SEARCHED
-    )  # others' data is large
+        path, data="digits" in path.read_text() and "--supernet" not in path.read_text(), searched=SEARCHED
+    )  # others' data is large, and a supernet has to be trained first
     assert config.tuner is not None
     assert config.subject is not None
     assert config.trial.data
