@@ -1,0 +1,303 @@
+"""Claim: none yet. Does a supernet rank networks as training each of them alone would? On CIFAR-10, for two cores.
+
+    .venv/bin/python benchmarks/supernet_ranking.py networks
+    .venv/bin/python benchmarks/supernet_ranking.py alone    --data cifar10.npz --work WORK --jobs 2
+    .venv/bin/python benchmarks/supernet_ranking.py supernet --data cifar10.npz --work WORK --variant NAME
+    .venv/bin/python benchmarks/supernet_ranking.py shared   --data cifar10.npz --work WORK --variant NAME [--fresh]
+    .venv/bin/python benchmarks/supernet_ranking.py report [--from benchmarks/results/supernet]
+
+Protocol, written before any of it was run:
+
+- Data: 10,000 of CIFAR-10's training images train (stratified), 5,000 others are `val`, on which every accuracy here
+  is. The test images are not used.
+- Networks of the space `cifar`, of at most 10M multiply-adds: 12 to tune the supernet's recipe on (seed 1), and 36
+  fresh ones (seed 2), 24 of them within 5 % of 6M, whose accuracies with shared weights are looked at once, with the
+  variant that is `CHOSEN` by the 12 alone.
+- The truth: each network alone from scratch, recipe `cifar`, 12 epochs, batches of 64, seeds 0 and 1; its mean.
+- The supernet: at most 12 epochs over the same 10,000 images, in one of `VARIANTS`; all of them are reported with what
+  they gave on the 12.
+- Figures: Kendall's tau and Spearman's rho of shared against alone, over all 36, given multiply-adds (partial tau), and
+  among the 24 of one cost; 95 % bootstrap intervals over networks. The ceiling is the tau between the two seeds alone.
+  Regret of the best 1, 3 and 5. The same of three cheaper judges: multiply-adds, parameters, and a training alone of 2
+  epochs (seed 2). Better than a judge means: the bootstrap interval of the difference of taus excludes 0.
+- Aim: 0.8 of the ceiling over all; among the 24 better than every cheaper judge.
+
+Cost, estimated before: 1,000 images a core-second at 6M; 48 networks x 2 seeds x 120,000 images = 3.2 core-hours, the
+short proxy 0.2; a supernet's step costs the largest (28.7M), the smallest and two between: 120,000 images = 0.9
+core-hours a variant, six variants 5.4. About 9 core-hours, in rows of their own; an interrupted one goes on from its
+checkpoint.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are imported, here and in the workers
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from supernet_rows import OUT, Row, interval, kendall, partial, regret, rows, spearman, write
+
+import nas
+from nas.architecture import Architecture
+
+SPACE, MOST, COST, WITHIN = "cifar", 10_000_000, 6_000_000, 0.05
+TUNED, FRESH, AT_COST = 12, 36, 24
+EPOCHS, BATCH, SEEDS, SHORT, SHORT_SEED = 12, 64, (0, 1), 2, 2
+IMAGES = 10_000
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "base": ({}, {}),
+    "labels": ({}, {"distill": False}),
+    "more-between": ({}, {"between": 4}),
+    "attentive": ({}, {"sampler": "attentive", "target": COST}),
+    "transform": ({}, {"transform": True}),
+    "slower": ({"lr": 0.025}, {}),
+}
+"""Name -> (changes of the TrainingConfig, of the supernet's recipe)."""
+CHOSEN: str | None = None
+
+
+def networks() -> dict[str, list[dict[str, Any]]]:
+    """The samples that are compared, from results/supernet/networks.json."""
+    path = OUT / "networks.json"
+    if not path.exists():
+        sys.exit("supernet_ranking: the networks are not drawn yet; run `networks`")
+    return json.loads(path.read_text())
+
+
+def draw() -> None:
+    """Draws the networks, once."""
+    path = OUT / "networks.json"
+    if path.exists():
+        sys.exit(f"supernet_ranking: {path.name} is there already")
+    space, seen = nas.SearchSpace.load(SPACE), set()
+
+    def drawn(seed: int, wanted: int, low: float, high: float) -> list[dict[str, Any]]:
+        rng, found = np.random.default_rng(seed), []
+        while len(found) < wanted:
+            sample = space.sample(rng)
+            arch = space.decode(sample)
+            if low <= arch.macs <= high and arch.key not in seen:
+                seen.add(arch.key)
+                found.append(sample)
+        return found
+
+    tuned = drawn(1, TUNED, 0, MOST)
+    band = drawn(2, AT_COST, COST * (1 - WITHIN), COST * (1 + WITHIN))
+    fresh = band + drawn(3, FRESH - AT_COST, 0, MOST)
+    OUT.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"tuned": tuned, "fresh": fresh}, indent=1))
+
+
+def data_of(path: str) -> Any:
+    from nas.data import load_data
+
+    data = load_data(f"npz:{path}")
+    return data.with_part(IMAGES / len(data.train))
+
+
+def trained(sample: dict[str, Any], path: str, epochs: int, seed: int, folder: Path) -> Row:
+    """One network alone, from its checkpoint where there is one."""
+    import torch
+
+    from nas.checkpoints import Checkpoints
+    from nas.recipes import recipe
+    from nas.training import TrialFailure, seeded, train
+
+    torch.set_num_threads(1)
+    data = data_of(path)
+    arch = nas.SearchSpace.load(SPACE).decode(sample).with_data(data.classes, data.in_chans)
+    config = recipe("cifar", epochs=epochs, batch_size=BATCH, seed=seed)
+    with seeded(seed):
+        net = nas.build(arch)
+    watch = Checkpoints(folder, arch.key)
+    try:
+        result = train(net, data, config, watch=watch)
+    except TrialFailure as error:
+        return {"failed": str(error)}
+    watch.log.end()
+    watch.path.unlink()
+    return {
+        "accuracy": result.accuracy,
+        "macs": arch.macs,
+        "params": arch.params,
+        "seconds": round(result.seconds),
+    }
+
+
+def alone(path: str, work: Path, jobs: int) -> None:
+    """Every network alone, and the short proxy of the fresh ones: what has no row yet."""
+    done = {(row["set"], row["number"], row["epochs"], row["seed"]) for row in rows("alone")}
+    found = networks()
+    tasks = [(s, n, EPOCHS, seed) for s in ("tuned", "fresh") for n in range(len(found[s])) for seed in SEEDS]
+    tasks += [("fresh", n, SHORT, SHORT_SEED) for n in range(len(found["fresh"]))]
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        futures = {
+            pool.submit(
+                trained, found[task[0]][task[1]], path, task[2], task[3], work / "-".join(map(str, task))
+            ): task
+            for task in tasks
+            if task not in done
+        }
+        for future in as_completed(futures):
+            row = (
+                dict(zip(("set", "number", "epochs", "seed"), futures[future], strict=True)) | future.result()
+            )
+            write("alone", row)
+            print(row, flush=True)
+
+
+def supernet(path: str, work: Path, variant: str) -> None:
+    """Trains a variant's supernet, from its checkpoint where there is one."""
+    import torch
+
+    from nas.checkpoints import Checkpoints
+    from nas.recipes import recipe
+    from nas.supernet.module import Supernet
+    from nas.supernet.sampling import sampler
+    from nas.supernet.sandwich import Sandwich
+    from nas.training import seeded, train
+    from nas.weights import write_tensors
+
+    torch.set_num_threads(1)
+    changes, shared = VARIANTS[variant]
+    data, space = data_of(path), nas.SearchSpace.load(SPACE)
+    config = recipe("cifar", **{"epochs": EPOCHS, "batch_size": BATCH, "weight_decay": 1e-4, **changes})
+    with seeded(0):
+        net = Supernet(space, shared.get("transform", False))
+    drawn = sampler(shared.get("sampler", "uniform"), space, shared.get("target", COST))
+    objective = Sandwich(drawn, shared.get("between", 2), shared.get("distill", True))
+    watch = Checkpoints(work / f"supernet-{variant}", f"{space.sha256} {variant}")
+    result = train(net, data, config, watch=watch, objective=objective)
+    watch.log.end()
+    write_tensors(work / f"supernet-{variant}.safetensors", dict(net.state_dict()), {})
+    last = {name: result.history[-1][name] for name in ("smallest", "accuracy", "largest")}
+    write("supernets", {"variant": variant, **last, "seconds": round(result.seconds)})
+
+
+def shared(path: str, work: Path, variant: str, fresh: bool) -> None:
+    """Accuracies with the shared weights of a variant: of the tuned networks, or once of the fresh ones."""
+    import torch
+
+    from nas.evaluators.supernet import SupernetEvaluator
+    from nas.supernet.module import Supernet
+    from nas.weights import read_tensors
+
+    if fresh and variant != CHOSEN:
+        sys.exit(
+            f"supernet_ranking: fresh networks are looked at with the variant that is CHOSEN ({CHOSEN}) alone"
+        )
+    torch.set_num_threads(1)
+    name, space = "fresh" if fresh else "tuned", nas.SearchSpace.load(SPACE)
+    if any(row["set"] == name and row["variant"] == variant for row in rows("shared")):
+        sys.exit(f"supernet_ranking: {name} networks have their rows of {variant}")
+    net = Supernet(space, VARIANTS[variant][1].get("transform", False))
+    net.load_state_dict(read_tensors(work / f"supernet-{variant}.safetensors")[0])
+    judge = SupernetEvaluator(net, data_of(path))
+    for number, sample in enumerate(networks()[name]):
+        began = time.perf_counter()
+        found = judge.evaluate(space.decode(sample))
+        took = round(time.perf_counter() - began, 2)
+        write(
+            "shared",
+            {"set": name, "number": number, "variant": variant, "accuracy": found.accuracy, "seconds": took},
+        )
+
+
+def architectures(name: str) -> list[Architecture]:
+    space = nas.SearchSpace.load(SPACE)
+    return [space.decode(sample) for sample in networks()[name]]
+
+
+def column(name: str, rows_: list[Row], **wanted: Any) -> np.ndarray:
+    """Accuracies by the network's number; nan where there is none."""
+    found = np.full(TUNED if name == "tuned" else FRESH, np.nan)
+    for row in rows_:
+        if row["set"] == name and all(row[key] == value for key, value in wanted.items()):
+            found[row["number"]] = row.get("accuracy", np.nan)
+    return found
+
+
+def report(folder: Path) -> None:
+    """Every figure, from the rows."""
+    single, taken = rows("alone", folder), rows("shared", folder)
+    print("| variant | epochs' end: smallest | between | largest | tau on the 12 | core-minutes |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    tuned = np.mean([column("tuned", single, epochs=EPOCHS, seed=seed) for seed in SEEDS], axis=0)
+    for row in rows("supernets", folder):
+        there = column("tuned", taken, variant=row["variant"])
+        tau = "" if np.isnan(there).any() or np.isnan(tuned).any() else f"{kendall(there, tuned):.2f}"
+        cells = [row["variant"], *(f"{row[k]:.4f}" for k in ("smallest", "accuracy", "largest")), tau]
+        print("| " + " | ".join([*cells, f"{row['seconds'] / 60:.0f}"]) + " |")
+    seeds = [column("fresh", single, epochs=EPOCHS, seed=seed) for seed in SEEDS]
+    truth, inherited = np.mean(seeds, axis=0), column("fresh", taken, variant=CHOSEN)
+    if np.isnan(truth).any() or np.isnan(inherited).any():
+        print("\nthe fresh networks do not have all their rows yet")
+        return
+    archs = architectures("fresh")
+    macs = np.array([arch.macs for arch in archs], float)
+    judges = {
+        f"supernet ({CHOSEN})": inherited, "multiply-adds": macs,
+        "parameters": np.array([arch.params for arch in archs], float),
+        f"{SHORT} epochs alone": column("fresh", single, epochs=SHORT, seed=SHORT_SEED),
+        "seed 0 for seed 1": seeds[0],
+    }  # fmt: skip
+    for title, chosen in (("all", np.arange(FRESH)), ("one cost", np.arange(AT_COST))):
+        print(f"\n{title}, {len(chosen)} networks\n")
+        print(
+            "| judge | tau | rho | tau given multiply-adds | less than the supernet's tau | regret of 1, 3, 5 |"
+        )
+        print("| --- | --- | --- | --- | --- | --- |")
+        for name, judged in judges.items():
+            goal = seeds[1] if name.startswith("seed") else truth
+            mine, theirs, given = judged[chosen], goal[chosen], macs[chosen]
+            tau = interval(lambda i, a=mine, b=theirs: kendall(a[i], b[i]), len(chosen))
+            less = ""
+            if judged is not inherited and not name.startswith("seed"):
+                ours = inherited[chosen]
+                off = interval(
+                    lambda i, a=ours, b=mine, t=theirs: kendall(a[i], t[i]) - kendall(b[i], t[i]), len(chosen)
+                )
+                less = f"{off[0]:+.2f} [{off[1]:+.2f}, {off[2]:+.2f}]"
+            cells = [
+                name, f"{tau[0]:.2f} [{tau[1]:.2f}, {tau[2]:.2f}]", f"{spearman(mine, theirs):.2f}",
+                "" if name == "multiply-adds" else f"{partial(mine, theirs, given):.2f}", less,
+                ", ".join(f"{100 * regret(mine, theirs, k):.2f}" for k in (1, 3, 5)),
+            ]  # fmt: skip
+            print("| " + " | ".join(cells) + " |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("step", choices=("networks", "alone", "supernet", "shared", "report"))
+    parser.add_argument("--data", help="CIFAR-10 as an npz file, see docs/get-started.md")
+    parser.add_argument("--work", type=Path, default=Path("runs/supernet-ranking"), help="checkpoints")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--variant", choices=VARIANTS, default="base")
+    parser.add_argument("--fresh", action="store_true", help="look at the fresh networks, once")
+    parser.add_argument("--from", dest="folder", type=Path, default=OUT, help="rows to report on")
+    options = parser.parse_args()
+    if options.step in ("networks", "report"):
+        draw() if options.step == "networks" else report(options.folder)
+        return
+    if options.data is None or not Path(options.data).is_file():
+        parser.error(f"--data is {options.data!r}; give CIFAR-10 as an npz file")
+    options.work.mkdir(parents=True, exist_ok=True)
+    if options.step == "alone":
+        alone(options.data, options.work, options.jobs)
+    elif options.step == "supernet":
+        supernet(options.data, options.work, options.variant)
+    else:
+        shared(options.data, options.work, options.variant, options.fresh)
+
+
+if __name__ == "__main__":
+    main()
