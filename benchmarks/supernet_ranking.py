@@ -20,7 +20,9 @@ Protocol, written before any of it was run:
   among the 24 of one cost; 95 % bootstrap intervals over networks. The ceiling is the tau between the two seeds alone.
   Regret of the best 1, 3 and 5. The same of three cheaper judges: multiply-adds, parameters, and a training alone of 2
   epochs (seed 2). Better than a judge means: the bootstrap interval of the difference of taus excludes 0.
-- Aim: 0.8 of the ceiling over all; among the 24 better than every cheaper judge.
+- Cost of 1,000 candidates, in core-seconds (CPU time of one thread): each alone, by the mean of those here; the
+  supernet's training, and as many evaluations with its weights, by the mean of those here.
+- Aim: 0.8 of the ceiling over all; among the 24 better than every cheaper judge; at least 20 times cheaper.
 
 Cost, estimated before: 1,000 images a core-second at 6M; 48 networks x 2 seeds x 120,000 images = 3.2 core-hours, the
 short proxy 0.2; a supernet's step costs the largest (28.7M), the smallest and two between: 120,000 images = 0.9
@@ -42,15 +44,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from supernet_rows import OUT, Row, interval, kendall, partial, regret, rows, spearman, write
+from supernet_report import AT_COST, EPOCHS, FRESH, SEEDS, SHORT, SHORT_SEED, SPACE, TUNED, networks, report
+from supernet_rows import OUT, Row, rows, write
 
 import nas
-from nas.architecture import Architecture
 
-SPACE, MOST, COST, WITHIN = "cifar", 10_000_000, 6_000_000, 0.05
-TUNED, FRESH, AT_COST = 12, 36, 24
-EPOCHS, BATCH, SEEDS, SHORT, SHORT_SEED = 12, 64, (0, 1), 2, 2
-IMAGES = 10_000
+MOST, COST, WITHIN = 10_000_000, 6_000_000, 0.05
+IMAGES, BATCH = 10_000, 64
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "base": ({}, {}),
     "labels": ({}, {"distill": False}),
@@ -61,14 +61,6 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """Name -> (changes of the TrainingConfig, of the supernet's recipe)."""
 CHOSEN: str | None = None
-
-
-def networks() -> dict[str, list[dict[str, Any]]]:
-    """The samples that are compared, from results/supernet/networks.json."""
-    path = OUT / "networks.json"
-    if not path.exists():
-        sys.exit("supernet_ranking: the networks are not drawn yet; run `networks`")
-    return json.loads(path.read_text())
 
 
 def draw() -> None:
@@ -117,18 +109,19 @@ def trained(sample: dict[str, Any], path: str, epochs: int, seed: int, folder: P
     with seeded(seed):
         net = nas.build(arch)
     watch = Checkpoints(folder, arch.key)
+    cpu = None if watch.exists else time.process_time()
     try:
         result = train(net, data, config, watch=watch)
     except TrialFailure as error:
         return {"failed": str(error)}
     watch.log.end()
     watch.path.unlink()
-    return {
-        "accuracy": result.accuracy,
-        "macs": arch.macs,
-        "params": arch.params,
-        "seconds": round(result.seconds),
-    }
+    return {"accuracy": result.accuracy, "macs": arch.macs, "params": arch.params, "cpu_seconds": since(cpu)}
+
+
+def since(cpu: float | None) -> float | None:
+    """CPU seconds of this process since then; None of a training that was resumed."""
+    return None if cpu is None else round(time.process_time() - cpu, 2)
 
 
 def alone(path: str, work: Path, jobs: int) -> None:
@@ -174,11 +167,12 @@ def supernet(path: str, work: Path, variant: str) -> None:
     drawn = sampler(shared.get("sampler", "uniform"), space, shared.get("target", COST))
     objective = Sandwich(drawn, shared.get("between", 2), shared.get("distill", True))
     watch = Checkpoints(work / f"supernet-{variant}", f"{space.sha256} {variant}")
+    cpu = None if watch.exists else time.process_time()
     result = train(net, data, config, watch=watch, objective=objective)
     watch.log.end()
     write_tensors(work / f"supernet-{variant}.safetensors", dict(net.state_dict()), {})
     last = {name: result.history[-1][name] for name in ("smallest", "accuracy", "largest")}
-    write("supernets", {"variant": variant, **last, "seconds": round(result.seconds)})
+    write("supernets", {"variant": variant, **last, "cpu_seconds": since(cpu)})
 
 
 def shared(path: str, work: Path, variant: str, fresh: bool) -> None:
@@ -201,76 +195,10 @@ def shared(path: str, work: Path, variant: str, fresh: bool) -> None:
     net.load_state_dict(read_tensors(work / f"supernet-{variant}.safetensors")[0])
     judge = SupernetEvaluator(net, data_of(path))
     for number, sample in enumerate(networks()[name]):
-        began = time.perf_counter()
+        cpu = time.process_time()
         found = judge.evaluate(space.decode(sample))
-        took = round(time.perf_counter() - began, 2)
-        write(
-            "shared",
-            {"set": name, "number": number, "variant": variant, "accuracy": found.accuracy, "seconds": took},
-        )
-
-
-def architectures(name: str) -> list[Architecture]:
-    space = nas.SearchSpace.load(SPACE)
-    return [space.decode(sample) for sample in networks()[name]]
-
-
-def column(name: str, rows_: list[Row], **wanted: Any) -> np.ndarray:
-    """Accuracies by the network's number; nan where there is none."""
-    found = np.full(TUNED if name == "tuned" else FRESH, np.nan)
-    for row in rows_:
-        if row["set"] == name and all(row[key] == value for key, value in wanted.items()):
-            found[row["number"]] = row.get("accuracy", np.nan)
-    return found
-
-
-def report(folder: Path) -> None:
-    """Every figure, from the rows."""
-    single, taken = rows("alone", folder), rows("shared", folder)
-    print("| variant | epochs' end: smallest | between | largest | tau on the 12 | core-minutes |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    tuned = np.mean([column("tuned", single, epochs=EPOCHS, seed=seed) for seed in SEEDS], axis=0)
-    for row in rows("supernets", folder):
-        there = column("tuned", taken, variant=row["variant"])
-        tau = "" if np.isnan(there).any() or np.isnan(tuned).any() else f"{kendall(there, tuned):.2f}"
-        cells = [row["variant"], *(f"{row[k]:.4f}" for k in ("smallest", "accuracy", "largest")), tau]
-        print("| " + " | ".join([*cells, f"{row['seconds'] / 60:.0f}"]) + " |")
-    seeds = [column("fresh", single, epochs=EPOCHS, seed=seed) for seed in SEEDS]
-    truth, inherited = np.mean(seeds, axis=0), column("fresh", taken, variant=CHOSEN)
-    if np.isnan(truth).any() or np.isnan(inherited).any():
-        print("\nthe fresh networks do not have all their rows yet")
-        return
-    archs = architectures("fresh")
-    macs = np.array([arch.macs for arch in archs], float)
-    judges = {
-        f"supernet ({CHOSEN})": inherited, "multiply-adds": macs,
-        "parameters": np.array([arch.params for arch in archs], float),
-        f"{SHORT} epochs alone": column("fresh", single, epochs=SHORT, seed=SHORT_SEED),
-        "seed 0 for seed 1": seeds[0],
-    }  # fmt: skip
-    for title, chosen in (("all", np.arange(FRESH)), ("one cost", np.arange(AT_COST))):
-        print(f"\n{title}, {len(chosen)} networks\n")
-        print(
-            "| judge | tau | rho | tau given multiply-adds | less than the supernet's tau | regret of 1, 3, 5 |"
-        )
-        print("| --- | --- | --- | --- | --- | --- |")
-        for name, judged in judges.items():
-            goal = seeds[1] if name.startswith("seed") else truth
-            mine, theirs, given = judged[chosen], goal[chosen], macs[chosen]
-            tau = interval(lambda i, a=mine, b=theirs: kendall(a[i], b[i]), len(chosen))
-            less = ""
-            if judged is not inherited and not name.startswith("seed"):
-                ours = inherited[chosen]
-                off = interval(
-                    lambda i, a=ours, b=mine, t=theirs: kendall(a[i], t[i]) - kendall(b[i], t[i]), len(chosen)
-                )
-                less = f"{off[0]:+.2f} [{off[1]:+.2f}, {off[2]:+.2f}]"
-            cells = [
-                name, f"{tau[0]:.2f} [{tau[1]:.2f}, {tau[2]:.2f}]", f"{spearman(mine, theirs):.2f}",
-                "" if name == "multiply-adds" else f"{partial(mine, theirs, given):.2f}", less,
-                ", ".join(f"{100 * regret(mine, theirs, k):.2f}" for k in (1, 3, 5)),
-            ]  # fmt: skip
-            print("| " + " | ".join(cells) + " |")
+        row = {"set": name, "number": number, "variant": variant, "accuracy": found.accuracy}
+        write("shared", row | {"cpu_seconds": since(cpu)})
 
 
 def main() -> None:
@@ -286,7 +214,7 @@ def main() -> None:
     parser.add_argument("--from", dest="folder", type=Path, default=OUT, help="rows to report on")
     options = parser.parse_args()
     if options.step in ("networks", "report"):
-        draw() if options.step == "networks" else report(options.folder)
+        draw() if options.step == "networks" else report(options.folder, CHOSEN)
         return
     if options.data is None or not Path(options.data).is_file():
         parser.error(f"--data is {options.data!r}; give CIFAR-10 as an npz file")

@@ -5,7 +5,7 @@
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -66,6 +66,12 @@ def interval(
     drawn = [figure(rng.integers(0, networks, networks)) for _ in range(BOOTSTRAP)]
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
     return figure(np.arange(networks)), float(low), float(high)
+
+
+def mean_cost(found: Iterable[Row]) -> float:
+    """Mean CPU seconds of rows that have them; nan where none has."""
+    known = [row["cpu_seconds"] for row in found if row.get("cpu_seconds") is not None]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def regret(judged: Sequence[float], truth: Sequence[float], k: int) -> float:
