@@ -132,11 +132,6 @@ class Checkpoints(Watch):
                 raise NasError(
                     f"{self.path}: is no checkpoint of this version; start anew with another --out"
                 )
-            if (count := int(written.pop("processes", "1"))) != self._processes.count:
-                raise NasError(
-                    f"{self.path}: was written by {count} processes, and here are {self._processes.count}, which would "
-                    "not go on alike; resume with as many"
-                )
             if written.pop("key") != self._key:
                 raise NasError(
                     f"{self.path}: is of another architecture; give the baseline it was begun with"
@@ -184,7 +179,6 @@ class Checkpoints(Watch):
         began = time.monotonic()
         tensors, written = state.content()
         metadata = {**written, "format": FORMAT, "key": self._key, "steps": str(self._steps)}
-        metadata["processes"] = str(self._processes.count)
         self.log.flush()
         write_tensors(self.path, tensors, metadata)
         self._saved = time.monotonic()

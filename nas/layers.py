@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.errors import NasError
+from nas.masks import mask
 from nas.specs import Activation, Branches, Conv, LayerSpec, Linear, MaxPool, SqueezeExcite
 
 ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
@@ -182,8 +183,7 @@ def drop_path(x: Tensor, rate: float) -> Tensor:
     """Stochastic depth (Huang et al. 2016) by sample: drops the branch, scales the kept ones."""
     if rate == 0:
         return x
-    keep = x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(1 - rate)
-    return x * keep.div_(1 - rate)
+    return x * mask(x, (len(x), 1, 1, 1), 1 - rate)
 
 
 class DropPath(nn.Module):

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from nas.architecture import Architecture, Block
 from nas.errors import NasError
 from nas.layers import SHORTCUTS, DropPath, Settings, make, sequence
+from nas.masks import Dropout
 
 
 class BlockModule(nn.Module):
@@ -73,7 +74,7 @@ class Network(nn.Module):
         self.num_features = arch.head.channels or last
         self.hidden = head.get("hidden", nn.Identity())
         self.head_hidden_size = arch.head.hidden or self.num_features
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.classifier, self.act = head["classifier"], None
         if arch.head.conv:
             self.classifier, self.act = head["classifier"].children()

@@ -1,5 +1,6 @@
 """What a training's step minimizes, and how what is trained is scored; `nas.training.train` does the rest.
 
+>>> from nas.processes import ALONE
 >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
 >>> step = Step(TrainingConfig(accumulate=2), torch.amp.GradScaler("cpu", enabled=False), False, ALONE, (0, 0))
 >>> loss, hits = CLASSIFYING.backward(net, torch.randn(8, 1, 2, 2), torch.arange(8) % 3, step)
@@ -9,18 +10,21 @@
 
 import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas.batches import share
+from nas.batches import mixed, share
 from nas.data import Data
 from nas.evaluation import evaluate
+from nas.masks import seeing
 from nas.optimization import prepare
 from nas.processes import Processes
 from nas.recipe import TrainingConfig
+from nas.synced import plain, synced
 
 
 class Step(NamedTuple):
@@ -28,7 +32,7 @@ class Step(NamedTuple):
 
     Attributes:
         scaler: of float16's gradients.
-        number: (epoch, step in it), both from 0, from which what is drawn may follow.
+        number: (epoch, step in it), both from 0, from which what is drawn follows.
     """
 
     config: TrainingConfig
@@ -36,6 +40,20 @@ class Step(NamedTuple):
     amp: bool
     processes: Processes
     number: tuple[int, int]
+
+    def parts(self, y: Tensor) -> Iterator[tuple[slice, float]]:
+        """The parts of this process's images that are taken one after the other, and what each weighs in the batch's
+        mean, times the processes. Inside, what is drawn is the whole batch's, and this part of it seen."""
+        config, processes = self.config, self.processes
+        whole = (
+            len(y) if processes.count == 1 else int(processes.total(torch.tensor(len(y), device=y.device)))
+        )
+        first = share(whole, processes.part).start
+        for number in range(config.accumulate):
+            part = share(len(y), (number, config.accumulate))
+            torch.manual_seed(mixed(config.seed, *self.number, 0))
+            with seeing(first + part.start, whole):
+                yield part, (part.stop - part.start) * processes.count / whole
 
 
 class Objective(ABC):
@@ -47,7 +65,11 @@ class Objective(ABC):
 
     def wrapped(self, net: nn.Module, device: torch.device, processes: Processes) -> nn.Module:
         """What `backward` is given: the network, whose gradients are averaged over all processes."""
-        return processes.wrapped(net, device)
+        return processes.wrapped(synced(net, processes) if processes.count > 1 else net, device)
+
+    def unwrapped(self, net: nn.Module) -> None:
+        """After the last step: undoes what `wrapped` did to the network itself."""
+        plain(net)
 
     @abstractmethod
     def backward(self, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> tuple[Tensor, Tensor]:
@@ -70,16 +92,13 @@ class Classifying(Objective):
 
     def backward(self, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         config, processes = step.config, step.processes
-        total = whole_batch(y, processes)
         losses, hits = [], []
-        for number in range(config.accumulate):
-            part = share(len(y), (number, config.accumulate))
-            alone = number + 1 < config.accumulate
-            with processes.apart(model) if alone else contextlib.nullcontext():
+        for part, weight in step.parts(y):
+            with processes.apart(model) if part.stop < len(y) else contextlib.nullcontext():
                 with torch.autocast(x.device.type, torch.float16, enabled=step.amp):
                     logits = model(x[part])
                     mean = F.cross_entropy(logits, y[part], label_smoothing=config.label_smoothing)
-                    loss = mean * (len(logits) * processes.count / total)  # times 1 in the common case
+                    loss = mean * weight
                 step.scaler.scale(loss).backward()
             losses.append(loss.detach())
             hits.append((logits.detach().argmax(1) == y[part]).sum())
@@ -95,8 +114,3 @@ class Classifying(Objective):
 
 
 CLASSIFYING = Classifying()
-
-
-def whole_batch(y: Tensor, processes: Processes) -> int:
-    """Images of a batch, of all processes."""
-    return len(y) if processes.count == 1 else int(processes.total(torch.tensor(len(y), device=y.device)))

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nas.batches import mixed
 from nas.data import Data
 from nas.objectives import CLASSIFYING, Objective, Step
 from nas.optimization import Average, make_optimizer
@@ -144,7 +143,6 @@ def train(
                 lr = learning_rate(config, state.epoch + (state.step + 0.5) / steps)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
-                torch.manual_seed(mixed(config.seed, state.epoch, state.step, processes.rank))
                 step = Step(config, scaler, amp, processes, (state.epoch, state.step))
                 loss, hits = objective.backward(model, x, y, step)
                 if config.clip_norm:
@@ -188,6 +186,7 @@ def train(
         if watch:
             watch.end(state)
 
+    objective.unwrapped(net)
     if average:
         net.load_state_dict(average.net.state_dict())
     net.eval()

@@ -287,7 +287,7 @@ def test_two_processes_train_one_network(baseline):
     lines = log("two")
     run(baseline, fields={"epochs": 3}, out=Path("one"))
     assert [line["step"] for line in lines] == [line["step"] for line in log("one")]
-    assert lines[-1]["epoch_loss"] == pytest.approx(log("one")[-1]["epoch_loss"], rel=0.2)
+    assert lines[-1]["epoch_loss"] == pytest.approx(log("one")[-1]["epoch_loss"], rel=1e-3)
     tensors, facts = read_weights(Path("two/tiny.safetensors"))
     assert facts.accuracy == pytest.approx(lines[-1]["epoch_accuracy"])
     assert all(tensor.isfinite().all() for tensor in tensors.values())
@@ -466,7 +466,7 @@ def test_every_mistake_is_one_sentence_and_nothing_is_overwritten(begun):
     assert not Path("x/checkpoint.safetensors").exists()
 
 
-def test_other_images_or_processes_than_it_was_begun_with_are_refused(baseline):
+def test_other_images_than_it_was_begun_with_are_refused(baseline):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
 
     def saved(classes):
@@ -478,10 +478,6 @@ def test_other_images_or_processes_than_it_was_begun_with_are_refused(baseline):
         baseline, "npz:own.npz", recipe="cifar", threads=1, fields={"epochs": 1, "batch_size": 8}
     )
     run_training(Console(quiet=True), request)
-    net = nas.build(tiny(), num_classes=4)
-    state = State(net, torch.optim.SGD(net.parameters(), 0.1))
-    with pytest.raises(NasError, match="was written by 1 processes, and here are 2"):
-        Checkpoints(Path("trained/tiny"), net.architecture.key, processes=Processes(0, 2)).begin(state)
     saved(5)
     with pytest.raises(
         NasError, match=r"npz:own.npz has other images or classes than when the training was begun; restore"

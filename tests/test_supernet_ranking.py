@@ -1,4 +1,4 @@
-"""The ranking experiment draws its networks once, shows the fresh ones to one variant, and reports what its rows say."""
+"""The ranking experiment draws its networks once, shows fresh ones to one variant, and reports what its rows say."""
 
 import importlib
 import json

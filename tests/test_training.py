@@ -10,6 +10,7 @@ from torch import nn
 import nas
 from nas.data import load_data
 from nas.errors import NasError
+from nas.evaluation import evaluate
 from nas.layers import DropPath
 from nas.optimization import Average, RMSpropTF, make_optimizer, prepare
 from nas.recipe import learning_rate
@@ -19,7 +20,6 @@ from nas.training import (
     TrainingConfig,
     TrialFailure,
     check_finite,
-    evaluate,
     seeded,
     train,
 )

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.layers import ACTIVATIONS, Settings, SqueezeExcitation
+from nas.processes import ALONE
 from nas.specs import Conv, SqueezeExcite
 from nas.supernet.shapes import ConvShape, ExciteShape
+from nas.synced import batch_norm
 
 ACTS = {name: make(inplace=True) for name, make in ACTIVATIONS.items()}
 
@@ -31,13 +33,14 @@ class SharedNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.eps, self.momentum = settings.norm_eps, settings.norm_momentum
+        self.processes = ALONE
 
     def forward(self, x: Tensor) -> Tensor:
         n = x.shape[1]
-        return F.batch_norm(
-            x, self.running_mean[:n], self.running_var[:n], self.weight[:n], self.bias[:n], self.training,
-            self.momentum, self.eps,
-        )  # fmt: skip
+        own = self.running_mean[:n], self.running_var[:n], self.weight[:n], self.bias[:n]
+        if self.training:
+            return batch_norm(x, *own, self.momentum, self.eps, self.processes)
+        return F.batch_norm(x, *own, False, 0.0, self.eps)
 
     @torch.no_grad()
     def give(self, norm: nn.BatchNorm2d) -> None:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from nas.architecture import Architecture, Block
 from nas.errors import NasError
 from nas.layers import SHORTCUTS, ConvNormAct, LinearAct, Settings, SqueezeExcitation, drop_path, sequence
+from nas.masks import Dropout
 from nas.network import Network, build, initialize
 from nas.space import SearchSpace
 from nas.specs import Activation, Conv, LayerSpec, Linear, SqueezeExcite
@@ -62,7 +63,7 @@ class Supernet(nn.Module):
         self.head = nn.ModuleDict()
         for spec in frame.head.layers(max(space.stages[-1].options["channels"])):
             self.head[spec.name] = _shared_head(spec, settings)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.apply(initialize)
         self.apply(initialize_shared)
 

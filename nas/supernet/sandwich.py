@@ -3,6 +3,7 @@ largest says (Yu & Huang 2019, arXiv:1903.05134, section 3; BigNAS, arXiv:2003.1
 
 >>> from nas.data import load_data
 >>> from nas.recipe import TrainingConfig
+>>> from nas.space import SearchSpace
 >>> from nas.supernet.sampling import sampler
 >>> from nas.training import train
 >>> space, data = SearchSpace.load("digits"), load_data("digits")
@@ -21,16 +22,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.architecture import Architecture
-from nas.batches import share
 from nas.data import Data
 from nas.evaluation import evaluate
-from nas.objectives import Objective, Step, whole_batch
+from nas.objectives import Objective, Step
 from nas.processes import Processes
 from nas.recipe import TrainingConfig
 from nas.supernet.layers import SharedNorm
 from nas.supernet.module import Supernet
 from nas.supernet.recalibration import recalibrate
 from nas.supernet.sampling import Sampler
+from nas.synced import synced
 
 SCORED = 4
 """Networks between the smallest and the largest, always the same, that are scored after every epoch."""
@@ -65,6 +66,11 @@ class Sandwich(Objective):
                 module.momentum = config.norm_momentum
 
     def wrapped(self, net: nn.Module, device: torch.device, processes: Processes) -> nn.Module:
+        if processes.count > 1:
+            synced(net, processes)
+        for module in net.modules():
+            if isinstance(module, SharedNorm):
+                module.processes = processes
         return net  # several passes a step, each of other weights: averaged once at its end
 
     def networks(self, net: Supernet, seed: int, number: tuple[int, int]) -> list[Architecture]:
@@ -75,12 +81,9 @@ class Sandwich(Objective):
     def backward(self, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         assert isinstance(model, Supernet)
         config, processes = step.config, step.processes
-        total = whole_batch(y, processes)
         others = self.networks(model, config.seed, step.number)
         losses, hits = [], []
-        for number in range(config.accumulate):
-            part = share(len(y), (number, config.accumulate))
-            weight = len(y[part]) * processes.count / total
+        for part, weight in step.parts(y):
 
             def learn(arch: Architecture, target: Tensor, smoothing: float, part=part, weight=weight):
                 with torch.autocast(x.device.type, torch.float16, enabled=step.amp):

@@ -79,7 +79,7 @@ def test_checkpoints_are_as_close_as_they_cost_little(run, monkeypatch):
 
 
 def test_two_processes_train_as_one(run, space_file, bright):
-    """Gradients are averaged; what differs is batch norm, which sees each process's part."""
+    """To float32's rounding, which 14 steps enlarge; tests/test_several_processes.py looks closer."""
     torchrun = Path(sys.executable).with_name("torchrun")
     words = [torchrun, "--standalone", "--nproc-per-node", "2", "-m", "nas.cli", "supernet", space_file, "--data",
              bright, "--epochs", "2", "--batch-size", "16", "--lr", "0.05", "--device", "cpu", "--out",
@@ -88,7 +88,7 @@ def test_two_processes_train_as_one(run, space_file, bright):
     assert done.returncode == 0, done.stderr
     run(out=Path("one"))
     assert [line["step"] for line in log("two")] == [line["step"] for line in log("one")]
-    assert log("two")[-1]["epoch_loss"] == pytest.approx(log("one")[-1]["epoch_loss"], rel=0.2)
+    assert log("two")[-1]["epoch_loss"] == pytest.approx(log("one")[-1]["epoch_loss"], rel=0.01)
     assert load_supernet(Path("two")).settings.config == load_supernet(Path("one")).settings.config
 
 
