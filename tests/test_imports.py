@@ -23,13 +23,15 @@ LAYERS = {
         "plans", "keys", "latency_model", "latency_table", "rivals",
         "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
     ],
-    "network, the public names, and what is copied into exported folders": ["masks", "layers", "network", "standalone", ""],
+    "network, the public names, and what is copied into exported folders": [
+        "masks", "layers", "network", "standalone", "",
+    ],
     "measuring, data, training": [
         "devices", "profile", "fitting", "weights", "data", "processes", "evaluation", "state", "sources", "npz",
         "loading", "splits", "examining", "splitting", "drafting", "certificate",
         "downloads", "folders", "images", "decoding", "batches", "recipe", "recipes", "checkpoints", "training_lock",
-        "optimization", "synced", "objectives", "training", "state_dicts", "origins", "packages", "importing", "latency",
-        "latency_fit", "latency_making", "block_timing", "space_timing", "cam", "members",
+        "optimization", "synced", "objectives", "training", "state_dicts", "origins", "packages", "importing",
+        "latency", "latency_fit", "latency_making", "block_timing", "space_timing", "cam", "members",
     ],
     "supernets": ["supernet"],
     "evaluators": ["evaluators"],
