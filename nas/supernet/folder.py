@@ -9,20 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from nas.checkpoints import read_settings
 from nas.documents import Number
 from nas.errors import NasError
+from nas.files import text_of
 from nas.reading import validate
 from nas.space import SearchSpace
+from nas.strict_json import load_json
 from nas.supernet.module import Supernet
 from nas.supernet.sampling import SAMPLERS
 from nas.weights import read_tensors, write_tensors
 
 SETTINGS, WEIGHTS = "supernet.json", "supernet.safetensors"
 FORMAT = "b0nas supernet 1"
+MOST = 4 << 20
+"""Bytes of supernet.json: a document, the settings, and the names of the classes."""
 
 
 class Recipe(BaseModel):
@@ -82,7 +86,10 @@ def settings_of(folder: Path) -> Settings:
     Raises:
         NasError: where there is none, or one of another version.
     """
-    found = read_settings(folder, SETTINGS)
+    path = folder / SETTINGS
+    if not path.is_file():
+        raise NasError(f"{folder}: holds no training to resume; leave --resume out to begin one")
+    found = load_json(text_of(path, MOST), str(path), "restore it, or train the supernet anew")
     written = found.get("format") if isinstance(found, dict) else None
     if written != FORMAT:
         raise NasError(
@@ -129,9 +136,10 @@ def load_supernet(folder: Path) -> Trained:
             raise NasError(
                 f"{path}: its {name} is {found!r} instead of {wanted!r}; restore the file, or train anew"
             )
-    supernet = Supernet(space, settings.recipe.transform)
+    with torch.device("meta"):  # takes no memory before the file is known to hold what the settings promise
+        supernet = Supernet(space, settings.recipe.transform)
     check_fits(supernet, tensors, str(path))
-    supernet.load_state_dict(tensors)
+    supernet.load_state_dict(tensors, assign=True)
     return Trained(folder, settings, supernet.eval())
 
 

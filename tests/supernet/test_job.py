@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from nas.errors import NasError
+from nas.space import SearchSpace
 from nas.supernet.folder import WEIGHTS, load_supernet
 from nas.weights import read_tensors, write_tensors
 
@@ -148,6 +149,7 @@ def test_folders_that_hold_no_supernet(run, small):
     run()
     folder = Path("supernets/small")
     path, settings = folder / WEIGHTS, folder / "supernet.json"
+    whole = path.read_bytes()
     tensors, metadata = read_tensors(path)
     for changed, sentence in (
         (
@@ -180,6 +182,21 @@ def test_folders_that_hold_no_supernet(run, small):
     settings.write_text(json.dumps(written | {"surprise": 1}))
     with pytest.raises(NasError, match="unknown key 'surprise'"):
         load_supernet(folder)
-    settings.write_text("{")
-    with pytest.raises(NasError, match=r"supernet\.json: cannot be read"):
+    for text, sentence in (
+        ("{", r"supernet\.json"),
+        ("[" * 100_000, r"supernet\.json"),
+        ("[]", "its format is None"),
+    ):
+        settings.write_text(text)
+        with pytest.raises(NasError, match=sentence):
+            load_supernet(folder)
+    large = json.loads(json.dumps(written))
+    large["space"]["stages"][1]["channels"] = 60_000  # gigabytes
+    settings.write_text(json.dumps(large))
+    path.write_bytes(whole)
+    with pytest.raises(NasError, match=r"its space is"):
+        load_supernet(folder)
+    fitted = SearchSpace.from_data(large["space"]).with_data(2, 1)
+    write_tensors(path, tensors, metadata | {"space": fitted.sha256})
+    with pytest.raises(NasError, match=r"has shape \(.*\) instead of \(.*60000"):
         load_supernet(folder)
