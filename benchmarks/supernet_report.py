@@ -13,7 +13,7 @@ from nas.architecture import Architecture
 
 SPACE = "cifar"
 TUNED, FRESH, AT_COST = 12, 36, 24
-EPOCHS, SEEDS, SHORT, SHORT_SEED = 12, (0, 1), 2, 2
+EPOCHS, SEEDS, SHORT, SHORT_SEED = 8, (0, 1), 2, 2
 
 
 def networks() -> dict[str, list[dict[str, Any]]]:
