@@ -64,7 +64,7 @@ def test_a_report_recomputes_all_from_the_rows(tmp_path, capsys):
                     "alone",
                     set=which,
                     number=number,
-                    epochs=12,
+                    epochs=8,
                     seed=seed,
                     accuracy=number / 100,
                     cpu_seconds=100,
