@@ -219,7 +219,7 @@ def test_trained_in_full_on_everything_but_the_test_split_which_is_looked_at_onc
     make_run, in_folder, images, monkeypatch
 ):
     import nas.data
-    import nas.training
+    import nas.evaluation
 
     looked: list[str] = []
     split = nas.data.Data.split
@@ -229,14 +229,14 @@ def test_trained_in_full_on_everything_but_the_test_split_which_is_looked_at_onc
         return split(self, name)
 
     evaluated: list[str] = []
-    evaluate = nas.training.evaluate
+    evaluate = nas.evaluation.evaluate
 
     def evaluating(net: Any, data: Any, split: str = "val", **options: Any) -> float:
         evaluated.append(split)
         return evaluate(net, data, split, **options)
 
     monkeypatch.setattr(nas.data.Data, "split", looking)
-    monkeypatch.setattr(nas.training, "evaluate", evaluating)
+    monkeypatch.setattr(nas.evaluation, "evaluate", evaluating)
     baseline, path = freeze(make_run(complete(0.5)), name="full")
     epochs: list[int] = []
     measured = train_in_full(
