@@ -98,7 +98,10 @@ def _batches(text: str | None) -> list[int]:
     words = [word.strip() for word in (text or "1,8").split(",")]
     if not all(word.isdecimal() and 1 <= int(word) <= 65536 for word in words):
         raise NasError(f"--batch is {text!r}; give images a pass, one number or several, such as 1,8")
-    return [int(word) for word in dict.fromkeys(words)]
+    found = [int(word) for word in words]
+    if twice := [batch for batch in found if found.count(batch) > 1]:
+        raise NasError(f"--batch is {text!r}, which has {twice[0]} twice; give each number of images once")
+    return found
 
 
 def _machine(request: Request) -> tuple[str, int]:
@@ -141,12 +144,12 @@ def _memory(batch: int, device: str) -> Iterator[None]:
 def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> None:
     import nas
     from nas.baseline import load
-    from nas.latency import machine, measure, processor
+    from nas.latency import disturbances, load_average, machine, measure, processor
 
-    found = load(request.target)
+    found, before = load(request.target), load_average()
     device, threads = _machine(request)
     net = nas.build(found.architecture).to(device)
-    rows = []
+    rows, taken = [], []
     for batch in batches:
         how = {} if request.rounds is None else {"rounds": request.rounds, "seconds": math.inf}
         with (
@@ -154,6 +157,7 @@ def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> N
             _memory(batch, device),
         ):
             one = measure({found.name: net}, batch, device=device, **how)[found.name]
+        taken.append(one)
         rows.append(
             {"batch": batch, "n": one.n, "median": one.median, "p10": one.low, "p25": one.quartile, "p90": one.high,
              "images_per_second": 1000 * batch / one.median}
@@ -176,6 +180,8 @@ def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> N
         lines.add_row(str(row["batch"]), *times, str(row["n"]), f"{row['images_per_second']:.3g}")
     show(console, lines)
     console.print("milliseconds a batch, float32, eval mode, after warm-up; this machine's alone")
+    for line in disturbances(taken, device, threads, before):
+        console.print(line)
 
 
 # A space
