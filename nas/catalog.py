@@ -34,6 +34,22 @@ def is_path(name: str) -> bool:
     return "/" in name or "\\" in name or name.endswith((".yml", ".yaml"))
 
 
+def written(kind: str, path: Path) -> str:
+    """A document's path as the next command takes it, and whether its name alone would not find it.
+
+    >>> written("baselines", Path("mine.yml"))
+    './mine.yml (give this path: by name documents are found in baselines/ alone)'
+    """
+    shown = f"./{path}" if str(path) == path.name else str(path)
+    for folder in folders(kind):
+        found = folder / f"{path.stem}.yml"
+        if is_file(found):
+            if found.resolve() == path.resolve():
+                return shown
+            break
+    return f"{shown} (give this path: by name documents are found in {kind}/ alone)"
+
+
 def find(kind: str, name: str) -> Path:
     """The file of the document called `name`, or at the path `name`.
 

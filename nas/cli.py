@@ -135,13 +135,14 @@ def freeze(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing baseline.")] = False,
 ) -> None:
     """Writes the winner of a run as a baseline document."""
+    from nas.catalog import written
     from nas.report import baseline_report
     from nas.search.runs import find_run, open_journal
     from nas.search.winner import freeze as write
 
     baseline, path = write(open_journal(find_run(run)), trial, name, output, force)
     screen = console()
-    screen.print(f"frozen: {path}")
+    screen.print(f"frozen: {written('baselines', path)}")
     baseline_report(screen, baseline)
 
 

@@ -44,6 +44,7 @@ def scale(
 ) -> None:
     """The family that compound scaling makes of a baseline."""
     from nas.baseline import load
+    from nas.catalog import written
     from nas.report import family_of, family_report, save_family
 
     if search is not None:
@@ -64,7 +65,7 @@ def scale(
     screen = console()
     family_report(screen, found, members)
     for path in paths:
-        screen.print(f"saved: {path}")
+        screen.print(f"saved: {written('baselines', path)}")
 
 
 def _grid_search(
