@@ -42,7 +42,7 @@ def scale(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """The family that compound scaling makes of a baseline."""
+    """A baseline's family by compound scaling."""
     from nas.baseline import load
     from nas.catalog import written
     from nas.report import family_of, family_report, save_family
