@@ -6,10 +6,12 @@
 
 from pathlib import Path
 
-from nas.errors import NasError, listed, near, short
+from nas.errors import NasError, near, short, some
 from nas.files import is_file
 
 KINDS = {"search_spaces": "search space", "baselines": "baseline"}
+LISTS = {kind: f"{kind}/README.md lists those of b0nas" for kind in KINDS}
+"""Where to look for all names, for messages."""
 
 
 def shipped(kind: str) -> Path:
@@ -68,7 +70,8 @@ def find(kind: str, name: str) -> Path:
     known = names(kind)
     if is_file(Path(f"{name}.yml")):
         raise NasError(f"there is no {KINDS[kind]} {short(name)} in {kind}/; give the path: ./{name}.yml")
+    hint = near(name, known)
     raise NasError(
-        f"there is no {KINDS[kind]} {short(name)}{near(name, known)}; known: {listed(known) or 'none'}; "
+        f"there is no {KINDS[kind]} {short(name)}{hint}; known: {some(known, hint, LISTS[kind])}; "
         "or give the path of a .yml file"
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas import catalog
-from nas.errors import NasError, listed, near, plural
+from nas.errors import NasError, near, plural, some
 from nas.latency_making import HELD_OUT, fit, parts_to_time, summary, versions
 from nas.strict_yaml import load_yaml, read_text
 from nas.tables import short
@@ -87,9 +87,10 @@ def is_space(target: str) -> bool:
         raise NasError(f"{target} is a search space and a baseline; give the path of one, ending in .yml")
     if not space and not baseline:
         known = [name for kind in catalog.KINDS for name in catalog.names(kind)]
+        hint = near(target, known)
         raise NasError(
-            f"there is no search space or baseline {target!r}{near(target, known)}; known: {listed(known)}; or give "
-            "the path of a .yml file"
+            f"there is no search space or baseline {target!r}{hint}; known: "
+            f"{some(known, hint, catalog.LISTS['baselines'])}; or give the path of a .yml file"
         )
     return space
 
