@@ -7,9 +7,10 @@
 >>> arch.stages[0].se, arch.stages[1].skip, arch.head.classes
 (0.25, 'none', 10)
 
-What no string carries (stem, head, resolution, activation, classes) is read from the comment that `nas export` writes,
-or given. A token that is not understood is a mistake, where the tools' own readers pass over it: timm's
-`_decode_block_str` and the TPU code's `BlockDecoder`, whose rules these are.
+What no string carries (stem, head, resolution, activation, classes) is read from the comment that `nas export`
+writes, or given; MobileNetV3's kind of SE and its hidden layer from its second comment alone. A token that is not
+understood is a mistake, where the tools' own readers pass over it: timm's `_decode_block_str` and the TPU code's
+`BlockDecoder`, whose rules these are.
 """
 
 import re
@@ -20,6 +21,7 @@ from typing import Any
 from nas.architecture import Architecture, Head, Stage, Stem
 from nas.errors import NasError, listed, near, short
 from nas.export import to_timm, to_tpu
+from nas.string_lines import strings_in
 
 FRAME = ("resolution", "in_chans", "classes", "activation", "stem", "head")
 """What no string carries."""
@@ -93,7 +95,7 @@ def read_strings(text: str, tool: str, where: str = "strings", **given: Any) -> 
         )
     stages: list[Stage] = []
     channels = frame["stem"]
-    for line, string, first in _found(text, where):
+    for line, string, first in strings_in(text, where):
         place = f"{where}, line {line}: {short(string)}"
         stage, inputs = (_timm if tool == "timm" else _tpu)(string, place)
         if inputs not in (None, channels):
@@ -116,8 +118,28 @@ def read_strings(text: str, tool: str, where: str = "strings", **given: Any) -> 
         )
         (to_timm if tool == "timm" else to_tpu)(arch)  # whether the tool builds what was read
     except NasError as error:
-        raise NasError(f"{where}: {error}") from None
+        raise NasError(f"{_option(str(error), given) or where}: {error}") from None
     return arch
+
+
+def _option(sentence: str, given: Mapping[str, Any]) -> str:
+    """The option that a mistake is about, of those that were given; '' where it is the strings'."""
+    field = sentence.partition(" ")[0]
+    name = {"stem.channels": "stem", "head.channels": "head"}.get(field, field.rpartition(".")[2])
+    whole = field in (name, "stem.channels", "stem.in_chans", "head.channels", "head.classes")
+    return f"--{name.replace('_', '-')}" if whole and given.get(name) is not None else ""
+
+
+def mobilenet_v3_note(arch: Architecture) -> list[str]:
+    """A note on a network that has SE and hard_swish and none of what no string carries of MobileNetV3."""
+    hard = "hard_swish" in (arch.activation, *(stage.activation for stage in arch.stages))
+    if not hard or arch.head.hidden is not None or not any(stage.se for stage in arch.stages):
+        return []
+    return [
+        "note: squeeze-and-excitation beside hard_swish is MobileNetV3's, but no string carries its kind of SE and its "
+        "hidden layer, so this network has the standard SE and no hidden layer; for MobileNetV3's begin the file with "
+        "the line # timm.models.MobileNetV3(num_features=1280), of as many features as the layer has"
+    ]
 
 
 def _of_mobilenet_v3(stages: list[Stage], head: int, where: str) -> list[Stage]:
@@ -152,24 +174,6 @@ def _whole(digits: str, where: str) -> int:
     if len(digits) > 8:
         raise NasError(f"{where}: {short(digits)} is no count; give up to 8 digits")
     return int(digits)
-
-
-def _found(text: str, where: str) -> list[tuple[int, str, bool]]:
-    """(line, string, whether it begins a stage of timm's) of every string; quotes and commas are Python's.
-
-    In a list of lists each inner one is a stage, of which timm takes the first string's stride; elsewhere each string.
-    """
-    found, depth, begins = [], 0, True
-    for number, line in enumerate(text.splitlines(), 1):
-        for part in re.findall(r"[\[(]|[\])]|[^\s\[\](),'\"]+", line.partition("#")[0]):
-            if part in ("[", "(", "]", ")"):
-                depth, begins = depth + (1 if part in "[(" else -1), True
-            else:
-                found.append((number, part, begins or depth < 2))
-                begins = False
-    if not found:
-        raise NasError(f"{where}: has no block string, such as ir_r2_k3_s2_e6_c24; give one stage a line")
-    return found
 
 
 def _timm(string: str, place: str) -> tuple[Stage, None]:

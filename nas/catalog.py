@@ -6,10 +6,12 @@
 
 from pathlib import Path
 
-from nas.errors import NasError, listed, near, short
+from nas.errors import NasError, near, short, some
 from nas.files import is_file
 
 KINDS = {"search_spaces": "search space", "baselines": "baseline"}
+LISTS = {kind: f"{kind}/README.md lists those of b0nas" for kind in KINDS}
+"""Where to look for all names, for messages."""
 
 
 def shipped(kind: str) -> Path:
@@ -34,6 +36,22 @@ def is_path(name: str) -> bool:
     return "/" in name or "\\" in name or name.endswith((".yml", ".yaml"))
 
 
+def written(kind: str, path: Path) -> str:
+    """A document's path as the next command takes it, and whether its name alone would not find it.
+
+    >>> written("baselines", Path("mine.yml"))
+    './mine.yml (give this path: by name documents are found in baselines/ alone)'
+    """
+    shown = f"./{path}" if str(path) == path.name else str(path)
+    for folder in folders(kind):
+        found = folder / f"{path.stem}.yml"
+        if is_file(found):
+            if found.resolve() == path.resolve():
+                return shown
+            break
+    return f"{shown} (give this path: by name documents are found in {kind}/ alone)"
+
+
 def find(kind: str, name: str) -> Path:
     """The file of the document called `name`, or at the path `name`.
 
@@ -52,7 +70,8 @@ def find(kind: str, name: str) -> Path:
     known = names(kind)
     if is_file(Path(f"{name}.yml")):
         raise NasError(f"there is no {KINDS[kind]} {short(name)} in {kind}/; give the path: ./{name}.yml")
+    hint = near(name, known)
     raise NasError(
-        f"there is no {KINDS[kind]} {short(name)}{near(name, known)}; known: {listed(known) or 'none'}; "
+        f"there is no {KINDS[kind]} {short(name)}{hint}; known: {some(known, hint, LISTS[kind])}; "
         "or give the path of a .yml file"
     )

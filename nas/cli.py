@@ -88,7 +88,10 @@ def search(
         ),
     ] = False,
 ) -> None:
-    """Runs the search of CONFIG through nnictl in the foreground, and freezes the winner."""
+    """Runs a search, and freezes its winner.
+
+    CONFIG's search goes through nnictl, in the foreground.
+    """
     from nas.main_job import run_search
 
     run_search(
@@ -103,7 +106,10 @@ def space(
     seed: Annotated[int, typer.Option(help="Seed of the samples.", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
-    """Size, choices and distribution of multiply-adds of a search space."""
+    """Size, choices and costs of a search space.
+
+    Costs are the distribution of multiply-adds.
+    """
     from nas.report import space_json, space_report
     from nas.space import SearchSpace
 
@@ -119,7 +125,10 @@ def show(
     baseline: Annotated[str, typer.Argument(help="A baseline: a catalogue name, or a path.")],
     as_json: Json = False,
 ) -> None:
-    """The stage table of a baseline, with shapes, parameters and multiply-adds."""
+    """The stage table of a baseline.
+
+    With shapes, parameters and multiply-adds.
+    """
     from nas.baseline import load
     from nas.report import baseline_report
     from nas.tables import stage_json
@@ -143,14 +152,15 @@ def freeze(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing baseline.")] = False,
 ) -> None:
-    """Writes the winner of a run as a baseline document."""
+    """Writes a run's winner as a baseline."""
+    from nas.catalog import written
     from nas.report import baseline_report
     from nas.search.runs import find_run, open_journal
     from nas.search.winner import freeze as write
 
     baseline, path = write(open_journal(find_run(run)), trial, name, output, force)
     screen = console()
-    screen.print(f"frozen: {path}")
+    screen.print(f"frozen: {written('baselines', path)}")
     baseline_report(screen, baseline)
 
 
@@ -167,7 +177,10 @@ app.command()(latency)
 
 @app.command()
 def loopback() -> None:
-    """NODE_OPTIONS for bare nnictl, with which NNI's port is this machine's alone."""
+    """NODE_OPTIONS for bare nnictl.
+
+    With them NNI's port is this machine's alone.
+    """
     from nas.search.guard import at_home
 
     print(at_home(os.environ)["NODE_OPTIONS"])
@@ -195,7 +208,10 @@ def report(
         int | None, typer.Option(help="CPU threads (by default torch's own number).", min=1)
     ] = None,
 ) -> None:
-    """Pictures and tables of a baseline's family, as in EfficientNet's paper, or of a run."""
+    """Pictures and tables of a family or a run.
+
+    Of a baseline's family they are those of EfficientNet's paper.
+    """
     from nas.report_job import Request, run_report
 
     words = ("nas", *sys.argv[1:])

@@ -8,7 +8,7 @@ nas.errors.NasError: search.yml: trialConcurrency is 0; give 1 or more
 
 import difflib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class NasError(ValueError):
@@ -47,3 +47,17 @@ def short(value: object) -> str:
 def listed(values: Iterable[object]) -> str:
     """The allowed values of a message, in the order given."""
     return ", ".join(str(value) for value in values)
+
+
+def some(names: Sequence[object], hint: str = "", where: str = "") -> str:
+    """The names there are; of more than ten the first ones, or where `near` had a hint their number alone.
+
+    >>> some("abc"), some(range(33), " (did you mean 7?)", "a list is in names.md")
+    ('a, b, c', '33 (a list is in names.md)')
+    >>> some(range(13))
+    '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more'
+    """
+    if len(names) <= 10:
+        return listed(names) or "none"
+    few = str(len(names)) if hint else f"{listed(names[:10])} and {len(names) - 10} more"
+    return few + (f" ({where})" if where else "")

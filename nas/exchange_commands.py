@@ -22,7 +22,10 @@ def export(
     ] = None,
     force: Force = False,
 ) -> None:
-    """A baseline's network as ONNX, pt2 or a folder, or in timm's or the TPU code's strings; a space for NNI."""
+    """A baseline's network for other programs.
+
+    As ONNX, pt2 or a folder, or in timm's or the TPU code's strings; or a search space for NNI.
+    """
     from nas.export import MODELS, export_text
 
     if to in MODELS:
@@ -67,7 +70,10 @@ def import_(
     stem: Annotated[int | None, typer.Option(help="Strings: channels of the stem.")] = None,
     head: Annotated[int | None, typer.Option(help="Strings: channels of the head; 0 for none.")] = None,
 ) -> None:
-    """Weights of another package, once outputs agree, or block strings, as a baseline's; downloads nothing."""
+    """Weights or block strings as a baseline's.
+
+    Weights of another package, once outputs agree; downloads nothing.
+    """
     from nas.string_import import NOTATIONS
 
     frame = {"resolution": resolution, "in_chans": in_chans, "classes": classes, "activation": activation,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from nas import catalog
 from nas.architecture import Architecture, Stage, stage_blocks
 from nas.baseline import Baseline, load
-from nas.errors import NasError, listed, near
+from nas.errors import NasError, listed, near, some
 from nas.parts import unusual
 from nas.space import SearchSpace
 from nas.specs import SqueezeExcite, make_divisible
@@ -63,7 +63,7 @@ def check_kind(document: str, to: str) -> None:
     if document in catalog.names(other) and document not in catalog.names(kind):
         raise NasError(
             f"{document} is a {catalog.KINDS[other]}; --to {to} writes a {catalog.KINDS[kind]}: "
-            f"{listed(catalog.names(kind))}"
+            f"{some(catalog.names(kind), where=catalog.LISTS[kind])}"
         )
 
 

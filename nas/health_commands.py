@@ -6,7 +6,10 @@ from nas.terminal import Json
 
 
 def doctor(as_json: Json = False) -> None:
-    """What of this environment works, and how to mend what does not; exit code 1 where the main job cannot run."""
+    """What of this environment works.
+
+    Also how to mend what does not; exit code 1 where the main job cannot run.
+    """
     from nas.doctor import as_json as document
     from nas.doctor import findings, healthy, lines
 

@@ -54,7 +54,10 @@ def init(
     device: Device = "auto",
     workers: Workers = None,
 ) -> None:
-    """From images of your own to a fixed split, a search space and a search.yml that fit your hours."""
+    """From images of your own to a search.yml.
+
+    With a fixed split and a search space, so that the search fits your hours.
+    """
     from nas.init_job import Request, run_init
     from nas.splits import METRICS
 
@@ -112,7 +115,10 @@ def calibrate(
     threads: Annotated[int, typer.Option(help="CPU threads of each training.", min=1)] = 1,
     workers: Workers = None,
 ) -> None:
-    """Trains a pilot; says which exponent w ends at your T, and which shorter proxy has earned its place."""
+    """Trains a pilot that says which w ends at T.
+
+    It also says which shorter proxy has earned its place.
+    """
     from nas.calibrate_job import Request, run_calibration
 
     run_calibration(
@@ -154,7 +160,10 @@ def certify(
     threads: Annotated[int, typer.Option(help="CPU threads of each training.", min=1)] = 1,
     workers: Workers = None,
 ) -> None:
-    """Retrains the best of a run; says whether the winner differs from its rivals by more than their seeds do."""
+    """Retrains and judges the best of a run.
+
+    Says whether the winner differs from its rivals by more than their seeds do.
+    """
     from nas.certify_job import run_certificate
     from nas.certify_request import Request
 

@@ -13,16 +13,19 @@ does in the meantime falls on all of them alike. EfficientNet (arXiv:1905.11946)
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from nas.errors import plural
 from nas.network import Network
 
 ROUNDS, WARM_UP, SECONDS, LEAST = 20, 2, 30.0, 3
 PERCENTILES = (10, 50, 90)
+SPREAD = 2.0
+"""The 90th percentile of a quiet machine's passes is below so many times the 10th."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,36 @@ def measure(
     for name, net in nets.items():
         net.train(modes[name])
     return {name: Latency(batch, tuple(times)) for name, times in taken.items()}
+
+
+def load_average() -> float:
+    """How many processes want a CPU, over the last minute; 0 where the system does not say."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return 0.0
+
+
+def disturbances(taken: Sequence[Latency], device: str, threads: int, before: float) -> list[str]:
+    """A note where other programs are likely to be in the figures; `before` is `load_average` as it was then.
+
+    >>> disturbances([Latency(1, (10.0, 10.0, 40.0))], "cpu", 1, 0.5)
+    ['note: at batch 1 the 90 % are 3.4 times the 10 %: other programs had the machine busy; measure when it is idle']
+    """
+    wide = [one for one in taken if one.high > SPREAD * one.low]
+    several, cpus = device == "cpu" and threads > 1, os.cpu_count() or 1
+    if wide:
+        ratio, mend = wide[0].high / wide[0].low, "with --threads 1 they weigh less"
+        return [
+            f"note: at batch {wide[0].batch} the 90 % are {ratio:.1f} times the 10 %: other programs had the machine "
+            f"busy; {mend if several else 'measure when it is idle'}"
+        ]
+    if several and before + threads > cpus + 1:
+        return [
+            f"note: the load was {before:.1f} before, on {plural(cpus, 'CPU')}: {threads} threads wait for each other "
+            "where others want them, too; with --threads 1 they weigh less"
+        ]
+    return []
 
 
 def finished(device: str) -> Callable[[], None]:

@@ -37,7 +37,10 @@ def latency(
     force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Times a baseline on this machine; of a space fits a model of every block, and says how far off it is."""
+    """Times a baseline, or models a space's times.
+
+    On this machine; the model is of every block of the space, and says how far off it is.
+    """
     from nas.latency_job import Request, run_latency
 
     run_latency(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas import catalog
-from nas.errors import NasError, listed, near, plural
+from nas.errors import NasError, near, plural, some
 from nas.latency_making import HELD_OUT, fit, parts_to_time, summary, versions
 from nas.strict_yaml import load_yaml, read_text
 from nas.tables import short
@@ -87,9 +87,10 @@ def is_space(target: str) -> bool:
         raise NasError(f"{target} is a search space and a baseline; give the path of one, ending in .yml")
     if not space and not baseline:
         known = [name for kind in catalog.KINDS for name in catalog.names(kind)]
+        hint = near(target, known)
         raise NasError(
-            f"there is no search space or baseline {target!r}{near(target, known)}; known: {listed(known)}; or give "
-            "the path of a .yml file"
+            f"there is no search space or baseline {target!r}{hint}; known: "
+            f"{some(known, hint, catalog.LISTS['baselines'])}; or give the path of a .yml file"
         )
     return space
 
@@ -98,7 +99,10 @@ def _batches(text: str | None) -> list[int]:
     words = [word.strip() for word in (text or "1,8").split(",")]
     if not all(word.isdecimal() and 1 <= int(word) <= 65536 for word in words):
         raise NasError(f"--batch is {text!r}; give images a pass, one number or several, such as 1,8")
-    return [int(word) for word in dict.fromkeys(words)]
+    found = [int(word) for word in words]
+    if twice := [batch for batch in found if found.count(batch) > 1]:
+        raise NasError(f"--batch is {text!r}, which has {twice[0]} twice; give each number of images once")
+    return found
 
 
 def _machine(request: Request) -> tuple[str, int]:
@@ -141,12 +145,12 @@ def _memory(batch: int, device: str) -> Iterator[None]:
 def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> None:
     import nas
     from nas.baseline import load
-    from nas.latency import machine, measure, processor
+    from nas.latency import disturbances, load_average, machine, measure, processor
 
-    found = load(request.target)
+    found, before = load(request.target), load_average()
     device, threads = _machine(request)
     net = nas.build(found.architecture).to(device)
-    rows = []
+    rows, taken = [], []
     for batch in batches:
         how = {} if request.rounds is None else {"rounds": request.rounds, "seconds": math.inf}
         with (
@@ -154,6 +158,7 @@ def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> N
             _memory(batch, device),
         ):
             one = measure({found.name: net}, batch, device=device, **how)[found.name]
+        taken.append(one)
         rows.append(
             {"batch": batch, "n": one.n, "median": one.median, "p10": one.low, "p25": one.quartile, "p90": one.high,
              "images_per_second": 1000 * batch / one.median}
@@ -176,6 +181,8 @@ def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> N
         lines.add_row(str(row["batch"]), *times, str(row["n"]), f"{row['images_per_second']:.3g}")
     show(console, lines)
     console.print("milliseconds a batch, float32, eval mode, after warm-up; this machine's alone")
+    for line in disturbances(taken, device, threads, before):
+        console.print(line)
 
 
 # A space

@@ -98,7 +98,7 @@ def family_of(target: str, weights: Path | None = None) -> tuple[list[Member], l
     seen = {base.name}
     for found in _documents(path):
         text = read_text(found)
-        if "scaled_from:" not in text and not (official and text.startswith("name: efficientnet-b")):
+        if "scaled_from:" not in text and not (official and "\nname: efficientnet-b" in f"\n{text}"):
             continue
         other = load(found)
         made, arch = other.provenance, other.architecture

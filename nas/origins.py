@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from torch import Tensor, nn
 
-from nas.errors import NasError, listed, near, short
+from nas.errors import NasError, listed, near, short, some
 from nas.files import is_file, text_of
 from nas.sources import Resizing
 from nas.strict_json import load_json
@@ -93,9 +93,11 @@ class Origin(ABC):
         model, _, tag = file_or_name.partition(".")
         model = model.replace("-", "_")
         if model not in self.models:
+            hint = near(model, self.models)
             raise NasError(
-                f"{self.name} has no {short(file_or_name)} that is a baseline here{near(model, self.models)}; known: "
-                f"{listed(self.models)}; or give the path of a .pth, .pt or .safetensors file"
+                f"{self.name} has no {short(file_or_name)} that is a baseline here{hint}; known: "
+                f"{some(list(self.models), hint, 'docs/weights.md lists them')}; or give the path of a .pth, .pt or "
+                ".safetensors file"
             )
         return Weights(self.local(model, tag), model, tag)
 

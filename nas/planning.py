@@ -87,7 +87,7 @@ def planned(
                 found.phi,
                 found.width,
                 found.depth,
-                dropout(found.phi),
+                dropout(found.phi, baseline.dropout),
                 found.architecture,
                 costs.get("macs"),
                 costs.get("params"),

@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from nas import catalog
-from nas.errors import NasError, listed, near, short
+from nas.errors import NasError, listed, near, short, some
 from nas.search.certificate_file import read_certificate
 from nas.search.journal import FILE
 from nas.search.runs import find_run
@@ -103,9 +103,11 @@ def run_or_baseline(target: str) -> Path | None:
         return find_run(target)
     known = catalog.names("baselines")
     runs = sorted(path.parent.name for path in Path("runs").glob(f"*/{FILE}"))
+    hint = near(target, [*known, *runs])
     raise NasError(
-        f"there is neither a baseline nor a run {short(target)}{near(target, [*known, *runs])}; baselines: "
-        f"{listed(known)}; runs here: {listed(runs) or 'none'}; or give the path of a baseline's YAML or of a run"
+        f"there is neither a baseline nor a run {short(target)}{hint}; baselines: "
+        f"{some(known, hint, catalog.LISTS['baselines'])}; runs here: {some(runs)}; or give "
+        "the path of a baseline's YAML or of a run"
     )
 
 

@@ -84,9 +84,15 @@ class Scaled:
         }
 
 
-def dropout(phi: float) -> float:
-    """min(0.5, 0.2 + 0.3 * phi / 7), at least 0: ours, through B0's 0.2 and B7's 0.5."""
-    return max(0.0, min(0.5, 0.2 + 0.3 * phi / 7))
+def dropout(phi: float, own: float = 0.2) -> float:
+    """min(0.5, own + 0.3 * phi / 7) of a baseline that has `own`: ours, through B0's 0.2 and B7's 0.5.
+
+    At least 0, and at a phi over 0 at least `own`; a baseline without dropout stays without.
+
+    >>> dropout(0), dropout(7), dropout(7, own=0), dropout(1, own=0.6)
+    (0.2, 0.5, 0.0, 0.6)
+    """
+    return max(0.0, min(max(0.5, own), own + 0.3 * phi / 7)) if own else 0.0
 
 
 def resize(arch: Architecture, width: float, depth: float, resolution: int) -> Architecture:
@@ -220,7 +226,7 @@ def family(
             name = f"efficientnet-b{phi:g}"
         else:
             width, depth, resolution = multipliers(arch, phi, a, b, g)
-            drop, name = dropout(phi), f"{baseline.name}-phi{phi:g}"
+            drop, name = dropout(phi, baseline.dropout), f"{baseline.name}-phi{phi:g}"
         scaled = resize(arch, width, depth, resolution)
         members.append(Scaled(name, phi, width, depth, drop, scaled, arch.macs * 2.0**phi))
     return members

@@ -42,8 +42,9 @@ def scale(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """The family that compound scaling makes of a baseline."""
+    """A baseline's family by compound scaling."""
     from nas.baseline import load
+    from nas.catalog import written
     from nas.report import family_of, family_report, save_family
 
     if search is not None:
@@ -64,7 +65,7 @@ def scale(
     screen = console()
     family_report(screen, found, members)
     for path in paths:
-        screen.print(f"saved: {path}")
+        screen.print(f"saved: {written('baselines', path)}")
 
 
 def _grid_search(

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.baseline import Baseline, save
-from nas.block_strings import frame_of, read_strings
+from nas.block_strings import frame_of, mobilenet_v3_note, read_strings
+from nas.catalog import written
 from nas.documents import Facts, Named
 from nas.errors import NasError
 from nas.files import text_of
@@ -36,8 +37,13 @@ def read_baseline(path: Path, tool: str, name: str | None = None, **given: Any) 
     """
     text = text_of(path, MAX_BYTES, "which no list of block strings is")
     arch = read_strings(text, tool, str(path), **given)
-    name = str(name or frame_of(text, str(path)).get("name") or path.stem)
-    validate(Named, {"name": name}, f"{path}: name {name!r}")
+    if name is not None:
+        validate(Named, {"name": name}, "--name")
+    name = name or str(frame_of(text, str(path)).get("name") or path.stem)
+    try:
+        validate(Named, {"name": name}, str(path))
+    except NasError as error:
+        raise NasError(f"{error}; or choose another --name") from None
     facts = Facts(params=arch.params, macs=arch.macs)
     return Baseline(name, arch, source=f"{tool}'s block strings, {path.name}", facts=facts)
 
@@ -63,5 +69,6 @@ def import_strings(
     return [
         f"baseline {baseline.name}: {len(arch.stages)} stages, {arch.params:,} parameters, {arch.macs:,} multiply-adds "
         f"at {arch.resolution} px ({arch.stem.in_chans} channels, {arch.head.classes} classes, {arch.activation})",
-        f"written: {found}",
+        *(mobilenet_v3_note(arch) if tool == "timm" else ()),
+        f"written: {written('baselines', found)}",
     ]

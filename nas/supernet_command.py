@@ -47,7 +47,10 @@ def supernet(
     threads: Threads = None,
     workers: Workers = None,
 ) -> None:
-    """Trains one network whose parts are every network of SPACE, to be searched with shared weights."""
+    """Trains a space's supernet, for shared weights.
+
+    One network whose parts are every network of SPACE.
+    """
     from nas.supernet_job import Request, run_supernet
 
     fields = {"accumulate": accumulate, "drop_path": drop_path, "ema": ema, "augment": augment, "seed": seed}

@@ -54,7 +54,10 @@ def train(
     threads: Threads = None,
     workers: Workers = None,
 ) -> None:
-    """Trains a baseline in full by a published recipe; goes on where it was interrupted with --resume."""
+    """Trains a baseline in full by a recipe.
+
+    By a published one; goes on where it was interrupted with --resume.
+    """
     from nas.full_training import Request, run_training
 
     fields = {
@@ -81,7 +84,10 @@ def evaluate(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Top-1 and top-5 accuracy of weights on a split."""
+    """Top-1 and top-5 accuracy of weights.
+
+    On a split of a data set.
+    """
     from nas.scoring import evaluated
 
     found = evaluated(baseline, weights, data, data_dir, split, batch_size, device, threads, workers)

@@ -10,7 +10,7 @@ import pytest
 
 import nas
 from nas import Architecture, Head, NasError, Stage, Stem
-from nas.block_strings import read_strings
+from nas.block_strings import mobilenet_v3_note, read_strings
 from nas.export import export_text, to_timm, to_tpu
 from nas.string_import import read_baseline
 
@@ -277,9 +277,75 @@ def test_what_no_string_carries_has_to_be_said():
         read("ds_r1_k3_s1_c16", in_chans=None, head=None)
     assert read("ds_r1_k3_s1_c16", head=0).head == Head(None, 10)
     with pytest.raises(
-        NasError, match=r"x.txt: head.channels is null; the tpu code always has a head convolution"
+        NasError, match=r"--head: head.channels is null; the tpu code always has a head convolution"
     ):
         read("r1_k3_s11_e1_i16_o16", "tpu", head=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"resolution": 0}, "--resolution: resolution is 0; give a whole number from 1 to 16384"),
+        ({"stem": 0}, "--stem: stem.channels is 0; give a whole number from 1 to 65536"),
+        ({"stem": 20}, "--stem: stem.channels is 20; timm rounds channels to eights"),
+        ({"in_chans": -1}, "--in-chans: stem.in_chans is -1; give"),
+        ({"classes": 0}, "--classes: head.classes is 0; give"),
+        ({"head": -8}, "--head: head.channels is -8; give"),
+        ({"activation": "gelu"}, "--activation: activation is 'gelu'; allowed: relu"),
+    ],
+)
+def test_a_wrong_option_is_named_and_not_the_file(given, sentence):
+    with pytest.raises(NasError, match="^" + re.escape(sentence)):
+        read("ds_r1_k3_s1_c16", **given)
+
+
+def test_a_wrong_comment_or_string_is_the_files():
+    text = export_text("mnasnet-a1", "timm").replace("224 px", "0 px")
+    with pytest.raises(NasError, match=r"^x.txt: resolution is 0; give"):
+        read_strings(text, "timm", "x.txt", stem=32)
+    with pytest.raises(NasError, match=r"^x.txt: stage1.activation|^x.txt: stage1.channels is 20"):
+        read("ds_r1_k3_s1_c20", activation="relu")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[['ds_r1_k3_s1_c16'", "x.txt, line 1: '[' is not closed; write the list to its end"),
+        ("[\n['ds_r1_k3_s1_c16'],\n", "x.txt, line 1: '[' is not closed"),
+        ("['ds_r1_k3_s1_c16']]", "x.txt, line 1: ']' closes nothing that is open"),
+        ("['ds_r1_k3_s1_c16')", "x.txt, line 1: ')' closes nothing that is open"),
+        ("['ds_r1_k3_s1_c16]", "has a quote that is not closed; write both"),
+    ],
+)
+def test_a_list_that_is_cut_off_is_a_mistake(text, sentence):
+    with pytest.raises(NasError, match=re.escape(sentence)):
+        read(text)
+
+
+MOBILENET_V3 = """[
+    ['ds_r1_k3_s1_e1_c16_nre'],
+    ['ir_r1_k3_s2_e4_c24_nre', 'ir_r1_k3_s1_e3_c24_nre'],
+    ['ir_r3_k5_s2_e3_c40_se0.25_nre'],
+    ['ir_r1_k3_s2_e6_c80', 'ir_r1_k3_s1_e2.5_c80', 'ir_r2_k3_s1_e2.3_c80'],
+    ['ir_r2_k3_s1_e6_c112_se0.25'],
+    ['ir_r3_k5_s2_e6_c160_se0.25'],
+    ['cn_r1_k1_s1_c960'],
+]"""
+"""The arch_def of timm's _gen_mobilenet_v3 for Large."""
+
+
+def test_mobilenet_v3s_own_strings_are_read_with_a_note_or_with_its_comment():
+    frame = {"resolution": 224, "in_chans": 3, "classes": 1000, "activation": "hard_swish", "stem": 16}
+    other = read_strings(MOBILENET_V3, "timm", **frame, head=0)
+    (note,) = mobilenet_v3_note(other)
+    assert "no string carries its kind of SE and its hidden layer" in note
+    (line,) = re.findall(r"the line (# .*\)),", note)
+    wanted = nas.load("mobilenet-v3-large").architecture
+    found = read_strings(f"{line}\n{MOBILENET_V3}", "timm", **frame, head=960)
+    assert found.key == wanted.key != other.key
+    assert not mobilenet_v3_note(found)
+    for name in ("efficientnet-b0", "mobilenet-v2"):
+        assert not mobilenet_v3_note(nas.load(name).architecture)
 
 
 def test_options_stand_over_the_comment_and_there_is_one_comment():
@@ -299,8 +365,13 @@ def test_files(tmp_path):
     path.write_text(to_tpu(arch))
     assert read_baseline(path, "tpu").name == "mine"  # whose comment has no name
     assert read_baseline(path, "tpu", "other").name == "other"
-    with pytest.raises(NasError, match=r"mine.txt: name '../x'.*"):
-        read_baseline(path, "tpu", "../x")
+    for name in ("../x", ""):
+        with pytest.raises(NasError, match=rf"^--name: name is '{name}'; give up to 128 letters"):
+            read_baseline(path, "tpu", name)
+    spaced = path.with_name("my net.txt")
+    spaced.write_text(path.read_text())
+    with pytest.raises(NasError, match=r"my net.txt: name is 'my net'; give .*; or choose another --name$"):
+        read_baseline(spaced, "tpu")
     with pytest.raises(NasError, match=r"nowhere.txt: cannot be read"):
         read_baseline(tmp_path / "nowhere.txt", "tpu")
     path.write_text("ds_r1_k3_s1_c16\n" * 5000)

@@ -76,6 +76,18 @@ def test_unknown_names(tmp_path, monkeypatch):
         catalog.find("baselines", "x")
 
 
+def test_of_many_names_some_are_told_and_with_a_near_one_their_number():
+    ends = r" \(baselines/README\.md lists those of b0nas\); or give the path of a \.yml file$"
+    number = len(catalog.names("baselines"))
+    with pytest.raises(
+        NasError, match=rf"'resnet50' \(did you mean 'resnet-50'[^)]*\?\); known: {number}{ends}"
+    ):
+        catalog.find("baselines", "resnet50")
+    first = ", ".join(catalog.names("baselines")[:10])
+    with pytest.raises(NasError, match=rf"baseline 'zzz'; known: {first} and {number - 10} more{ends}"):
+        catalog.find("baselines", "zzz")
+
+
 def test_folders_and_dangling_links_are_no_documents(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "baselines" / "folder.yml").mkdir(parents=True)

@@ -333,7 +333,9 @@ def test_of_two_limits_the_one_that_binds_is_told_and_what_is_off(nas_):
 
 def test_scale_saves_its_members(nas_, tmp_path):
     done = nas_("scale", "mnasnet-a1", "--phi", "1", "--save")
-    assert "saved: mnasnet-a1-phi1.yml" in done.out
+    assert (
+        "saved: ./mnasnet-a1-phi1.yml (give this path: by name documents are found in baselines/" in done.out
+    )
     assert nas.load("./mnasnet-a1-phi1.yml").facts is not None
     assert refused(
         nas_("scale", "mnasnet-a1", "--phi", "1", "--save"), "mnasnet-a1-phi1.yml exists, and nothing"
@@ -342,6 +344,10 @@ def test_scale_saves_its_members(nas_, tmp_path):
     assert done.err.endswith("nothing is saved; move it away, or give --force to replace it\n")
     assert not (tmp_path / "mnasnet-a1-phi2.yml").exists()
     assert nas_("scale", "mnasnet-a1", "--phi", "1", "--save", "--force").code == 0
+    (tmp_path / "baselines").mkdir()
+    done = nas_("scale", "mnasnet-a1", "--phi", "1", "--save")
+    assert done.out.endswith("saved: baselines/mnasnet-a1-phi1.yml\n")
+    assert nas_("show", "mnasnet-a1-phi1").code == 0
 
 
 @pytest.mark.parametrize(
@@ -457,7 +463,8 @@ def test_strings_go_out_and_come_back(nas_, tmp_path):
     done = nas_("import", "--from", "timm-strings", "v1.txt")
     assert done.out == (
         "baseline mobilenet-v1: 5 stages, 4,231,976 parameters, 568,740,352 multiply-adds at 224 px "
-        "(3 channels, 1000 classes, relu6)\nwritten: mobilenet-v1.yml\n"
+        "(3 channels, 1000 classes, relu6)\nwritten: ./mobilenet-v1.yml (give this path: by name documents are "
+        "found in baselines/ alone)\n"
     )
     assert nas.load(tmp_path / "mobilenet-v1.yml").architecture == nas.load("mobilenet-v1").architecture
     again = nas_("import", "--from", "timm-strings", "v1.txt")
@@ -522,7 +529,7 @@ def test_freeze_writes_the_winner(nas_, tmp_path):
     journal = make_run(tmp_path, "complete", "failed", "complete", "complete")
     done = nas_("freeze", "abc123")
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith("frozen: digits-abc123.yml\n")
+    assert done.out.startswith("frozen: ./digits-abc123.yml (give this path: by name ")
     baseline = nas.load("./digits-abc123.yml")
     assert baseline.provenance is not None
     assert baseline.provenance.trial == 3

@@ -457,6 +457,23 @@ def test_the_reference_is_what_make_docs_writes():
     assert result.output.strip() == written.strip(), "the command line has changed: run `make docs`"
 
 
+def test_the_list_of_commands_is_not_cut_off():
+    written = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    rows = re.findall(r"^\* `(\w+)`: (.+)$", written, flags=re.M)
+    assert {name for name, _ in rows} == set(COMMANDS)
+    assert not [row for row in rows if not row[1].endswith(".") or row[1].endswith("...")]
+
+
+def test_the_table_of_a_stem_names_the_networks_that_its_docstring_does():
+    page = (ROOT / "search_spaces" / "README.md").read_text()
+    for field in ("first", "pool", "valid", "bias"):
+        told = re.search(rf"^ +{field}: (?:.|\n)*?\(([A-Z][\w, ]+)\)\.", nas.Stem.__doc__ or "", flags=re.M)
+        row = re.search(rf"^\| `stem\.{field}` \| .*\(([A-Z][\w, ]+)\) \|", page, flags=re.M)
+        assert told is not None, field
+        assert row is not None, field
+        assert row[1] == told[1], field
+
+
 def test_the_python_reference_is_what_make_docs_writes():
     found = runpy.run_path(str(ROOT / "tools" / "api.py"))
     written = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")

@@ -285,7 +285,8 @@ def test_unknown_packages_and_names(in_folder):
         "allowed: torchvision, timm",
     )
     refused("torchvision", "efficientnet_b9", "no 'efficientnet_b9' that is a baseline here", "did you mean")
-    refused("torchvision", "resnet101", "known: efficientnet_b0", "or give the path of a .pth")
+    refused("torchvision", "resnet101", "known: 25 (docs/weights.md lists them); or give the path of a .pth")
+    refused("torchvision", "xyz", "known: efficientnet_b0", " and 15 more (docs/weights.md lists them)")
     refused("torchvision", "efficientnet_b0.pth", "efficientnet_b0.pth: there is no such file")
     refused("torchvision", "weights/b0", "weights/b0: there is no such file")
     refused(

@@ -37,7 +37,8 @@ LAYERS = {
     "evaluators": ["evaluators"],
     "search": ["search"],
     "what people call": [
-        "report", "export", "block_strings", "exporting", "graphs", "timm_form", "model_card", "model_folder",
+        "report", "export", "block_strings", "string_lines", "exporting", "graphs", "timm_form", "model_card",
+        "model_folder",
         "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
         "headers", "scoring", "watching", "training_commands", "scaling_command",
         "supernet_job", "supernet_command",

@@ -429,6 +429,8 @@ def test_too_little_time_makes_no_model(tiny_file, machine, tiny, monkeypatch):
     [
         (["cifr"], r"^there is no search space or baseline 'cifr' \(did you mean 'cifar'"),
         (["mobilenet-v1", "--batch", "1,x"], r"^--batch is '1,x'; give images a pass"),
+        (["mobilenet-v1", "--batch", "1,8,01"], r"^--batch is '1,8,01', which has 1 twice; give each number"),
+        (["cifar", "--batch", "1,1"], r"^--batch is '1,1', which has 1 twice; give each number"),
         (["mobilenet-v1", "--batch", "0"], r"^--batch is '0'; give images a pass"),
         (["cifar", "--batch", "1,8"], r"^--batch is 1,8; a latency model is of one batch size"),
         (["cifar", "--minutes", "-1"], r"^--minutes is -1; give minutes over 0"),
@@ -528,3 +530,30 @@ def test_as_many_rounds_as_asked_for_however_long_they_take(monkeypatch):
     for rounds in (None, 200):
         run_latency(Console(quiet=True), Request("mnasnet-b1-0.5", batch="1", rounds=rounds))
     assert asked == [{"device": "cpu"}, {"device": "cpu", "rounds": 200, "seconds": math.inf}]
+
+
+@pytest.mark.parametrize(
+    ("passes", "threads", "before", "note"),
+    [
+        ((10.0, 11.0, 12.0), 2, 0.2, ""),
+        ((10.0, 11.0, 12.0), 1, 90.0, ""),
+        ((10.0, 11.0, 12.0), 2, 90.0, "note: the load was 90.0 before, on 2 CPUs: 2 threads wait for each other"),
+        ((10.0, 10.0, 40.0), 2, 0.2, "note: at batch 1 the 90 % are 3.4 times the 10 %: other programs had the "
+                                     "machine busy; with --threads 1 they weigh less"),
+        ((10.0, 10.0, 40.0), 1, 0.2, "machine busy; measure when it is idle"),
+    ],
+)  # fmt: skip
+def test_a_busy_machine_is_told(monkeypatch, passes, threads, before, note):
+    """By hand, of 10, 10, 40: the 90th percentile is 10 + 0.8 * 30 = 34, the 10th is 10."""
+    default = torch.get_num_threads()
+    monkeypatch.setattr(
+        "nas.latency.measure", lambda nets, *_, **how: {name: Latency(1, passes) for name in nets}
+    )
+    monkeypatch.setattr("nas.latency.load_average", lambda: before)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    try:
+        text = invoke("mnasnet-b1-0.5", "--batch", "1", "--threads", str(threads))
+    finally:
+        torch.set_num_threads(default)
+    assert ("note: " in text) == bool(note)
+    assert note in " ".join(text.split())

@@ -11,6 +11,7 @@ import nas
 from nas import NasError
 from nas.documents import ScalingLine
 from nas.ops import make_divisible
+from nas.planning import planned
 from nas.scaling import Scaled, dropout, family, resize, scale, single
 
 B0 = nas.load("efficientnet-b0")
@@ -89,6 +90,48 @@ def test_mobilenet_v3s_width_multiplier_is_timms_but_for_the_hidden_layer():
     assert (arch.head.channels, arch.head.hidden) == (720, 960)
     timms = replace(arch, head=replace(arch.head, hidden=1280))
     assert (timms.params, timms.macs) == (3_993_528, 154_560_624)
+
+
+V3 = {
+    "large": (
+        (0.35, 997_064), (0.5, 1_734_576), (0.6, 2_311_608), (0.75, 3_377_576), (0.8, 3_731_760),
+        (0.9, 4_590_736), (1.1, 6_470_872), (1.25, 8_164_744), (1.3, 8_713_472), (1.4, 9_989_328),
+    ),
+    "small": (
+        (0.35, 558_744), (0.5, 917_264), (0.6, 1_180_456), (0.75, 1_653_920), (0.8, 1_836_216),
+        (0.9, 2_170_080), (1.1, 2_942_776), (1.25, 3_644_912), (1.3, 3_928_192), (1.4, 4_373_824),
+    ),
+}  # fmt: skip
+"""torchvision's mobilenet_v3_large and _small(width_mult=...): width, parameters."""
+
+
+def test_how_far_mobilenet_v3s_width_multiplier_is_from_torchvisions():
+    """docs/concepts.md says these figures."""
+    off = [
+        single(nas.load(f"mobilenet-v3-{kind}"), width=width).architecture.params / params - 1
+        for kind, rows in V3.items()
+        for width, params in rows
+    ]
+    assert (round(min(off), 3), round(max(off), 3)) == (-0.01, 0.022)
+
+
+@pytest.mark.parametrize("kind", V3)
+def test_what_makes_mobilenet_v3s_width_multiplier_another_than_torchvisions(kind):
+    """With torchvision's expanded channels and head, block for block, ours has its parameters."""
+    from torchvision.models.mobilenetv3 import MobileNetV3, _mobilenet_v3_conf
+
+    for width, params in V3[kind]:
+        settings, last = _mobilenet_v3_conf(f"mobilenet_v3_{kind}", width_mult=width)
+        arch = single(nas.load(f"mobilenet-v3-{kind}"), width=width).architecture
+        ours = [
+            next(layer for layer in block.layers if layer.name == "depthwise") for _, block in arch.blocks()
+        ]
+        for setting, layer in zip(settings, ours, strict=True):
+            setting.expanded_channels = layer.out_channels
+        theirs = MobileNetV3(settings, last)
+        head = replace(arch.head, channels=6 * arch.stages[-1].channels)
+        assert replace(arch, head=head).params == sum(p.numel() for p in theirs.parameters())
+        assert arch.params != params
 
 
 # EfficientNet Table 3: billions of multiply-adds. The coefficients are printed for MobileNetV1 alone.
@@ -190,6 +233,24 @@ def test_dropout_runs_from_b0s_to_b7s():
     assert [dropout(phi) for phi in (0, 3.5, 7, 100)] == pytest.approx([0.2, 0.35, 0.5, 0.5])
     assert dropout(-100) == 0
     assert family(B0, [7])[0].dropout == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("resnet-50", [0, 0, 0]),
+        ("squeezenet-1.1", [0.5, 0.5, 0.5]),
+        ("efficientnet-b2", [0.3, 0.3 + 0.3 / 7, 0.5]),
+    ],
+)
+def test_dropout_starts_at_the_baselines_own(name, expected):
+    base = nas.load(name)
+    assert [member.dropout for member in family(base, [0, 1, 7])] == pytest.approx(expected)
+    assert planned(base, macs="1x")[0].dropout == pytest.approx(expected[0], abs=0.01)
+
+
+def test_a_dropout_over_a_half_is_kept():
+    assert [dropout(phi, own=0.8) for phi in (0, 1, 7)] == [0.8, 0.8, 0.8]
 
 
 def test_one_dimension_alone():

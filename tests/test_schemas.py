@@ -49,10 +49,9 @@ def test_the_shipped_schemas_are_those_of_the_models(name):
 def test_shipped_documents_are_taken(name, path):
     text = path.read_text(encoding="utf-8")
     assert mistakes(name, yaml.safe_load(text)) == []
-    if name != "baseline.json":  # whose files are written by nas freeze too
-        first = text.splitlines()[0]
-        assert first.startswith("# yaml-language-server: $schema=")
-        assert (path.parent / first.partition("=")[2]).resolve() == ROOT / "schemas" / name
+    first = text.splitlines()[0]
+    assert first.startswith("# yaml-language-server: $schema=")
+    assert (path.parent / first.partition("=")[2]).resolve() == ROOT / "schemas" / name
 
 
 @pytest.mark.parametrize(

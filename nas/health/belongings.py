@@ -16,10 +16,12 @@ SETTLED = {"STOPPED"}
 """States of NNI's registry in which nothing runs; DONE and ERROR are none, for the manager stays up."""
 MOST = 20
 """So many open experiments are looked at."""
+MOST_OWN = 100
+"""So many documents of the working folder are looked at."""
 
 
 def documents() -> Finding:
-    """Whether the search spaces and baselines of b0nas are found and can be read."""
+    """Whether the search spaces and baselines of b0nas are found and can be read, and those of the working folder."""
     from nas import catalog
     from nas.baseline import load
     from nas.space import SearchSpace
@@ -37,9 +39,16 @@ def documents() -> Finding:
         load(str(catalog.shipped("baselines") / "efficientnet-b0.yml"))
     except NasError as error:
         return broken("documents", str(error)[:LONGEST], "install b0nas again, or restore the file")
-    return works(
-        "documents", f"{len(here['search_spaces'])} search spaces, {len(here['baselines'])} baselines"
-    )
+    told = f"{len(here['search_spaces'])} search spaces, {len(here['baselines'])} baselines"
+    own = [path for kind in catalog.KINDS for path in sorted(Path(kind).glob("*.yml"))]
+    for path in own[:MOST_OWN]:
+        try:
+            (SearchSpace.load if path.parent.name == "search_spaces" else load)(str(path))
+        except NasError as error:
+            return note(
+                "documents", f"{told}; of yours {str(error)[:LONGEST]}", f"mend {path}, or move it away"
+            )
+    return works("documents", told)
 
 
 def data(folders: list[Path] | None = None) -> Finding:

@@ -389,6 +389,20 @@ def test_documents_that_are_lost(tmp_path, monkeypatch):
     assert is_(belongings.documents(), BROKEN, "digits.yml, line 2: resolution")
 
 
+@pytest.mark.parametrize(("kind", "other"), [("baselines", "search_spaces"), ("search_spaces", "baselines")])
+def test_a_broken_document_of_the_working_folder_is_noted(tmp_path, monkeypatch, kind, other):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / kind).mkdir()
+    good = catalog.shipped(kind) / {"baselines": "mobilenet-v1.yml", "search_spaces": "digits.yml"}[kind]
+    (tmp_path / kind / "a.yml").write_text(good.read_text())
+    assert is_(belongings.documents(), WORKS, "33 baselines")
+    (tmp_path / kind / "b.yml").write_text("name: b\nresolution: many\n")
+    (tmp_path / kind / "c.yml").write_text("worse: c\n")
+    wanted = f"5 search spaces, 33 baselines; of yours {kind}/b.yml, line 2: resolution is 'many'"
+    assert is_(belongings.documents(), NOTE, wanted, f"mend {kind}/b.yml, or move it away")
+    assert other not in belongings.documents().mend
+
+
 def test_digits_that_are_lost(tmp_path, monkeypatch):
     folder = tmp_path / "sklearn" / "datasets" / "data"
     folder.mkdir(parents=True)
