@@ -47,9 +47,9 @@ def supernet(
     threads: Threads = None,
     workers: Workers = None,
 ) -> None:
-    """Trains a space's supernet, for shared weights.
+    """Trains a space's supernet.
 
-    One network whose parts are every network of SPACE.
+    It is one network whose parts are every network of SPACE, for searches with shared weights.
     """
     from nas.supernet_job import Request, run_supernet
 
