@@ -228,8 +228,13 @@ def difference(found: Tensor, expected: Tensor) -> float:
     Args:
         found, expected: (N, ...) of the same shape, N at least 2.
     """
-    spread = (expected - expected.mean(0)).abs().max()
-    return ((found - expected).abs().max() / spread).item()
+    return float((found - expected).abs().max()) / spread_of(expected)
+
+
+def spread_of(outputs: Tensor) -> float:
+    """How far outputs (N, ...) spread over the images; of those that do not, as a zeroed classifier's, how large they
+    are, and 1 of zeros."""
+    return float((outputs - outputs.mean(0)).abs().max()) or float(outputs.abs().max()) or 1.0
 
 
 def imagenet_names() -> tuple[str, ...]:

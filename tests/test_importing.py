@@ -162,6 +162,16 @@ def test_weights_that_are_no_numbers_are_refused(lively, in_folder):
     refused("torchvision", "mobilenet_v2.pth", "differ", "by nan", "give finite weights")
 
 
+def test_a_zeroed_classifier_is_taken(lively, in_folder):
+    """Its outputs do not spread over the images, so that differences have to be measured otherwise."""
+    tensors = network("torchvision", "mobilenet_v2", lively).state_dict()
+    for value in (0.0, 0.5):
+        tensors["classifier.1.weight"].zero_()
+        tensors["classifier.1.bias"].fill_(value)
+        torch.save(tensors, "mobilenet_v2.pth")
+        assert import_weights("torchvision", "mobilenet_v2.pth", force=True).difference == 0
+
+
 def test_order_of_computation(lively):
     theirs = network("torchvision", "mobilenet_v2", lively)
     ours = nas.build(nas.load("mobilenet-v2").architecture, 5, norm_eps=1e-5).eval()
