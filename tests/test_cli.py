@@ -406,6 +406,8 @@ def test_export_goes_to_stdout_or_to_a_file(nas_, tmp_path):
     assert lines[-1] == "ir_r1_k3_s1_e6_c320_se0.25"
     assert nas_("export", "efficientnet-b0", "--to", "timm", "--output", "b0.txt").out == ""
     assert (tmp_path / "b0.txt").read_text() == done.out
+    assert nas_("export", "efficientnet-b0", "--to", "timm", "--output", "new/dir/b0.txt").code == 0
+    assert (tmp_path / "new" / "dir" / "b0.txt").read_text() == done.out
 
 
 def test_export_to_nni_is_json(nas_):
@@ -420,8 +422,8 @@ def test_export_to_nni_is_json(nas_):
         (["mnasnet", "--to", "timm"], "mnasnet is a search space; --to timm writes a baseline"),
         (["efficientnet-b0", "--to", "nni"], "efficientnet-b0 is a baseline; --to nni writes a search space"),
         (
-            ["efficientnet-b0", "--to", "tpu", "--output", "no/where"],
-            "no/where: cannot be written (No such file or",
+            ["efficientnet-b0", "--to", "tpu", "--output", "/dev/null/where"],
+            "/dev/null/where: cannot be written (/dev/null is no folder); choose another --output",
         ),
         (["nope", "--to", "tpu"], "there is no baseline 'nope'"),
         (["mnasnet", "--to", "pt2"], "mnasnet is a search space; --to pt2 writes a baseline"),
