@@ -463,7 +463,9 @@ def test_strings_go_out_and_come_back(nas_, tmp_path):
     )
     assert nas.load(tmp_path / "mobilenet-v1.yml").architecture == nas.load("mobilenet-v1").architecture
     again = nas_("import", "--from", "timm-strings", "v1.txt")
-    assert refused(again, "mobilenet-v1.yml exists; choose another")
+    assert refused(again, "mobilenet-v1.yml exists; choose another --name, or give --force")
+    given = nas_("import", "--from", "timm-strings", "v1.txt", "--output", "mobilenet-v1.yml")
+    assert refused(given, "mobilenet-v1.yml exists; choose another --output, or give --force")
     assert (
         nas_(
             "import", "--from", "timm-strings", "v1.txt", "--force", "--name", "other", "--classes", "7"
@@ -560,7 +562,7 @@ def test_freeze_takes_a_path_a_trial_and_a_name(nas_, tmp_path):
             ["abc123", "--name", "../taken"],
             "../taken.yml, line 1: name is '../taken'; give up to 128 letters",
         ),
-        (["abc123", "--output", "taken.yml"], "taken.yml exists; choose"),
+        (["abc123", "--output", "taken.yml"], "taken.yml exists; choose another --output, or give --force"),
         (["abc123", "--output", "taken.yml/x.yml"], "taken.yml/x.yml: cannot be written"),
     ],
 )

@@ -127,7 +127,7 @@ def freeze(
     baseline = baseline_of(journal, trial, chosen)
     path = output or default_folder() / f"{chosen}.yml"
     baseline = _with_certificate(baseline, path) if force and path.exists() else baseline
-    return baseline, save(baseline, path, force)
+    return baseline, save(baseline, path, force, "--name" if output is None else "--output")
 
 
 def _with_certificate(baseline: Baseline, path: Path) -> Baseline:
