@@ -23,7 +23,7 @@ from nas import baseline as baselines
 from nas.errors import NasError, listed, near
 from nas.fitting import fill
 from nas.network import Network, build
-from nas.origins import Origin, Weights
+from nas.origins import Origin, Weights, labels_beside
 from nas.packages import ORIGINS
 from nas.state_dicts import COUNTER, classes_of, parameters_of, read_state_dict
 from nas.weights import Facts, save_weights
@@ -128,10 +128,12 @@ def _convert(
     )
     mean, std = package.normalization(weights)
     resizing = package.resizing(weights)
+    labels = labels_beside(weights.path, classes)
+    imagenet = classes == 1000 and not labels and package.published(weights)
     facts = Facts(
         baseline=name,
-        data="imagenet" if classes == 1000 else "",
-        class_names=imagenet_names() if classes == 1000 else (),
+        data="imagenet" if imagenet else "",
+        class_names=imagenet_names() if imagenet else labels,
         norm_eps=next((m.eps for m in theirs.modules() if isinstance(m, nn.BatchNorm2d)), Facts.norm_eps),
         padding=_PADDINGS.get(arguments.get("pad_type", "-"), package.padding(weights.model)),
         mean=mean,

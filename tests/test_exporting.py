@@ -229,6 +229,7 @@ def test_timm_creates_a_published_network_from_the_folder(weights):
 
     done = import_weights("timm", "mine/model.safetensors", Path("back.safetensors"))
     assert (done.baseline, done.facts.norm_eps, done.facts.padding) == ("mnasnet-b1-0.5", 1e-3, "same")
+    assert (done.facts.class_names, done.facts.mean) == (NAMES, (0.1, 0.2, 0.3))
     assert difference(ours("mnasnet-b1-0.5", Path("back.safetensors"), images), expected) < 1e-5
 
 
