@@ -39,8 +39,8 @@ def check_installed(to: str) -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None] if to == "onnx" else []
     if missing:
         raise NasError(
-            f"--to onnx needs {listed(missing)}, which writes and checks the file; pip install 'b0nas[onnx]', or "
-            f"pip install {' '.join(missing)}"
+            f"--to onnx needs {listed(missing)}, which writes and checks the file; pip install -e '.[onnx]' in the "
+            f"checkout, or pip install {' '.join(missing)}"
         )
 
 

@@ -41,7 +41,7 @@ def write_folder(subject: Subject, to: str, path: Path) -> list[str]:
     if why_not is None and find_spec("timm") is None:
         raise NasError(
             f"--to {to} needs timm, whose EfficientNet this network is and is checked against; pip install "
-            "'b0nas[timm]', or pip install timm"
+            "-e '.[timm]' in the checkout, or pip install timm"
         )
     name = None if why_not else timm_name(subject.net.architecture, subject.facts.padding)
     files = [*[CARD] * (to == "hub"), CONFIG, PROGRAM, WEIGHTS, f"{subject.baseline.name}.yml"]
