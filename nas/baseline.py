@@ -117,13 +117,16 @@ def dump(baseline: Baseline) -> str:
     return "\n".join(lines) + "\n"
 
 
-def save(baseline: Baseline, path: Path, force: bool = False) -> Path:
+def save(baseline: Baseline, path: Path, force: bool = False, option: str = "--name") -> Path:
     """Writes the document whole or not at all, once it reads back.
+
+    Args:
+        option: with which the user chose where.
 
     Raises:
         NasError: where the name is taken (without `force`), or the file cannot be written.
     """
-    return _write(dump(baseline), path, force)
+    return _write(dump(baseline), path, force, option)
 
 
 def save_part(baseline: Baseline, path: Path, key: str) -> Path:
@@ -145,11 +148,11 @@ def save_part(baseline: Baseline, path: Path, key: str) -> Path:
     return _write(changed if same else dump(wanted), path, force=True)
 
 
-def _write(text: str, path: Path, force: bool) -> Path:
+def _write(text: str, path: Path, force: bool, option: str = "") -> Path:
     from_document(BaselineDocument.parse(text, str(path)))
     try:
         if path.exists() and not force:
-            raise NasError(f"{path} exists; choose another --name, or give --force to replace it")
+            raise NasError(f"{path} exists; choose another {option}, or give --force to replace it")
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NasError(f"{path}: cannot be written ({error.strerror}); choose another --output") from None

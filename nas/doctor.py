@@ -6,13 +6,14 @@
 """
 
 import json
+import os
 import platform
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import nas
-from nas.health.finding import BROKEN, Finding, checked
+from nas.health.finding import BROKEN, Finding, broken, checked
 
 if TYPE_CHECKING:
     from nas.health.running import Ended, Probe
@@ -61,7 +62,15 @@ def _nnictl() -> "Ended":
 
 
 def findings() -> list[Finding]:
-    """What every check finds; none raises, and none needs another."""
+    """What every check finds; none raises, and none needs another.
+
+    Where the current folder was deleted, programs that are started end at once, and that is all that is told.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        lost = broken("folders", f"the current folder is gone ({error.strerror})", "cd to one that there is")
+        return [lost]
     with ThreadPoolExecutor(max_workers=8) as pool:
         named = checks(pool)
         waiting = [pool.submit(checked, name, check) for name, check in named]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from nas.errors import NasError
-from nas.files import check_new, write_whole
+from nas.files import check_new, unwritable, write_bytes_whole
 
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
@@ -43,7 +43,9 @@ def export(
         print(text.rstrip("\n"))
         return
     check_new(output, force)
-    write_whole(output, text.rstrip("\n") + "\n", "choose another --output")
+    if reason := unwritable(output.parent):
+        raise NasError(f"{output}: cannot be written ({reason}); choose another --output")
+    write_bytes_whole(output, (text.rstrip("\n") + "\n").encode(), "choose another --output")
 
 
 def import_(

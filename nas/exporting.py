@@ -11,24 +11,27 @@ What was written is loaded again, and its outputs compared with ours, before it 
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas.baseline import Baseline, load
 from nas.errors import NasError
 from nas.export import check_kind
-from nas.files import check_new, is_dir
-from nas.importing import TOLERANCE
+from nas.files import check_new, is_dir, unwritable
+from nas.importing import TOLERANCE, spread_of
 from nas.network import Network, build
+from nas.public import public, without_folders
 from nas.weights import Facts, load_network, read_weights
 
 BATCHES = (1, 3)
 """Sizes of the batches of random images that outputs are compared on."""
 SEED = 0
 """Of fresh weights, and of the images."""
+PIXELS = 1 << 18
+"""Of the batch that fresh batch norms take their statistics from, about: of 2 to 64 images."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Subject:
     """What is exported.
 
     Attributes:
+        baseline, facts: without the folders of this machine, as what is exported may be published.
         net: in eval mode, with as many classes and channels as its weights have.
         facts: what the file of weights says of itself; of fresh weights nothing.
         weights: the file; None for fresh weights.
@@ -68,15 +72,37 @@ def subject_of(document: str, weights: Path | None) -> Subject:
     Raises:
         NasError: for an unknown baseline, or weights that cannot be read or are of another architecture.
     """
-    baseline = load(document)
+    return _subject(public(load(document)), weights)
+
+
+def _subject(baseline: Baseline, weights: Path | None) -> Subject:
     if weights is not None:
-        return Subject(
-            baseline, load_network(baseline.architecture, weights), read_weights(weights)[1], weights
-        )
+        net, facts = load_network(baseline.architecture, weights), read_weights(weights)[1]
+        return Subject(baseline, net, replace(facts, data=without_folders(facts.data)), weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        net = build(baseline.architecture).eval()
+        net = _settled(build(baseline.architecture))
     return Subject(baseline, net, Facts(baseline=baseline.name), None)
+
+
+def _settled(net: Network) -> Network:
+    """In eval mode, its batch norms with the statistics of one batch of random images.
+
+    Fresh ones are the identity then, so that outputs grow from layer to layer, in deep networks until no two programs
+    agree on them.
+    """
+    arch, norms = net.architecture, [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    net.eval()
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0
+    size = min(max(PIXELS // arch.resolution**2, 2), 64)
+    with torch.inference_mode():
+        net(torch.randn(size, arch.stem.in_chans, arch.resolution, arch.resolution))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return net.eval()
 
 
 def export_model(
@@ -101,9 +127,10 @@ def export_model(
     else:
         from nas.model_folder import write_folder as write
 
-    subject = subject_of(document, weights)
-    path = output or Path(subject.baseline.name + (f".{to}" if to in ("onnx", "pt2") else ""))
+    baseline = public(load(document))
+    path = output or Path(baseline.name + (f".{to}" if to in ("onnx", "pt2") else ""))
     check_output(path, to, force)
+    subject = _subject(baseline, weights)
     return [subject.words, *write(subject, to, path)]
 
 
@@ -121,6 +148,8 @@ def check_output(path: Path, to: str, force: bool) -> None:
             f"{path}: the folder is not empty; choose another --output, or give --force to replace the files of an "
             "export in it"
         )
+    if reason := unwritable(path.resolve().parent):
+        raise NasError(f"{path}: cannot be written ({reason}); choose another --output")
 
 
 def _holds_something(folder: Path) -> bool:
@@ -136,13 +165,14 @@ def compared(subject: Subject, theirs: Callable[[Tensor], Tensor], what: str) ->
     """The line that says how far outputs differ, on random images in two batches.
 
     Raises:
-        NasError: where that is over `TOLERANCE` of how far the outputs spread, or no number.
+        NasError: where that is over `TOLERANCE` of how far the outputs spread, of fresh weights of the largest output
+            (random images look much alike to them), or no number.
     """
     generator = torch.Generator().manual_seed(SEED)
     found, expected = [], []
     with torch.inference_mode():
-        for size in BATCHES:
-            images = torch.randn(size, *subject.image, generator=generator)
+        for count in BATCHES:
+            images = torch.randn(count, *subject.image, generator=generator)
             expected.append(subject.net(images))
             found.append(theirs(images))
     ours, other = torch.cat(expected), torch.cat(found)
@@ -151,14 +181,16 @@ def compared(subject: Subject, theirs: Callable[[Tensor], Tensor], what: str) ->
             f"{subject.weights or 'fresh weights'}: the network's outputs are no finite numbers; give weights that are"
         )
     largest = float((ours - other).abs().max())
-    spread = float((ours - ours.mean(0)).abs().max()) or float(ours.abs().max()) or 1.0
-    if not largest <= TOLERANCE * spread:  # NaN too
+    size, of = spread_of(ours), "a spread of"
+    if subject.weights is None:
+        size, of = float(ours.abs().max()) or 1.0, "outputs up to"
+    if not largest <= TOLERANCE * size:  # NaN too
         raise NasError(
-            f"the outputs of {what} differ from the network's by {largest:.2g}, over {TOLERANCE:g} of their spread "
-            f"({spread:.2g}), so that nothing is written; please report it, with the baseline"
+            f"the outputs of {what} differ from the network's by {largest:.2g}, over {TOLERANCE:g} of {of} "
+            f"{size:.2g}, so that nothing is written; please report it, with the baseline"
         )
     sizes = " and ".join(map(str, BATCHES))
     return (
-        f"largest difference of outputs {largest:.2g}, of a spread of {spread:.2g} (at most {TOLERANCE:g} of it), "
+        f"largest difference of outputs {largest:.2g}, of {of} {size:.2g} (at most {TOLERANCE:g} of it), "
         f"on batches of {sizes} random images"
     )

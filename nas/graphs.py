@@ -1,8 +1,8 @@
 """ONNX and torch.export's pt2: the network as one file, for batches of any size at the baseline's resolution.
 
 >>> from nas.exporting import subject_of
->>> facts_of(subject_of("mnasnet-b1-0.5", None))["weights"]
-'untrained'
+>>> facts_of(subject_of("mnasnet-b1-0.5", None))
+{'baseline': 'mnasnet-b1-0.5', 'weights': 'untrained'}
 """
 
 import contextlib
@@ -39,8 +39,8 @@ def check_installed(to: str) -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None] if to == "onnx" else []
     if missing:
         raise NasError(
-            f"--to onnx needs {listed(missing)}, which writes and checks the file; pip install 'b0nas[onnx]', or "
-            f"pip install {' '.join(missing)}"
+            f"--to onnx needs {listed(missing)}, which writes and checks the file; pip install -e '.[onnx]' in the "
+            f"checkout, or pip install {' '.join(missing)}"
         )
 
 
@@ -61,6 +61,8 @@ def pt2_of(subject: Subject) -> tuple[bytes, Run]:
     """The bytes of torch.export's file, with `facts.json` inside, and the function that they load as."""
     with _quiet():
         program = torch.export.export(subject.net, _example(subject), dynamic_shapes=_shapes())
+        for node in program.graph.nodes:
+            node.meta.pop("stack_trace", None)  # names folders of this machine
         file = io.BytesIO()
         torch.export.save(program, file, extra_files={"facts.json": json.dumps(facts_of(subject))})
         loaded = torch.export.load(io.BytesIO(file.getvalue())).module()
@@ -77,6 +79,8 @@ def onnx_of(subject: Subject) -> tuple[bytes, Run]:
             input_names=["images"], output_names=["logits"], verbose=False,
         )  # fmt: skip
         assert program is not None
+        for node in program.model.graph:
+            node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
         for name, value in facts_of(subject).items():
             program.model.metadata_props[name] = value if isinstance(value, str) else json.dumps(value)
         content = program.model_proto.SerializeToString()
@@ -90,16 +94,23 @@ def onnx_of(subject: Subject) -> tuple[bytes, Run]:
 
 
 def facts_of(subject: Subject) -> dict[str, object]:
-    """What the file says of itself: what it was made of, what its images and outputs are."""
+    """What the file says of itself: what it was made of, what its images and outputs are; of these what is known."""
     facts = subject.facts
-    return {
+    said: dict[str, object] = {
         "baseline": subject.baseline.name,
         "weights": "untrained" if subject.weights is None else subject.weights.name,
+        "data": facts.data,
+        "accuracy": facts.accuracy,
+        "scored": facts.scored,
         "mean": list(facts.mean),
         "std": list(facts.std),
+        "crop_pct": facts.crop_pct,
+        "crop_mode": facts.crop_mode,
+        "interpolation": facts.interpolation,
         "class_names": list(facts.class_names),
         "source": facts.source,
     }
+    return {name: value for name, value in said.items() if value not in (None, "", [])}
 
 
 def _shapes() -> dict[str, dict[int, object]]:

@@ -23,7 +23,7 @@ from nas import baseline as baselines
 from nas.errors import NasError, listed, near
 from nas.fitting import fill
 from nas.network import Network, build
-from nas.origins import Origin, Weights
+from nas.origins import Origin, Weights, labels_beside
 from nas.packages import ORIGINS
 from nas.state_dicts import COUNTER, classes_of, parameters_of, read_state_dict
 from nas.weights import Facts, save_weights
@@ -128,10 +128,12 @@ def _convert(
     )
     mean, std = package.normalization(weights)
     resizing = package.resizing(weights)
+    labels = labels_beside(weights.path, classes)
+    imagenet = classes == 1000 and not labels and package.published(weights)
     facts = Facts(
         baseline=name,
-        data="imagenet" if classes == 1000 else "",
-        class_names=imagenet_names() if classes == 1000 else (),
+        data="imagenet" if imagenet else "",
+        class_names=imagenet_names() if imagenet else labels,
         norm_eps=next((m.eps for m in theirs.modules() if isinstance(m, nn.BatchNorm2d)), Facts.norm_eps),
         padding=_PADDINGS.get(arguments.get("pad_type", "-"), package.padding(weights.model)),
         mean=mean,
@@ -228,8 +230,13 @@ def difference(found: Tensor, expected: Tensor) -> float:
     Args:
         found, expected: (N, ...) of the same shape, N at least 2.
     """
-    spread = (expected - expected.mean(0)).abs().max()
-    return ((found - expected).abs().max() / spread).item()
+    return float((found - expected).abs().max()) / spread_of(expected)
+
+
+def spread_of(outputs: Tensor) -> float:
+    """How far outputs (N, ...) spread over the images; of those that do not, as a zeroed classifier's, how large they
+    are, and 1 of zeros."""
+    return float((outputs - outputs.mean(0)).abs().max()) or float(outputs.abs().max()) or 1.0
 
 
 def imagenet_names() -> tuple[str, ...]:

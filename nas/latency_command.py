@@ -29,12 +29,15 @@ def latency(
         float | None, typer.Option(help="Of a space: what measuring may take (by default 3).")
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Of a space: of the networks that are drawn.", min=0, max=2**32 - 1)
-    ] = 0,
+        int | None,
+        typer.Option(help="Of a space: of the networks that are drawn (by default 0).", min=0, max=2**32 - 1),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Of a space: file to write (by default SPACE-latency.json).")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Of a space: replace the file that is there.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Times a baseline, or models a space's times.

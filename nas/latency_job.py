@@ -40,7 +40,7 @@ class Request:
     threads: int | None = None
     rounds: int | None = None
     minutes: float | None = None
-    seed: int = 0
+    seed: int | None = None
     output: Path | None = None
     force: bool = False
     as_json: bool = False
@@ -70,6 +70,11 @@ def run_latency(console: "Console", request: Request) -> None:
         if request.minutes is not None:
             raise NasError(
                 f"--minutes is of a search space, and {request.target} is a baseline; give --rounds"
+            )
+        given = {"--seed": request.seed is not None, "--force": request.force}
+        if of_spaces := [option for option, is_given in given.items() if is_given]:
+            raise NasError(
+                f"{of_spaces[0]} is of a search space, and {request.target} is a baseline; leave it out"
             )
         _baseline(console, request, batches)
 
@@ -191,7 +196,7 @@ def _baseline(console: "Console", request: Request, batches: Sequence[int]) -> N
 def _space(console: "Console", request: Request, batch: int, minutes: float) -> None:
     from rich.progress import Progress, TimeElapsedColumn
 
-    from nas.files import check_new, unwritable, write_whole
+    from nas.files import check_new, unwritable, write_bytes_whole
     from nas.space import SearchSpace
     from nas.space_timing import visit
 
@@ -202,16 +207,16 @@ def _space(console: "Console", request: Request, batch: int, minutes: float) -> 
         raise NasError(f"{output}: cannot be written ({reason}); choose another --output")
     parts = parts_to_time(space)
     device, threads = _machine(request)
-    begun, visits = _clock(), []
+    begun, visits, seed = _clock(), [], request.seed or 0
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=request.as_json,
                   transient=True) as progress:  # fmt: skip
         task = progress.add_task(f"timing networks of {space.name}", total=60 * minutes)
         with _memory(batch, device):
-            for one in visit(space, 60 * minutes, HELD_OUT, request.seed, batch, device, _clock):
+            for one in visit(space, 60 * minutes, HELD_OUT, seed, batch, device, _clock):
                 visits.append(one)
                 progress.update(task, completed=_clock() - begun)
-    model = fit(space, parts, visits, device, threads, batch, request.seed, _clock() - begun)
-    write_whole(output, model.dump())
+    model = fit(space, parts, visits, device, threads, batch, seed, _clock() - begun)
+    write_bytes_whole(output, model.dump().encode(), "choose another --output")
     if request.as_json:
         print(json.dumps({**model.model_dump(mode="json", exclude={"parts"}), "parts": len(model.parts),
                           "measured": sum(row.networks > 0 for row in model.parts.values()),

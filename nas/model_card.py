@@ -12,7 +12,6 @@ library_name: timm
 ...
 """
 
-from pathlib import PurePath
 from typing import Any
 
 from nas.documents import CertificateLine, RivalRow
@@ -80,7 +79,7 @@ def _weights(subject: Subject) -> list[str]:
             f"**These weights are untrained**: freshly initialised, with seed {SEED}. Their outputs mean nothing."
         ]
     said = {
-        "data": _without_folders(facts.data),
+        "data": facts.data,
         "recipe": facts.recipe,
         "epochs": f"{facts.epochs:g}" if facts.epochs else "",
         "accuracy": f"{facts.accuracy:.4f} on {facts.scored or 'what is not said'}"
@@ -92,16 +91,6 @@ def _weights(subject: Subject) -> list[str]:
     if not rows:
         return ["Their file says nothing of how they were trained."]
     return ["What their file says of them:", "", "| | |", "| --- | --- |", *rows]
-
-
-def _without_folders(data: str) -> str:
-    """A data set's name without the folders of a path: the page is public.
-
-    >>> _without_folders("folder:/home/alice/clients/birds"), _without_folders("imagenet")
-    ('folder:birds', 'imagenet')
-    """
-    kind, colon, path = data.partition(":")
-    return f"{kind}:{PurePath(path).name}" if colon else data
 
 
 def _use(timm: bool, name: str | None) -> list[str]:
@@ -174,7 +163,7 @@ def _certificate(found: CertificateLine | None) -> list[str]:
     lines = [
         "## Certificate",
         "",
-        f"Trained anew with {found.n} seeds that chose nobody, on {_text(_without_folders(found.data))} "
+        f"Trained anew with {found.n} seeds that chose nobody, on {_text(found.data)} "
         f"({_text(found.recipe)}), and "
         f"tested on {found.images:,} images{mean}. Margins are points, their intervals hold together at "
         f"{100 * found.level:g} %.",

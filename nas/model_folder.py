@@ -21,13 +21,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from nas import baseline as baselines
+from nas.earlier_export import CARD, CONFIG, PROGRAM, WEIGHTS, check_replaced, forget, record_of, written
 from nas.errors import NasError, listed
 from nas.exporting import Subject, compared
 from nas.files import write_bytes_whole
 from nas.model_card import model_card
 from nas.specs import Branches, LayerSpec
 from nas.timm_form import config_of, efficientnet_of, not_in_timm, timm_name
-from nas.weights import write_tensors
+from nas.weights import FORMAT, metadata_of, write_tensors
 
 
 def write_folder(subject: Subject, to: str, path: Path) -> list[str]:
@@ -40,23 +41,20 @@ def write_folder(subject: Subject, to: str, path: Path) -> list[str]:
     if why_not is None and find_spec("timm") is None:
         raise NasError(
             f"--to {to} needs timm, whose EfficientNet this network is and is checked against; pip install "
-            "'b0nas[timm]', or pip install timm"
+            "-e '.[timm]' in the checkout, or pip install timm"
         )
     name = None if why_not else timm_name(subject.net.architecture, subject.facts.padding)
+    files = [*[CARD] * (to == "hub"), CONFIG, PROGRAM, WEIGHTS, f"{subject.baseline.name}.yml"]
+    before = written(path)
+    check_replaced(path, files, before)
     whole = path.resolve()
     partial = whole.with_name(f".{whole.name}.partial")
     try:
         lines = _fill(partial, subject, why_not, name, to)
-        files = sorted(file.name for file in partial.iterdir())
         path.mkdir(parents=True, exist_ok=True)
-        if blocked := [file for file in files if (path / file).is_dir()]:
-            raise NasError(
-                f"{path / blocked[0]}: is a folder, where a file is written; choose another --output"
-            )
-        for old in _of_an_export(path):  # a card or a document of other weights says nothing of these
-            old.unlink()
         for file in files:
             (partial / file).replace(path / file)
+        lines += forget(path, before, files)
     except OSError as error:
         raise NasError(
             f"{path}: cannot be written ({error.strerror}); free some space, or choose another --output"
@@ -72,15 +70,6 @@ def write_folder(subject: Subject, to: str, path: Path) -> list[str]:
             f"nothing was uploaded; to do that: hf upload USER/{subject.baseline.name} {path}",
         ]
     return lines
-
-
-def _of_an_export(path: Path) -> list[Path]:
-    """What an export before left in a folder, known by its config.json and model.py; all else stays."""
-    if not all((path / name).is_file() for name in ("config.json", "model.py", "model.safetensors")):
-        return []
-    documents = [file for file in path.glob("*.yml") if file.is_file()]
-    card = path / "README.md"
-    return [*documents, *([card] if card.is_file() else [])]
 
 
 def _fill(folder: Path, subject: Subject, why_not: str | None, name: str | None, to: str) -> list[str]:
@@ -99,21 +88,19 @@ def _fill(folder: Path, subject: Subject, why_not: str | None, name: str | None,
         from nas.standalone import plain_model as program
 
         form = f"plain torch, in model.py, as timm cannot build it: {why_not}"
-    write_tensors(folder / "model.safetensors", tensors, {"format": "pt"})
-    files = {
-        "config.json": _json(config),
-        "model.py": inspect.getsource(program),
+    said = {"format": "pt", "b0nas": FORMAT} | metadata_of(subject.net, subject.facts)
+    write_tensors(folder / WEIGHTS, tensors, said)
+    texts = {
+        PROGRAM: inspect.getsource(program),
         f"{subject.baseline.name}.yml": baselines.dump(subject.baseline),
     }
     if to == "hub":
-        files["README.md"] = model_card(subject, config, timm=why_not is None, name=name)
-    for file, text in files.items():
-        write_bytes_whole(
-            folder / file,
-            text.encode(errors="backslashreplace"),
-            "free some space, or choose another --output",
-        )
-    lines = [form, compared(subject, _loaded(folder / "model.py").load(), "model.py")]
+        texts[CARD] = model_card(subject, config, timm=why_not is None, name=name)
+    files = {file: text.encode(errors="backslashreplace") for file, text in texts.items()}
+    files[CONFIG] = _json(config | record_of(files)).encode()
+    for file, content in files.items():
+        write_bytes_whole(folder / file, content, "free some space, or choose another --output")
+    lines = [form, compared(subject, _loaded(folder / PROGRAM).load(), PROGRAM)]
     if name:
         import timm
 

@@ -32,12 +32,14 @@ class Weights(NamedTuple):
         model: the package's name of the network, '' where neither the file's name nor what lies beside it says.
         tag: the training's name, as in timm's 'tf_efficientnet_b0.ap_in1k'; else ''.
         arguments: with which the package has to build the network, beside its name.
+        by_name: whether a name of the package's led to them, so that it published them.
     """
 
     path: Path
     model: str = ""
     tag: str = ""
     arguments: tuple[tuple[str, Any], ...] = ()
+    by_name: bool = False
 
 
 class Origin(ABC):
@@ -64,6 +66,10 @@ class Origin(ABC):
     @abstractmethod
     def normalization(self, weights: Weights) -> Normalization:
         """What images have to be normalized with."""
+
+    @abstractmethod
+    def published(self, weights: Weights) -> bool:
+        """Whether the package published this very file, as far as its name and what lies beside it say."""
 
     def resizing(self, weights: Weights) -> Resizing | None:
         """How images were resized that the weights were measured on; None where the package does not say."""
@@ -99,7 +105,7 @@ class Origin(ABC):
                 f"{some(list(self.models), hint, 'docs/weights.md lists them')}; or give the path of a .pth, .pt or "
                 ".safetensors file"
             )
-        return Weights(self.local(model, tag), model, tag)
+        return Weights(self.local(model, tag), model, tag, by_name=True)
 
     def named(self, path: Path) -> Weights:
         """A file with the model that its name begins with, such as efficientnet_b0_rwightman-7f5810bc.pth."""
@@ -144,3 +150,12 @@ def config_beside(path: Path) -> dict[str, Any]:
         found = load_json(text_of(beside, MAX_CONFIG), str(beside))
         return found if isinstance(found, dict) else {}
     return {}
+
+
+def labels_beside(path: Path, classes: int) -> tuple[str, ...]:
+    """Names of the outputs by timm's config.json beside the weights, where it has one for each; else none."""
+    names = config_beside(path).get("label_names")
+    if isinstance(names, dict):  # by number, as timm has them too
+        names = [names.get(str(number)) for number in range(classes)]
+    labels = tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+    return labels if isinstance(names, list) and len(labels) == len(names) == classes else ()

@@ -71,6 +71,23 @@ class Torchvision(Origin):
     def normalization(self, weights: Weights) -> Normalization:
         return IMAGENET
 
+    def published(self, weights: Weights) -> bool:
+        return self._entry(weights) is not None
+
+    def resizing(self, weights: Weights) -> Resizing | None:
+        entry = self._entry(weights)
+        if entry is None:
+            return None
+        said = entry.transforms()  # torchvision.transforms._presets.ImageClassification
+        return Resizing(said.crop_size[0] / said.resize_size[0], "center", said.interpolation.value)
+
+    def _entry(self, weights: Weights) -> Any:
+        """torchvision's own entry of a file that it published, told by the file's name; else None."""
+        from torchvision.models import get_model_weights
+
+        entries = get_model_weights(weights.model)
+        return next((entry for entry in entries if entry.url.endswith(f"/{weights.path.name}")), None)
+
     def local(self, model: str, tag: str) -> Path:
         from torchvision.models import get_model_weights
 
@@ -145,12 +162,23 @@ class Timm(Origin):
         beside = config_beside(weights.path).get("pretrained_cfg")
         if isinstance(beside, dict) and _normalizes(beside):
             return beside
+        released = None if weights.tag else self._released(weights)
+        return (released or self._published(weights.model, weights.tag)).to_dict()
+
+    def _released(self, weights: Weights) -> Any:
+        """timm's configuration of a release's file, told by the file's name; else None."""
         timm = package("timm", "timm")
-        if not weights.tag:  # a release's file is told by its name
-            for name in timm.list_pretrained(f"{weights.model}.*"):
-                if (timm.get_pretrained_cfg(name).url or "").endswith(f"/{weights.path.name}"):
-                    return timm.get_pretrained_cfg(name).to_dict()
-        return self._published(weights.model, weights.tag).to_dict()
+        found = [timm.get_pretrained_cfg(name) for name in timm.list_pretrained(f"{weights.model}.*")]
+        return next((one for one in found if (one.url or "").endswith(f"/{weights.path.name}")), None)
+
+    def published(self, weights: Weights) -> bool:
+        """By its name, or by the tag that timm's config.json beside it has."""
+        if weights.by_name or self._released(weights):
+            return True
+        beside = config_beside(weights.path)
+        said = beside.get("pretrained_cfg")
+        name = f"{beside.get('architecture')}.{said.get('tag') if isinstance(said, dict) else None}"
+        return name in package("timm", "timm").list_pretrained(f"{weights.model}.*")
 
     def _published(self, model: str, tag: str) -> Any:
         timm = package("timm", "timm")
@@ -192,6 +220,13 @@ class PypiLite(Origin):
 
     def normalization(self, weights: Weights) -> Normalization:
         return LITE
+
+    def published(self, weights: Weights) -> bool:
+        if weights.by_name:
+            return True
+        with suppress(NasError):
+            return self.local(weights.model, "").name == weights.path.name
+        return False
 
     def local(self, model: str, tag: str) -> Path:
         """The file inside the installed package, whose code is not run."""

@@ -138,6 +138,15 @@ def _sentence(model: type[BaseModel], error: Any, path: tuple[str | int, ...]) -
         return (
             f"{name} has {error['ctx']['actual_length']} entries; give at most {error['ctx']['max_length']}"
         )
+    if isinstance(error.get("input"), list) and isinstance(path[-1], str):
+        if path[0] == "stages" and kind in ("value_error", "string_type", "bool_type"):
+            fields = _model_at(model, path[:-1]).model_fields
+            choices = [field for field, info in fields.items() if "list[" in str(info.annotation)]
+            return (
+                f"{name} is {found}; give one value: lists may stand in {listed(choices)} of a search space"
+            )
+        if kind in ("string_type", "bool_type"):
+            return f"{name} is {found}; give one value, not a list"
     if kind == "value_error":
         return f"{name} is {found}; give {error['ctx']['error']}"
     if kind in ("model_type", "dict_type"):
@@ -156,10 +165,14 @@ def _sentence(model: type[BaseModel], error: Any, path: tuple[str | int, ...]) -
 
 def _fields(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
     """Names of the fields of the model that stands at `path`."""
+    return list(_model_at(model, path).model_fields)
+
+
+def _model_at(model: type[BaseModel], path: tuple[str | int, ...]) -> type[BaseModel]:
     for part in path:
         if isinstance(part, str):
             model = next(_models(model.model_fields[part].annotation))
-    return list(model.model_fields)
+    return model
 
 
 def _models(hint: object) -> Iterator[type[BaseModel]]:

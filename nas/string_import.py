@@ -65,7 +65,7 @@ def import_strings(
     arch, found = baseline.architecture, output or Path(f"{baseline.name}.yml")
     if found.suffix not in (".yml", ".yaml"):
         raise NasError(f"--output is {found}; give a name that ends in .yml, which is what is written")
-    save(baseline, found, force)
+    save(baseline, found, force, "--name" if output is None else "--output")
     return [
         f"baseline {baseline.name}: {len(arch.stages)} stages, {arch.params:,} parameters, {arch.macs:,} multiply-adds "
         f"at {arch.resolution} px ({arch.stem.in_chans} channels, {arch.head.classes} classes, {arch.activation})",

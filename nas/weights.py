@@ -26,6 +26,7 @@ from nas.sources import first_line
 from nas.strict_json import load_json
 
 FORMAT = "b0nas weights 1"
+"""What a file of ours has as its `format`; under `b0nas` where that is another program's (`nas.model_folder`)."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,14 @@ def save_weights(net: Network, path: Path, facts: Facts, force: bool = True) -> 
     """
     if path.exists() and not force:
         raise NasError(f"{path} exists; choose another --output, or give --force to replace it")
-    written = asdict(replace(facts, key=net.architecture.key))
-    metadata = {"format": FORMAT} | {name: json.dumps(value) for name, value in written.items()}
-    write_tensors(path, dict(net.state_dict()), metadata)
+    write_tensors(path, dict(net.state_dict()), {"format": FORMAT} | metadata_of(net, facts))
     return path
+
+
+def metadata_of(net: Network, facts: Facts) -> dict[str, str]:
+    """What a file of these weights says of itself, each value as JSON; the key is the network's."""
+    written = asdict(replace(facts, key=net.architecture.key))
+    return {name: json.dumps(value) for name, value in written.items()}
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -135,6 +140,11 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Facts]:
             f"{path}: is a training's checkpoint, not its weights; give the NAME.safetensors that nas train writes "
             "at the end"
         )
+    if "conv_stem.weight" in tensors:
+        raise NasError(
+            f"{path}: its tensors bear timm's names, as in a folder of nas export; give the weights that were "
+            "exported, or where timm has the network by a name, what nas import --from timm makes of the file"
+        )
     for name in ("classifier.weight", "classifier.bias"):
         sizes = (
             (2, 4) if name.endswith("weight") else (1,)
@@ -160,7 +170,7 @@ def facts_of(metadata: dict[str, str], where: str = "weights") -> Facts:
         try:
             found[field.name] = _FIELDS[field.name].validate_python(load_json(metadata[field.name], where))
         except ValueError:  # NasError and pydantic's
-            if metadata.get("format") == FORMAT:
+            if FORMAT in (metadata.get("format"), metadata.get("b0nas")):
                 raise NasError(
                     f"{where}: says that {field.name} is {short(metadata[field.name])}, which it cannot be; restore "
                     "the file, or give one of nas train or nas import"

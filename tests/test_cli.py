@@ -412,6 +412,8 @@ def test_export_goes_to_stdout_or_to_a_file(nas_, tmp_path):
     assert lines[-1] == "ir_r1_k3_s1_e6_c320_se0.25"
     assert nas_("export", "efficientnet-b0", "--to", "timm", "--output", "b0.txt").out == ""
     assert (tmp_path / "b0.txt").read_text() == done.out
+    assert nas_("export", "efficientnet-b0", "--to", "timm", "--output", "new/dir/b0.txt").code == 0
+    assert (tmp_path / "new" / "dir" / "b0.txt").read_text() == done.out
 
 
 def test_export_to_nni_is_json(nas_):
@@ -426,8 +428,8 @@ def test_export_to_nni_is_json(nas_):
         (["mnasnet", "--to", "timm"], "mnasnet is a search space; --to timm writes a baseline"),
         (["efficientnet-b0", "--to", "nni"], "efficientnet-b0 is a baseline; --to nni writes a search space"),
         (
-            ["efficientnet-b0", "--to", "tpu", "--output", "no/where"],
-            "no/where: cannot be written (No such file or",
+            ["efficientnet-b0", "--to", "tpu", "--output", "/dev/null/where"],
+            "/dev/null/where: cannot be written (/dev/null is no folder); choose another --output",
         ),
         (["nope", "--to", "tpu"], "there is no baseline 'nope'"),
         (["mnasnet", "--to", "pt2"], "mnasnet is a search space; --to pt2 writes a baseline"),
@@ -468,7 +470,9 @@ def test_strings_go_out_and_come_back(nas_, tmp_path):
     )
     assert nas.load(tmp_path / "mobilenet-v1.yml").architecture == nas.load("mobilenet-v1").architecture
     again = nas_("import", "--from", "timm-strings", "v1.txt")
-    assert refused(again, "mobilenet-v1.yml exists; choose another")
+    assert refused(again, "mobilenet-v1.yml exists; choose another --name, or give --force")
+    given = nas_("import", "--from", "timm-strings", "v1.txt", "--output", "mobilenet-v1.yml")
+    assert refused(given, "mobilenet-v1.yml exists; choose another --output, or give --force")
     assert (
         nas_(
             "import", "--from", "timm-strings", "v1.txt", "--force", "--name", "other", "--classes", "7"
@@ -565,7 +569,7 @@ def test_freeze_takes_a_path_a_trial_and_a_name(nas_, tmp_path):
             ["abc123", "--name", "../taken"],
             "../taken.yml, line 1: name is '../taken'; give up to 128 letters",
         ),
-        (["abc123", "--output", "taken.yml"], "taken.yml exists; choose"),
+        (["abc123", "--output", "taken.yml"], "taken.yml exists; choose another --output, or give --force"),
         (["abc123", "--output", "taken.yml/x.yml"], "taken.yml/x.yml: cannot be written"),
     ],
 )

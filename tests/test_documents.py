@@ -98,6 +98,25 @@ def test_the_document_that_the_mistakes_are_made_in_is_good():
             "line 6: stage1.se[1] is 'much'; give a number, such as 6 or 400M",
         ),
         ("se: [0, 0.25]", "se: .nan", "line 6: stage1.se is nan; give a finite number"),
+        *(
+            (
+                "op: mbconv",
+                f"{field}: {found}, op: mbconv",
+                f"line 7: stage2.{field} is {told}; give one value: lists may stand in op, kernel, "
+                "expand, se, skip, channels, layers of a search space",
+            )
+            for field, found, told in [
+                ("se_kind", "[standard, mobilenet-v3]", "['standard', 'mobilenet-v3']"),
+                ("activation", "[relu, swish]", "['relu', 'swish']"),
+                ("always_expand", "[true, false]", "[True, False]"),
+                ("separables", "[1, 2]", "[1, 2]"),
+            ]
+        ),
+        (
+            "activation: swish",
+            "activation: [relu, swish]",
+            "line 9: activation is ['relu', 'swish']; give one value, not a list",
+        ),
         ("op: mbconv", "op: 3", "line 7: stage2.op is 3; give text, in quotes where YAML reads it as someth"),
         (
             "name: mine",

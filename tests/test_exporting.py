@@ -21,7 +21,7 @@ import nas
 from nas import NasError, catalog, exporting, graphs, model_folder
 from nas import baseline as baselines
 from nas.baseline import Baseline
-from nas.documents import CertificateLine, Provenance, RivalRow
+from nas.documents import CertificateLine, GridLine, Provenance, RivalRow, ScalingLine
 from nas.documents import Facts as BaselineFacts
 from nas.exporting import Subject, export_model
 from nas.importing import difference, import_weights
@@ -29,7 +29,7 @@ from nas.packages import ORIGINS
 from nas.sources import Resizing
 from nas.standalone import plain_model
 from nas.timm_form import timm_name
-from nas.weights import Facts, load_network, save_weights
+from nas.weights import Facts, load_network, read_tensors, read_weights, save_weights
 
 TINY = """
 name: tiny
@@ -229,7 +229,47 @@ def test_timm_creates_a_published_network_from_the_folder(weights):
 
     done = import_weights("timm", "mine/model.safetensors", Path("back.safetensors"))
     assert (done.baseline, done.facts.norm_eps, done.facts.padding) == ("mnasnet-b1-0.5", 1e-3, "same")
+    assert (done.facts.class_names, done.facts.mean) == (NAMES, (0.1, 0.2, 0.3))
     assert difference(ours("mnasnet-b1-0.5", Path("back.safetensors"), images), expected) < 1e-5
+
+
+def test_exported_weights_are_weights_again(weights):
+    """With the epsilon, padding, statistics and names that the network was exported with."""
+    Path("small.yml").write_text(ODD.replace("odd", "small"))
+    path = weights("./small.yml", mean=(0.1,), std=(0.2,), accuracy=0.75, scored="test")
+    export_model("./small.yml", "safetensors", path)
+    images = batch("./small.yml", 4)
+    again = Path("small/model.safetensors")
+    assert torch.equal(ours("./small.yml", again, images), ours("./small.yml", path, images))
+    assert read_weights(again)[1] == read_weights(path)[1]
+    export_model("./small.yml", "safetensors", again, Path("again"))
+    assert Path("again/model.safetensors").read_bytes() == again.read_bytes()
+
+
+def test_of_a_resnet_too(in_folder):
+    arch = replace(nas.load("resnet-18").architecture, resolution=40)
+    baselines.save(Baseline("small", arch), Path("small.yml"))
+    torch.manual_seed(0)
+    net = nas.build(arch, 3, norm_eps=1e-5, padding="same")
+    said = Facts(baseline="small", norm_eps=1e-5, padding="same", class_names=("a", "b", "c"))
+    path = save_weights(net, Path("small.safetensors"), said)
+    export_model("./small.yml", "safetensors", path)
+    images = batch("./small.yml", 2)
+    found = ours("./small.yml", Path("small/model.safetensors"), images)
+    assert torch.equal(found, ours("./small.yml", path, images))
+    tensors, metadata = read_tensors(Path("small/model.safetensors"))
+    assert metadata["format"] == "pt"  # which other programs look for
+    save_file(tensors, "bad.safetensors", metadata | {"norm_eps": "0"})
+    with pytest.raises(NasError, match=r"bad.safetensors: says that norm_eps is '0', which it cannot be"):
+        read_weights(Path("bad.safetensors"))
+
+
+def test_weights_by_timms_names_are_told(weights):
+    export_model("./tiny.yml", "safetensors", weights("./tiny.yml"))
+    with pytest.raises(
+        NasError, match=r"tiny/model.safetensors: its tensors bear timm's names, as in a fold"
+    ):
+        export_model("./tiny.yml", "pt2", Path("tiny/model.safetensors"))
 
 
 def test_a_name_alone_is_no_architecture(weights):
@@ -248,7 +288,8 @@ def test_a_name_alone_is_no_architecture(weights):
 def test_without_timm_what_timm_has_is_refused_and_the_rest_written(weights, monkeypatch):
     monkeypatch.setattr(model_folder, "find_spec", lambda name: None)
     with pytest.raises(
-        NasError, match=r"--to hub needs timm, .*; pip install 'b0nas\[timm\]', or pip install timm"
+        NasError,
+        match=r"--to hub needs timm, .*; pip install -e '\.\[timm\]' in the checkout, or pip install timm",
     ):
         export_model("./tiny.yml", "hub")
     assert not Path("tiny").exists()
@@ -256,6 +297,19 @@ def test_without_timm_what_timm_has_is_refused_and_the_rest_written(weights, mon
 
 
 # One file
+
+
+def test_a_graph_says_what_is_known_and_no_more(weights):
+    bare = weights("./tiny.yml", class_names=(), mean=(), std=(), data="")
+    assert graphs.facts_of(exporting.subject_of("./tiny.yml", bare)) == {
+        "baseline": "tiny", "weights": "tiny.safetensors"
+    }  # fmt: skip
+    known = {"data": "digits", "accuracy": 0.0, "scored": "test", "mean": (0.25,), "std": (0.5,), "crop_pct": 0.9,
+             "crop_mode": "center", "interpolation": "bicubic", "class_names": NAMES, "source": "x"}  # fmt: skip
+    said = graphs.facts_of(exporting.subject_of("./tiny.yml", weights("./tiny.yml", **known)))
+    assert json.loads(json.dumps(said)) == json.loads(json.dumps(known)) | {
+        "baseline": "tiny", "weights": "tiny.safetensors"
+    }  # fmt: skip
 
 
 @needs_onnx
@@ -280,12 +334,14 @@ def test_onnx_takes_batches_of_any_size(weights):
         )
     said = {entry.key: entry.value for entry in onnx.load("odd.onnx").metadata_props}
     assert (json.loads(said["class_names"]), json.loads(said["mean"])) == (list(NAMES), [0.25])
+    assert b"network.py" not in Path("odd.onnx").read_bytes()  # nor in which folder that lies
 
 
 def test_onnx_without_its_packages_is_one_sentence(weights, monkeypatch):
     monkeypatch.setattr(graphs, "find_spec", lambda name: None)
     with pytest.raises(
-        NasError, match=r"--to onnx needs onnx, onnxscript, onnxruntime, .*; pip install 'b0nas\[onnx\]'"
+        NasError,
+        match=r"--to onnx needs onnx, onnxscript, onnxruntime, .*; pip install -e '\.\[onnx\]' in the chec",
     ):
         export_model("./tiny.yml", "onnx")
 
@@ -302,6 +358,21 @@ def test_fresh_weights_are_said_to_be_untrained(weights):
         assert lines[0].endswith("; no --weights: freshly initialised (seed 0), untrained")
     assert Path("one/model.safetensors").read_bytes() == Path("two/model.safetensors").read_bytes()
     assert "**These weights are untrained**" in Path("one/README.md").read_text()
+
+
+def test_fresh_networks_have_batch_norms_of_random_images(in_folder):
+    """As identities they let EfficientNetV2-S's outputs grow to hundreds here, and to where no two programs agree."""
+    v2 = nas.load("efficientnet-v2-s").architecture
+    baselines.save(Baseline("small", replace(v2, resolution=128)), Path("small.yml"))
+    before = torch.random.get_rng_state()
+    subject = exporting.subject_of("./small.yml", None)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    generator = torch.Generator().manual_seed(3)
+    norms = [module for module in subject.net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert not any(norm.training or norm.momentum == 1 for norm in norms)
+    with torch.inference_mode():
+        largest = subject.net(torch.randn(4, 3, 128, 128, generator=generator)).abs().max()
+    assert 0.1 < largest < 10
 
 
 # Nothing is written
@@ -363,6 +434,8 @@ def test_a_full_disk_leaves_nothing(weights, monkeypatch, to):
         ("./tiny.yml", "pt2", "old.pt2", r"old.pt2 exists; choose another --output, or give --force to replace it"),
         ("./tiny.yml", "pt2", "tiny.pth", r"--output is tiny.pth; give a name that ends in .pt2, which is what"),
         ("./tiny.yml", "pt2", "folder.pt2", r"folder.pt2: is no regular file; give the name of a file to write"),
+        ("./tiny.yml", "hub", "/dev/null/f", r"^/dev/null/f: cannot be written \(/dev/null is no folder\); choose ano"),
+        ("./tiny.yml", "pt2", "/dev/null/f.pt2", r"^/dev/null/f.pt2: cannot be written \(/dev/null is no folder\); c"),
         ("efficientnet-b9", "pt2", None, r"there is no baseline 'efficientnet-b9'"),
     ],
 )  # fmt: skip
@@ -386,6 +459,65 @@ def test_force_replaces_the_files_of_an_export_and_leaves_others(weights):
     export_model("./tiny.yml", "safetensors", None, Path("full"), force=True)
     assert Path("full/notes.txt").read_text() == "mine"
     assert "EfficientNet" in Path("full/model.py").read_text()
+
+
+def test_force_takes_away_what_an_export_wrote_and_nothing_else(weights):
+    """A page and a document of other weights go; a search.yml stays, and a page that somebody wrote or edited."""
+    out = Path("out")
+    export_model("./tiny.yml", "hub", None, out)
+    (out / "search.yml").write_text("mine")
+    export_model("./odd.yml", "safetensors", None, out, force=True)
+    assert sorted(p.name for p in out.iterdir()) == [
+        "config.json", "model.py", "model.safetensors", "odd.yml", "search.yml"
+    ]  # fmt: skip
+    assert (out / "search.yml").read_text() == "mine"
+
+    export_model("./odd.yml", "hub", None, out, force=True)
+    edited = (out / "README.md").read_text() + "Ours, of spring.\n"
+    (out / "README.md").write_text(edited)
+    lines = export_model("./tiny.yml", "safetensors", None, out, force=True)
+    assert "left as it is, for it was changed since it was exported: out/README.md" in lines
+    assert (out / "README.md").read_text() == edited
+    assert not (out / "odd.yml").exists()
+
+
+@pytest.mark.parametrize("name", ["README.md", "tiny.yml"])
+@pytest.mark.parametrize("exported", [False, True])
+def test_force_does_not_replace_what_somebody_wrote(weights, name, exported):
+    Path("out").mkdir()
+    if exported:
+        export_model("./tiny.yml", "hub", None, Path("out"))
+    Path("out", name).write_text("mine")
+    before = {path: path.read_bytes() for path in Path("out").iterdir()}
+    with pytest.raises(
+        NasError, match=f"out/{name}: is not as an export wrote it, and would be replaced; move it"
+    ):
+        export_model("./tiny.yml", "hub", None, Path("out"), force=True)
+    assert {path: path.read_bytes() for path in Path("out").iterdir()} == before
+
+
+def test_the_new_files_are_in_place_before_old_ones_go(weights, monkeypatch):
+    export_model("./tiny.yml", "hub", None, Path("out"))
+
+    def full(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    before = files()
+    with pytest.raises(NasError, match="No space left on device"):
+        export_model("./odd.yml", "safetensors", None, Path("out"), force=True)
+    assert files() == before
+
+
+@pytest.mark.parametrize("record", ["[]", '{"b0nas": 3}', '{"b0nas": {"files": [1]}}',
+                                    '{"b0nas": {"files": {"../tiny.yml": "x", "README.md": 3}}}'])  # fmt: skip
+def test_a_record_of_anything_else_takes_nothing_away(weights, record):
+    Path("out").mkdir()
+    Path("out/config.json").write_text(record)
+    Path("out/notes.md").write_text("mine")
+    export_model("./odd.yml", "hub", None, Path("out"), force=True)
+    assert Path("tiny.yml").exists()
+    assert Path("out/notes.md").read_text() == "mine"
 
 
 # The page
@@ -438,6 +570,37 @@ def test_the_page_says_what_is_known_and_no_more(weights):
     assert config["label_names"] == list(NAMES)
     form = config["pretrained_cfg"]
     assert (form["crop_pct"], form["crop_mode"], form["interpolation"]) == (1.0, "squash", "bilinear")
+
+
+@pytest.mark.parametrize("to", ["safetensors", "hub", "pt2"])
+def test_no_export_names_a_folder_of_this_machine(weights, to):
+    """Neither the page nor the document, nor what the weights say of themselves."""
+    tiny = nas.load("./tiny.yml")
+    data = "folder:/home/alice/clients/birds"
+    facts = BaselineFacts(params=tiny.architecture.params, macs=tiny.architecture.macs, data=data)
+    trial = f"python -m nas.search.trial --data {data} --data-dir=/home/alice/sets --epochs 3"
+    search = GridLine(step=0.05, tolerance=0.1, multiple=2, command=trial)
+    certificate = CertificateLine(
+        data=data, recipe="cifar", images=359, n=3, level=0.95, finalists=4, random_networks=5,
+        choosing_seeds=[0], judging_seeds=[1, 2, 3],
+    )  # fmt: skip
+    made = replace(tiny, name="made", facts=facts, certificate=certificate,
+                   scaling=ScalingLine(alpha=1.2, beta=1.1, gamma=1.15, search=search))  # fmt: skip
+    baselines.save(made, Path("made.yml"))
+    path = weights("./made.yml", data=data)
+    export_model("./made.yml", to, path, Path(f"out.{to}"))
+    out = Path(f"out.{to}")
+    written = [file.read_bytes() for file in (out.iterdir() if out.is_dir() else [out])]
+    assert any(b"folder:birds" in content for content in written)
+    assert not any(b"alice" in content or b"network.py" in content for content in written)
+    if to != "pt2":
+        again = nas.load("out." + to + "/made.yml")
+        assert again.facts is not None
+        assert again.facts.data == "folder:birds"
+        assert again.scaling is not None
+        assert again.scaling.search is not None
+        command = "python -m nas.search.trial --data folder:birds --data-dir=sets --epochs 3"
+        assert again.scaling.search.command == command
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,19 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("nas", "tests", "search_spaces", "baselines", "schemas", "docs", "pyproject.toml", "README.md")
+COPIED = (
+    "nas",
+    "tests",
+    "tools",
+    "search_spaces",
+    "baselines",
+    "schemas",
+    "docs",
+    "pyproject.toml",
+    "README.md",
+)
+HELD = ("An op", "A strategy")
+"""Parts after which schemas are written anew, as they say, and held to code and pages."""
 FENCE = re.compile(r"^```(\w+) ?(.*)\n((?:.*\n)*?)```$", flags=re.M)
 
 
@@ -24,11 +36,13 @@ class Block(NamedTuple):
 
 def parts() -> dict[str, list[Block]]:
     """Heading -> blocks, in order."""
+    return {title: [Block(*match) for match in FENCE.findall(text)] for title, text in sections().items()}
+
+
+def sections() -> dict[str, str]:
+    """Heading -> text."""
     _, *found = re.split(r"^## (.+)$", (ROOT / "docs" / "extend.md").read_text(), flags=re.M)
-    return {
-        title: [Block(*match) for match in FENCE.findall(text)]
-        for title, text in zip(found[::2], found[1::2], strict=True)
-    }
+    return dict(zip(found[::2], found[1::2], strict=True))
 
 
 def patch(path: Path, text: str) -> None:
@@ -94,6 +108,13 @@ def test_following_the_page_works(part, tmp_path):
                 assert matches(expected, printed), f"{command}\n{printed}"
                 if "pytest" in command:
                     assert " passed" in printed
+    if part in HELD:
+        assert "`make docs`" in sections()[part]
+        schemas = "python -m pytest tests/test_schemas.py -q -n 0 -p no:cacheprovider"
+        with pytest.raises(AssertionError, match="run `make docs`"):
+            run(schemas, tmp_path)
+        run("python tools/schemas.py", tmp_path)
+        run(schemas, tmp_path)
     style = ["ruff", "check", "nas", "tests", "--select", "E,F,W,I,B"]
     done = subprocess.run(
         [sys.executable, "-m", *style], cwd=tmp_path, capture_output=True, text=True, check=False

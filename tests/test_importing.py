@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 import nas
 from nas import NasError, importing
 from nas.importing import TOLERANCE, compare, fill_in_order, import_weights
-from nas.origins import config_beside
+from nas.origins import Weights, config_beside, labels_beside
 from nas.packages import ORIGINS
 from nas.state_dicts import classes_of, parameters_of, read_state_dict
 from nas.weights import load_network, read_weights
@@ -162,6 +162,16 @@ def test_weights_that_are_no_numbers_are_refused(lively, in_folder):
     refused("torchvision", "mobilenet_v2.pth", "differ", "by nan", "give finite weights")
 
 
+def test_a_zeroed_classifier_is_taken(lively, in_folder):
+    """Its outputs do not spread over the images, so that differences have to be measured otherwise."""
+    tensors = network("torchvision", "mobilenet_v2", lively).state_dict()
+    for value in (0.0, 0.5):
+        tensors["classifier.1.weight"].zero_()
+        tensors["classifier.1.bias"].fill_(value)
+        torch.save(tensors, "mobilenet_v2.pth")
+        assert import_weights("torchvision", "mobilenet_v2.pth", force=True).difference == 0
+
+
 def test_order_of_computation(lively):
     theirs = network("torchvision", "mobilenet_v2", lively)
     ours = nas.build(nas.load("mobilenet-v2").architecture, 5, norm_eps=1e-5).eval()
@@ -200,11 +210,74 @@ def test_checkpoints_and_older_files(mobilenet, key):
     assert import_weights("torchvision", "checkpoint.pth.tar").difference <= TOLERANCE
 
 
-def test_imagenet_is_told_by_its_thousand_classes(lively, in_folder):
-    torch.save(network("torchvision", "mobilenet_v2", lively, 1000).state_dict(), "mobilenet_v2-7ebf99e0.pth")
-    facts = import_weights("torchvision", "mobilenet_v2-7ebf99e0.pth").facts
-    assert (facts.data, len(facts.class_names), facts.class_names[985]) == ("imagenet", 1000, "daisy")
-    assert (facts.mean, facts.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+def test_imagenet_is_told_by_files_that_the_package_published(lively, in_folder):
+    """And how torchvision resized its images; a thousand classes alone may be anybody's."""
+    tensors = network("torchvision", "mobilenet_v2", lively, 1000).state_dict()
+    for name, known, crop in (
+        ("mobilenet_v2-7ebf99e0.pth", True, 224 / 232),
+        ("mobilenet_v2.pth", False, None),
+    ):
+        torch.save(tensors, name)
+        facts = import_weights("torchvision", name, force=True).facts
+        assert facts.data == ("imagenet" if known else "")
+        assert (len(facts.class_names), facts.crop_pct) == ((1000, crop) if known else (0, None))
+        assert (facts.mean, facts.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        if known:
+            assert facts.class_names[985] == "daisy"
+            assert (facts.crop_mode, facts.interpolation) == ("center", "bilinear")
+
+
+def test_how_torchvision_resized(in_folder):
+    """EfficientNet_B0_Weights.IMAGENET1K_V1: resize 256, crop 224, bicubic (torchvision's documentation)."""
+    torchvisions = ORIGINS["torchvision"]
+    b0 = Weights(Path("efficientnet_b0_rwightman-7f5810bc.pth"), "efficientnet_b0")
+    assert torchvisions.resizing(b0) == (224 / 256, "center", "bicubic")
+    assert torchvisions.resizing(b0._replace(path=Path("mine.pth"))) is None
+    for model in torchvisions.models:
+        for entry in torchvision.models.get_model_weights(model):
+            found = torchvisions.resizing(Weights(Path(entry.url.rpartition("/")[2]), model))
+            assert found is not None
+            assert 0.9 * 224 / 256 < found.crop_pct <= 1
+            assert found.interpolation in ("bilinear", "bicubic")
+
+
+def test_imagenet_by_timms_tag(lively, in_folder):
+    timm = pytest.importorskip("timm")
+    tensors = network("timm", "mobilenetv2_100", lively, 1000).state_dict()
+    cases = [
+        ("model.safetensors", {"tag": "ra_in1k"}, True),
+        ("model.safetensors", {"tag": "mine"}, False),
+        ("model.safetensors", {}, False),
+        (timm.get_pretrained_cfg("mobilenetv2_100").url.rpartition("/")[2], None, True),
+        ("mobilenetv2_100.pth", None, False),
+    ]
+    for name, said, known in cases:
+        Path("config.json").unlink(missing_ok=True)
+        if said is not None:
+            Path("config.json").write_text(
+                json.dumps({"architecture": "mobilenetv2_100", "pretrained_cfg": said})
+            )
+        (save_file if name.endswith("safetensors") else torch.save)(tensors, name)
+        facts = import_weights("timm", name, force=True).facts
+        assert (facts.data, len(facts.class_names)) == (("imagenet", 1000) if known else ("", 0)), (
+            name,
+            said,
+        )
+
+
+@pytest.mark.parametrize("labels", [["ant", "bee", "cat"], {"2": "cat", "0": "ant", "1": "bee"}])
+def test_labels_beside_a_file_are_its_classes(lively, in_folder, labels):
+    config = {"architecture": "mobilenetv2_100", "label_names": labels, "pretrained_cfg": {"tag": "ra_in1k"}}
+    Path("config.json").write_text(json.dumps(config))
+    save_file(network("timm", "mobilenetv2_100", lively, 3).state_dict(), "model.safetensors")
+    facts = import_weights("timm", "model.safetensors").facts
+    assert (facts.class_names, facts.data) == (("ant", "bee", "cat"), "")
+
+
+@pytest.mark.parametrize("labels", [["ant", "bee"], ["ant", "bee", 3], {"0": "ant", "1": "bee"}, "abc", None])
+def test_labels_that_do_not_fit_say_nothing(in_folder, labels):
+    Path("config.json").write_text(json.dumps({"label_names": labels}))
+    assert labels_beside(Path("model.safetensors"), 3) == ()
 
 
 def test_what_timm_says_beside_a_file(lively, in_folder):

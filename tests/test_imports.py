@@ -20,7 +20,7 @@ LAYERS = {
     "architecture": ["parts", "architecture"],
     "documents, spaces, baselines; no torch": [
         "baseline", "candidates", "catalog", "choices", "cost_table", "documents", "key_table", "planner", "planning",
-        "plans", "keys", "latency_model", "latency_table", "rivals",
+        "plans", "keys", "latency_model", "latency_table", "public", "rivals",
         "reading", "reward", "scaling", "space", "strict_json", "strict_yaml", "tables",
     ],
     "network, the public names, and what is copied into exported folders": [
@@ -38,7 +38,7 @@ LAYERS = {
     "search": ["search"],
     "what people call": [
         "report", "export", "block_strings", "string_lines", "exporting", "graphs", "timm_form", "model_card",
-        "model_folder",
+        "model_folder", "earlier_export",
         "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
         "headers", "scoring", "watching", "training_commands", "scaling_command",
         "supernet_job", "supernet_command",

@@ -410,6 +410,8 @@ def test_a_model_of_a_space_is_written(tiny_file, machine, tiny, monkeypatch, tm
         NasError, match=r"^tiny-latency\.json exists; choose another --output, or give --force"
     ):
         invoke(tiny_file)
+    invoke(tiny_file, "--minutes", "0.5", "--threads", "1", "--output", "new/dir/x.json", "--json")
+    assert LatencyModel.load(tmp_path / "new" / "dir" / "x.json").held_out.n == model.held_out.n
     text = invoke(tiny_file, "--minutes", "0.5", "--threads", "1", "--force")
     assert re.search(r"held out: \d+ whole networks; relative error [\d.]+ % \(median\)", text)
     assert "the same networks measured twice: " in text
@@ -450,6 +452,14 @@ def test_too_little_time_makes_no_model(tiny_file, machine, tiny, monkeypatch):
             r"^--rounds is of a baseline, and cifar is a search space; give --minutes",
         ),
         (["mobilenet-v1", "--output", "x.json"], r"^--output is of the model of a search space"),
+        (
+            ["mobilenet-v1", "--seed", "0"],
+            r"^--seed is of a search space, and mobilenet-v1 is a baseline; leave it",
+        ),
+        (
+            ["mobilenet-v1", "--force"],
+            r"^--force is of a search space, and mobilenet-v1 is a baseline; leave it",
+        ),
         (["./none.yml"], r"none\.yml: there is no such file"),
     ],
 )

@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 from nas.documents import BaselineDocument, SpaceDocument
 from nas.errors import NasError
 from nas.evaluators.table_json import read_json
-from nas.search.settings import TunerSettings
+from nas.search.rewarding import RewardSettings
+from nas.search.settings import BY_NAME, TunerSettings
 from nas.space import SearchSpace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,6 +66,7 @@ def test_shipped_documents_are_taken(name, path):
         {"layers": True},
         {"stride": 3},
         {"pointwise_activation": "perhaps"},
+        {"se_kind": "hard"},
     ],
     ids=str,
 )
@@ -183,5 +185,42 @@ def test_every_field_of_spaces_and_most_of_baselines_say_what_they_mean():
     for part in (space, *space["$defs"].values()):
         for field, value in part["properties"].items():
             assert value.get("description"), field
+    assert space["properties"]["activation"]["description"].startswith("relu, relu6, swish")
+    assert space["$defs"]["StageLine"]["properties"]["activation"]["description"].startswith("instead of the")
     assert set(SCHEMAS["baseline.json"]["properties"]) == set(BaselineDocument.model_fields)
     assert all(value.get("description") for value in SCHEMAS["baseline.json"]["properties"].values())
+
+
+def test_every_field_of_class_args_says_what_it_means():
+    """By its full path: arguments of `nas.Search`, which have a table too, are called as fields of the reward are."""
+    search = SCHEMAS["search.json"]
+    arguments = search["properties"]["tuner"]["then"]["properties"]["classArgs"]
+    told = {
+        (name or "classArgs", field): value.get("description")
+        for name, part in [("", arguments), *search["$defs"].items()]
+        for field, value in part["properties"].items()
+    }
+    assert [path for path, text in told.items() if not text] == []
+    of_the_reward = [text for (name, _), text in told.items() if name == "RewardSettings"]
+    assert len(set(of_the_reward)) == len(RewardSettings.model_fields)
+    for path, words in {
+        ("classArgs", "seed"): "0 unless given",
+        ("RewardSettings", "cost"): "what is paid for: macs unless given, or latency",
+        ("RewardSettings", "w"): "the exponent of soft, -0.07 unless given",
+        ("Limits", "macs"): "multiply-adds, such as 2M",
+        ("GridSettings", "step"): "of alpha, beta and gamma, from 1 on; 0.05 unless given",
+        ("RandomSettings", "name"): "NNI's Random: uniform, never the same network twice",
+        ("EvolutionSettings", "crossover"): "default: false",
+        ("TPESettings", "n_startup_jobs"): "default: 20",
+    }.items():  # fmt: skip
+        assert (told[path] or "").startswith(words), path
+
+
+def test_defaults_on_the_page_are_those_of_the_code():
+    """docs/search.md: `clip` 0.2; a default that is worked out, such as a population, is told in words."""
+    told = tool.hyper_parameters()
+    for name, model in BY_NAME.items():
+        for field, info in model.model_fields.items():
+            if field != "name" and info.default is not None:
+                found = told[f"{name}.{field}"].removeprefix("default: ").split(" ")[0]
+                assert found == str(info.default).lower() or float(found) == info.default, (name, field)

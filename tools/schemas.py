@@ -4,7 +4,8 @@
 
 They are made of the pydantic models that read the documents. What those leave to later checks (the names of ops, odd
 kernels) and what a field means is added here; the meanings are the rows of the tables in search_spaces/README.md,
-baselines/README.md and docs/search.md, so that an editor says what the pages say.
+baselines/README.md and docs/search.md, so that an editor says what the pages say. A field of a part is looked up by its
+full path, such as `stem.channels` or `tuner.classArgs.reward.w`.
 
 >>> sorted(schemas())
 ['baseline.json', 'search.json', 'space.json', 'split.json', 'table.json']
@@ -21,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from nas.block import SE_KINDS
 from nas.documents import NAME, BaselineDocument, SpaceDocument
 from nas.evaluators.table_entries import LONGEST, RESERVED
 from nas.ops import ACTIVATIONS, OPS, SKIPS
@@ -39,7 +41,7 @@ AS_TEXT = {
 AS_TIME = {**AS_TEXT, "pattern": AS_TEXT["pattern"].replace(r"[kKMGB]?", r"([kKMGB]|ms)?")}
 """That, or milliseconds."""
 ONE_OF: dict[str, tuple[Any, ...]] = {
-    "op": tuple(OPS), "skip": SKIPS, "activation": ACTIVATIONS, "stride": (1, 2),
+    "op": tuple(OPS), "skip": SKIPS, "activation": ACTIVATIONS, "stride": (1, 2), "se_kind": SE_KINDS,
 }  # fmt: skip
 
 
@@ -57,35 +59,53 @@ class Words(GenerateJsonSchema):
 
 
 def meanings(page: str) -> dict[str, str]:
-    """Field -> meaning, of a page's tables whose first cell is code."""
+    """Field -> meaning, of a page's tables whose first cell is code; `activation` of a stage is 'stages.activation'."""
     rows = re.findall(r"^\| (`[^|]+) \| (.+) \|$", (ROOT / page).read_text(encoding="utf-8"), flags=re.M)
     found: dict[str, str] = {}
     for names, rest in rows:
-        cells = [
-            re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", cell).replace("`", "").replace("*", "").strip()
-            for cell in rest.split(" | ")
-        ]
+        cells = [_plain(cell) for cell in rest.split(" | ")]
         default = f" (default: {cells[1]})" if page.endswith("README.md") and len(cells) > 1 else ""
         for name in re.findall(r"`([^`]+)`", names):
+            path = f"stages.{name}" if names.endswith(" of a stage") else name
             text = cells[0] if not page.startswith("docs") else cells[-1]
-            found.setdefault(name, text + default)
+            found.setdefault(path, text + default)
     return found
 
 
-def of_model(model: type[BaseModel], title: str, page: str, places: dict[str, str]) -> dict[str, Any]:
+def hyper_parameters() -> dict[str, str]:
+    """'ppo.name' -> what that strategy is, 'ppo.clip' -> its default, of the table of strategies."""
+    text = (ROOT / "docs/search.md").read_text(encoding="utf-8")
+    found = {}
+    for name, what, rest in re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \|$", text, flags=re.M):
+        if name in BY_NAME:
+            found[f"{name}.name"] = _plain(what)
+            fields = re.split(r"`(\w+)`", rest)[1:]
+            for field, default in zip(fields[::2], fields[1::2], strict=True):
+                found[f"{name}.{field}"] = f"default: {_plain(default.strip(' ,;:'))}"
+    return found
+
+
+def _plain(cell: str) -> str:
+    """A table's cell without markup."""
+    return re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", cell).replace("`", "").replace("*", "").strip()
+
+
+def of_model(
+    model: type[BaseModel], title: str, told: dict[str, str], places: dict[str, str]
+) -> dict[str, Any]:
     """The schema of a model, with what fields mean.
 
     Args:
-        places: class -> what stands before a field's name in the page's tables, such as 'stem.'.
+        told: path of a field -> meaning.
+        places: class -> the beginning of its fields' paths, such as 'stem.'; other classes' fields are not described.
     """
     made = _bounded(model.model_json_schema(schema_generator=Words, mode="validation"))
-    told = meanings(page)
     for name, part in [(model.__name__, made), *made.get("$defs", {}).items()]:
         part.pop("title", None)
         for field, value in part.get("properties", {}).items():
             value.pop("title", None)
             _restrict(value, ONE_OF.get(field))
-            if meaning := told.get(f"{places.get(name, '')}{field}"):
+            if name in places and (meaning := told.get(f"{places[name]}{field}")):
                 value["description"] = meaning
     return {"$schema": DIALECT, "title": title, **made}
 
@@ -120,12 +140,20 @@ def _restrict(schema: dict[str, Any], allowed: tuple[Any, ...] | None) -> None:
 
 def search() -> dict[str, Any]:
     """search.yml: NNI's configuration, of which our own part is checked and the rest left to NNI."""
-    tuner = of_model(TunerSettings, "classArgs", "docs/search.md", {"TunerSettings": "tuner.classArgs."})
+    told = meanings("docs/search.md") | hyper_parameters()
+    places = {
+        "TunerSettings": "",
+        "RewardSettings": "reward.",
+        "Limits": "limits.",
+        "GridSettings": "scaling.",
+    }
+    places = {name: f"tuner.classArgs.{path}" for name, path in places.items()}
+    places |= {model.__name__: f"{name}." for name, model in BY_NAME.items()}
+    tuner = of_model(TunerSettings, "classArgs", told, places)
     definitions = tuner.pop("$defs")
     tuner.pop("$schema")
     strategies = tuner["properties"]["strategy"]
     strategies.setdefault("anyOf", []).append({"enum": sorted(BY_NAME)})
-    told = meanings("docs/search.md")
     whole = {"type": "integer", "minimum": 1}
     kinds: dict[str, Any] = {
         "experimentName": {"type": "string"}, "searchSpaceFile": {"type": "string"}, "searchSpace": {},
@@ -193,10 +221,14 @@ def table() -> dict[str, Any]:
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Name of file -> schema."""
-    space, baseline = "search_spaces/README.md", "baselines/README.md"
-    lines = {"StemLine": "stem.", "HeadLine": "head.", "Facts": "facts."}
-    found = of_model(BaselineDocument, "b0nas baseline", baseline, lines)
-    shared = of_model(SpaceDocument, "b0nas search space", space, lines)
+    lines = {"StemLine": "stem.", "HeadLine": "head.", "StageLine": "stages."}
+    of_spaces, of_baselines = meanings("search_spaces/README.md"), meanings("baselines/README.md")
+    in_a_line = {f"stages.{name}": text for name, text in of_spaces.items()}  # whose rows have the bare names
+    shared = of_model(
+        SpaceDocument, "b0nas search space", in_a_line | of_spaces, {"SpaceDocument": "", **lines}
+    )
+    parts = {"BaselineDocument": "", "Facts": "facts.", "ScalingLine": "scaling."}
+    found = of_model(BaselineDocument, "b0nas baseline", of_baselines, parts)
     for name in ("StageLine", "StemLine", "HeadLine"):  # described on the spaces' page
         found["$defs"][name] = shared["$defs"][name]
     for document in (found, shared):  # pydantic forgets it, of a value that a function reads first
@@ -208,7 +240,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "baseline.json": found,
         "search.json": search(),
         "table.json": table(),
-        "split.json": of_model(SplitDocument, "b0nas split", "docs/own-images.md", {}),
+        "split.json": of_model(SplitDocument, "b0nas split", {}, {}),
     }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nas.health.finding import ANEW, Finding, broken, note, works
 from nas.health.running import Ended, Probe, run
+from nas.health.shadows import mend_of
 
 SLOW = 8.0
 """Seconds of nnictl's start from which NNI's limit is named: it gives its tuner ten to connect."""
@@ -28,8 +29,10 @@ def torch(probe: Probe) -> Finding:
     if step.error:
         return broken(
             "torch", f"cannot be used: {step.error}",
-            "make setup installs torch anew; for a CPU build, TORCH_ARGS as in README; if torch was ended by SIGILL, "
-            "this processor is older than the build",
+            mend_of(
+                "make setup installs torch anew; for a CPU build, TORCH_ARGS as in README; if torch was ended by "
+                "SIGILL, this processor is older than the build"
+            ),
         )  # fmt: skip
     other = probe.step("torchvision")
     if other.error:
@@ -96,7 +99,7 @@ def nni(probe: Probe) -> Finding:
         return broken("nni", f"{there}; b0nas is written for 3", "pip install 'nni>=3.0,<4'")
     step = probe.step("strategies")
     if step.error:
-        mend = "the line torch says why" if probe.step("torch").error else ANEW
+        mend = "the line torch says why" if probe.step("torch").error else mend_of(ANEW)
         return broken("nni", f"{there}, whose strategies cannot be imported: {step.error}", mend)
     return works("nni", f"{there}; strategies {', '.join(step.value['names'])}")
 

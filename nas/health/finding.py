@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 WORKS, NOTE, BROKEN = "works", "note", "broken"
 """A note is told and hinders nothing; what is broken, the main job needs."""
-ANEW = "set the environment up anew: make clean setup in a checkout, else pip install b0nas into a new one"
+ANEW = (
+    "set the environment up anew: make clean setup in a checkout, else pip install the wheel into a new one"
+)
 """What mends most things."""
 LONGEST = 300
 """Characters of somebody else's message that are passed on."""

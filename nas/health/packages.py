@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from nas.health.finding import ANEW, Finding, broken, works
 from nas.health.running import Probe
+from nas.health.shadows import mend_of
 
 VERSIONS = ((3, 11), (3, 12))
 """pyproject.toml: requires-python."""
@@ -85,7 +86,9 @@ def pkg_resources(probe: Probe, version: Version = importlib.metadata.version) -
     step = probe.step("pkg_resources")
     if step.error:
         return broken(
-            "setuptools", f"{there}, without the pkg_resources that nnictl imports ({step.error})", mend
+            "setuptools",
+            f"{there}, without the pkg_resources that nnictl imports ({step.error})",
+            mend_of(mend),
         )
     major = re.match(r"\d+", there)
     if major and int(major.group()) >= 81:

@@ -99,7 +99,8 @@ def check_free(
             f"{path} comes with b0nas; search a copy of it under a name of yours, or give --force to write into it"
         )
     if document is None:
-        raise NasError(f"{path} exists; choose another --name, or give --force to replace it")
+        option = "--name" if output is None else "--output"
+        raise NasError(f"{path} exists; choose another {option}, or give --force to replace it")
     own = document.scaling
     if own is not None and (own.search is None or own.search.experiment != experiment):
         source = "" if own.search is None else f", of the search {own.search.experiment}"

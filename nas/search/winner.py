@@ -127,7 +127,7 @@ def freeze(
     baseline = baseline_of(journal, trial, chosen)
     path = output or default_folder() / f"{chosen}.yml"
     baseline = _with_certificate(baseline, path) if force and path.exists() else baseline
-    return baseline, save(baseline, path, force)
+    return baseline, save(baseline, path, force, "--name" if output is None else "--output")
 
 
 def _with_certificate(baseline: Baseline, path: Path) -> Baseline:
@@ -149,12 +149,13 @@ def train_in_full(
     are torch's on a CPU: one by default as in a trial, for two wait for each other on a busy machine.
     """
     import torch
-    from safetensors.torch import save_file
 
     from nas.data import load_data
     from nas.evaluation import evaluate
     from nas.network import build
     from nas.training import TrainingConfig, seeded, train
+    from nas.weights import Facts as WeightsFacts
+    from nas.weights import save_weights
 
     arch, facts = baseline.architecture, baseline.facts
     assert facts is not None
@@ -165,10 +166,15 @@ def train_in_full(
     torch.set_num_threads(threads)
     train(net, loaded, config, device=device, report=report)
     accuracy = evaluate(net, loaded, split="test")
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in net.state_dict().items()}
-    save_file(tensors, weights, metadata={"baseline": baseline.name, "data": data, "epochs": str(epochs)})
     long = f"{epochs} epoch{'s' * (epochs > 1)}"
     recipe = f"{long} on train + val, {config.optimizer}, lr {config.lr:g}, {config.schedule}"
+    images = loaded.split(config.split)
+    mean, std = images.statistics
+    said = WeightsFacts(
+        baseline=baseline.name, data=loaded.name, recipe=recipe, epochs=epochs, accuracy=accuracy, scored="test",
+        class_names=loaded.class_names, mean=mean, std=std, **images.resizing._asdict(),
+    )  # fmt: skip
+    save_weights(net, weights, said)
     measured = replace(baseline, facts=facts.model_copy(update={"accuracy": accuracy, "recipe": recipe}))
     save(measured, path, force=True)
     return measured

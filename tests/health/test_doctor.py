@@ -167,6 +167,37 @@ def test_a_torch_that_cannot_be_imported(tmp_path, code, words):
     assert is_(engine.gpu(found), NOTE, "not looked at")
 
 
+@pytest.mark.parametrize("name", ["torch.py", "json.py"])
+def test_a_file_here_that_is_imported_instead(tmp_path, monkeypatch, name):
+    """The current folder comes first for a trial: nothing has to be installed anew."""
+    monkeypatch.chdir(tmp_path)
+    for one in (name, "birds.py"):
+        Path(one).write_text("x = 1\n")
+    found = probe("torch")
+    told = f"{name} in the current folder is imported instead of what is installed by that name: rename, or"
+    assert is_(engine.torch(found), BROKEN, "cannot be used", told)
+    assert is_(engine.nni(found), BROKEN, "the line torch says why")
+    tools = Probe(
+        {"pkg_resources": Step(error="AttributeError: module 'json' has no attribute 'dumps'")}, Ended()
+    )
+    assert is_(packages.pkg_resources(tools), BROKEN, told)
+    Path(name).unlink()
+    assert is_(packages.pkg_resources(tools), BROKEN, "'setuptools>=69,<81'")
+
+
+def test_a_current_folder_that_is_gone(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, out = command(monkeypatch, capsys)
+    assert code == 1
+    assert out.splitlines() == [
+        "broken  folders      the current folder is gone (No such file or directory)",
+        "                     cd to one that there is",
+        "broken: folders",
+    ]
+
+
 def test_a_torch_that_hangs(tmp_path):
     found = probe("torch", fake(tmp_path, "torch", "import time; time.sleep(60)"), bound=5)
     assert is_(engine.torch(found), BROKEN, "did nothing for 5 seconds")

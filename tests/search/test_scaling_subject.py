@@ -364,6 +364,8 @@ def test_a_run_elsewhere_needs_its_journal_alone(home, searched, monkeypatch, tm
     (elsewhere / "other.yml").write_text("x")
     with pytest.raises(NasError, match=r"other.yml exists; choose another --name, or give --force"):
         freeze(journal, name="other")
+    with pytest.raises(NasError, match=r"other.yml exists; choose another --output, or give --force"):
+        freeze(journal, output=elsewhere / "other.yml")
 
 
 def test_a_shipped_baseline_is_copied(home, searched, monkeypatch):

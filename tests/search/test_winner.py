@@ -252,12 +252,24 @@ def test_trained_in_full_on_everything_but_the_test_split_which_is_looked_at_onc
     assert (measured.facts.recipe or "").startswith("3 epochs on train + val, sgd, lr ")
     assert nas.load(path) == measured
 
-    from safetensors import safe_open
-    from safetensors.torch import load_file
+    from nas.weights import load_network, read_weights
 
-    net = nas.build(measured.architecture)
-    net.load_state_dict(load_file(in_folder / "full.safetensors"))
+    net = load_network(measured.architecture, in_folder / "full.safetensors")
     data = nas.data.load_data(f"npz:{images}", resolution=8)
     assert evaluate(net, data, "test") == measured.facts.accuracy
-    with safe_open(in_folder / "full.safetensors", "pt") as file:
-        assert file.metadata()["baseline"] == "full"
+    facts = read_weights(in_folder / "full.safetensors")[1]
+    split = data.split("trainval")
+    assert (facts.mean, facts.std) == split.statistics
+    assert (facts.baseline, facts.data, facts.epochs) == ("full", f"npz:{images}", 3)
+    assert (facts.accuracy, facts.scored, facts.recipe) == (
+        measured.facts.accuracy, "test", measured.facts.recipe
+    )  # fmt: skip
+    assert (facts.class_names, facts.key) == (data.class_names, net.architecture.key)
+    assert (facts.crop_pct, facts.crop_mode, facts.interpolation) == split.resizing
+
+    from nas.exporting import export_model
+
+    export_model(str(path), "hub", in_folder / "full.safetensors", in_folder / "out")
+    page = (in_folder / "out" / "README.md").read_text()
+    assert f"| accuracy | {facts.accuracy:.4f} on test |" in page
+    assert f"mean {facts.mean[0]:.4g}; standard deviation {facts.std[0]:.4g}." in page
