@@ -65,6 +65,10 @@ class Split(ABC):
         return batch_count(len(self), batch_size)
 
     @abstractmethod
+    def contents(self) -> Iterator[bytes]:
+        """What tells these images from any others, in order."""
+
+    @abstractmethod
     def take(self, indices: np.ndarray) -> "Split":
         """The images of these places alone, normalized as they are here."""
 
@@ -201,6 +205,9 @@ class TensorSplit(Split):
         self.normalization = normalization
         self.flip = flip
         self._moved: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    def contents(self) -> Iterator[bytes]:
+        yield from (chunk.numpy().tobytes() for chunk in self.images.cpu().split(1024))
 
     def take(self, indices: np.ndarray) -> "TensorSplit":
         chosen = torch.from_numpy(indices)

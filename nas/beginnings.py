@@ -14,7 +14,7 @@ from torch import nn
 from nas import baseline as baselines
 from nas.baseline import Baseline
 from nas.checkpoints import EVERY_SECONDS, INITIAL, has_checkpoint, read_settings
-from nas.data import Data, describe, fingerprint, load_data
+from nas.data import Data, contents, describe, fingerprint, load_data
 from nas.documents import BaselineDocument
 from nas.errors import NasError
 from nas.files import at_home, check_file
@@ -94,7 +94,8 @@ def begun(request: Request, baseline: Baseline) -> Beginning:
     Raises:
         NasError: for a mistake in the request, or weights that do not fit.
     """
-    if request.weights is None and (request.transfer or request.recipe == "transfer"):
+    given = request.weights is not None or request.init is not None
+    if not given and (request.transfer or request.recipe == "transfer"):
         asked = "--transfer" if request.transfer else "--recipe transfer"
         raise NasError(f"{asked} needs weights to begin from; give --weights FILE, or leave it out")
     if request.init is not None and (request.weights is not None or request.transfer):
@@ -202,12 +203,13 @@ def _inherited(init: str, baseline: Baseline, data: Data, config: TrainingConfig
             f"--init is {init!r}; give supernet:DIR, the folder of a supernet of nas supernet, or --weights FILE"
         )
     found = load_supernet(at_home(folder))
-    if fingerprint(data) != found.settings.images:
+    arch = found.supernet.own(baseline.architecture.with_data(data.classes, data.in_chans))
+    if contents(data) != found.settings.images:
         raise NasError(
             f"{folder}: its supernet was trained on other images than those of {data.name}; give --data "
             f"{found.settings.data}"
         )
-    taken = found.supernet.extract(baseline.architecture.with_data(data.classes, data.in_chans))
+    taken = found.supernet.extract(arch)
     recalibrate(taken, data)
     net = _network(baseline, data, config, Facts())
     net.load_state_dict(taken.state_dict())

@@ -134,7 +134,7 @@ class Checkpoints(Watch):
                 )
             if written.pop("key") != self._key:
                 raise NasError(
-                    f"{self.path}: is of another architecture; give the baseline it was begun with"
+                    f"{self.path}: is of another network than this training; restore it, or begin another with --out"
                 )
             self._steps = int(written.pop("steps"))
             state.restore(tensors, written)

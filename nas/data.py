@@ -182,6 +182,15 @@ def fingerprint(data: Data) -> str:
     return digest.hexdigest()
 
 
+def contents(data: Data) -> str:
+    """sha256 of the classes, labels and images of `train` and `val`, in order; of files the names and sizes."""
+    digest = hashlib.sha256(fingerprint(data).encode())
+    for name in ("train", "val"):
+        for part in data.split(name).contents():
+            digest.update(part)
+    return digest.hexdigest()
+
+
 def describe(name: str, data_dir: str | Path | None = None) -> tuple[int, int]:
     """(classes, in_chans) of a data set; nothing is downloaded or decoded, and torch not imported.
 

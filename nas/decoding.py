@@ -9,6 +9,7 @@ True
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,13 @@ class FolderSplit(Split):
         self.resolution = resolution
         self._statistics = statistics
         self.workers = default_workers() if workers is None else workers
+
+    def contents(self) -> Iterator[bytes]:
+        for path in self.paths:
+            try:
+                yield f"{Path(path).name} {Path(path).stat().st_size}\n".encode()
+            except OSError:
+                raise UnreadableImage(f"{path}: {GONE}") from None
 
     def take(self, indices: np.ndarray) -> "FolderSplit":
         return FolderSplit(self._files.take(indices), self.resolution, self.workers, self._statistics)

@@ -133,6 +133,6 @@ def _chance(journal: Journal, best: float, code: Path) -> str | None:
         if guess is not None:
             return (
                 f"warning: naming one class for every image gives {guess:.4f}, and the winner is no better: nothing "
-                "has learnt anything; give trials more --epochs, or look at the data"
+                "has learnt anything; train longer (the trials' --epochs, or their supernet), or look at the data"
             )
     return None

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from nas.checkpoints import Checkpoints, check_folder, check_free, has_checkpoint, write_settings
-from nas.data import Data, fingerprint, load_data
+from nas.data import Data, contents, load_data
 from nas.decoding import UnreadableImage
 from nas.devices import device_of
 from nas.errors import NasError
@@ -138,7 +138,7 @@ def _begun(request: Request, space: SearchSpace, data: Data) -> Settings:
     sampler(chosen.sampler, fitted, chosen.target or 1)
     return Settings(
         format=FORMAT, space=space.document.model_dump(mode="json"), classes=data.classes, in_chans=data.in_chans,
-        class_names=tuple(data.class_names), data=request.data, data_dir=request.data_dir, images=fingerprint(data),
+        class_names=tuple(data.class_names), data=request.data, data_dir=request.data_dir, images=contents(data),
         recipe=chosen, config=request.config.model_dump(mode="json"),
     )  # fmt: skip
 
@@ -150,6 +150,7 @@ def _resumed(request: Request, space: SearchSpace, data: Data, folder: Path) -> 
         raise NasError(
             f"{folder}: was begun with another space than {request.space}; give that, or another --out"
         )
+    validate(Recipe, dict(request.sandwich), "nas supernet")
     known = {**settings.config, **settings.recipe.model_dump(), "data": settings.data}
     for name, value in request.given.items():
         if name == "target":
@@ -159,7 +160,7 @@ def _resumed(request: Request, space: SearchSpace, data: Data, folder: Path) -> 
                 f"{folder}: {name} is {value} in the command, but the training was begun with {known.get(name)}; leave "
                 "it out, or begin another with --out"
             )
-    if fingerprint(data) != settings.images:
+    if contents(data) != settings.images:
         mend = "restore them, or begin another with --out"
         if not has_checkpoint(folder):
             mend = "leave --resume out to begin anew, as nothing was trained yet"

@@ -174,7 +174,7 @@ def proxy_of(journal: Journal) -> Fidelity | None:
     """The fidelity of a run's own trials; None where they do not say."""
     try:
         options = options_of(journal.run.get("command") or "")
-        if options is None or options.data is None:
+        if options is None or options.data is None or options.supernet is not None:
             return None
         return Fidelity(training_of(options, 0).epochs, **ratios_of(options))
     except NasError:

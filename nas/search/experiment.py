@@ -99,11 +99,8 @@ class Experiment:
         self.id = experiment
         journal = runs.open_journal(self.run)
         runs.hold(self.run)
-        if changed := self._changed():
-            self._say(
-                f"note: {', '.join(changed)} of {self.config.path.name} changed since this search began, which keeps "
-                "its own; start another search for them"
-            )
+        if note := changed_since(self.run, self.config):
+            self._say(note)
         self.trials = self._asked or journal.max_trials or self.config.trials
         known = runs.registered(experiment)
         if known and _served(int(known["port"])) == experiment:
@@ -117,26 +114,12 @@ class Experiment:
         done = len(journal.ended())
         if done >= self.trials or (journal.exhausted and done == len(journal.trials)):
             return False
+        if not known and journal.run.get("nni") is None and self.config.tuner is not None:
+            raise NasError(f"{self.run}: was begun with --in-process; resume it with --in-process")
         self._say(f"{done} of {self.trials} trials are in the journal; resuming")
         self._try(self._resume, "resume")
         self._agree_on_trials()
         return True
-
-    def _changed(self) -> list[str]:
-        """What of search.yml is no longer what the run was begun with."""
-        try:
-            then = json.loads((self.run / runs.CONFIG).read_text())
-        except (OSError, ValueError):
-            return []
-        now = self.config.prepared()
-        pairs = {name: (then.get(name), now.get(name)) for name in ("trialCommand", "searchSpaceFile")}
-        pairs["classArgs"] = (
-            (then.get("tuner") or {}).get("classArgs"),
-            (now.get("tuner") or {}).get("classArgs"),
-        )
-        return [
-            name for name, (before, after) in pairs.items() if None not in (before, after) and before != after
-        ]
 
     def was_stopped(self) -> bool:
         """Whether somebody stopped the experiment, whose manager no longer answers: it says so as the last thing it
@@ -283,3 +266,22 @@ def _served(port: int) -> str:
         return str(Manager(port).profile()["id"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def changed_since(run: Path, config: SearchConfig) -> str:
+    """A note of what of search.yml is no longer what a run was begun with; empty where all is."""
+    try:
+        then = json.loads((run / runs.CONFIG).read_text())
+    except (OSError, ValueError):
+        return ""
+    now = config.prepared()
+    pairs = {name: (then.get(name), now.get(name)) for name in ("trialCommand", "searchSpaceFile")}
+    tuners = then.get("tuner") or {}, now.get("tuner") or {}
+    pairs["classArgs"] = tuners[0].get("classArgs"), tuners[1].get("classArgs")
+    changed = [name for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]]
+    if not changed:
+        return ""
+    return (
+        f"note: {', '.join(changed)} of {config.path.name} changed since this search began, which keeps its own; start "
+        "another search for them"
+    )

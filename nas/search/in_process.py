@@ -5,9 +5,11 @@ behind NNI's execution-engine interface as ever (`nas.search.asktell`); nothing 
 """
 
 import contextlib
+import json
 import secrets
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,14 @@ from nas.errors import NasError
 from nas.search import runs
 from nas.search.arguments import hush
 from nas.search.config import SearchConfig
+from nas.search.experiment import changed_since
 from nas.search.foreground import all_alike, line
 from nas.search.journal import FILE, Journal
 from nas.search.measuring import Measuring, measuring
+from nas.search.options import options_of
 from nas.search.proposals import RUN
 from nas.search.reporter import Reporter
+from nas.search.settings import TunerSettings
 from nas.search.study import Study
 from nas.search.trial import reason_of, run
 from nas.search.winner import no_winner
@@ -97,9 +102,16 @@ class InProcess:
             journal = runs.open_journal(self.run)
             if journal.run.get("nni") is not None:
                 raise NasError(f"{self.run}: was begun under NNI's manager; resume it without --in-process")
+            if note := changed_since(self.run, self.config):
+                self._say(note)
+            self.config = _as_begun(self.run, self.config)
             self.trials = self._asked or journal.max_trials or self.config.trials
         runs.hold(self.run)
         hush()
+        if idle := self._idle():
+            self._say(
+                f"note: {', '.join(idle)}: NNI's manager heeds them, and there is none with --in-process"
+            )
         profile = self.config.prepared(self.trials) | {"trialConcurrency": 1}
         assert self.config.tuner is not None
         assert self.config.subject is not None
@@ -116,6 +128,11 @@ class InProcess:
         if study.journal.best() is None:
             raise NasError(no_winner(study.journal))
         return study.journal
+
+    def _idle(self) -> list[str]:
+        """Limits that do nothing here."""
+        found = [name for name in ("maxExperimentDuration", "maxTrialDuration") if self.config.data.get(name)]
+        return found + ["--memory-limit"] * (self.config.trial.memory_limit is not None)
 
     def _new(self) -> str:
         """An id as NNI's are, of no run here."""
@@ -163,3 +180,18 @@ class InProcess:
             reporter.tell("failed", reason=str(error))
         except Exception as error:
             reporter.tell("failed", reason=reason_of(error))
+
+
+def _as_begun(run: Path, config: SearchConfig) -> SearchConfig:
+    """A resumed run keeps its trialCommand and classArgs, whatever search.yml says by now."""
+    try:
+        then = json.loads((run / runs.CONFIG).read_text())
+        command, tuner = then["trialCommand"], then["tuner"]
+        args = tuner.get("classArgs")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return config
+    settings = TunerSettings.read(args, f"{run / runs.CONFIG}: classArgs")
+    return replace(
+        config, data={**config.data, "trialCommand": command, "tuner": tuner}, tuner=settings,
+        trial=options_of(command, strict=True),
+    )  # fmt: skip

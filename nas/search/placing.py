@@ -5,6 +5,7 @@ PosixPath('/project/runs/local')
 """
 
 import contextlib
+import hashlib
 import logging
 import os
 import sys
@@ -12,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError
+from nas.files import at_home
 from nas.search.data_file import fingerprint
 from nas.search.settings import TunerSettings
 
 log = logging.getLogger(__name__)
+
+WEIGHTS = "supernet.safetensors"
+"""Of a supernet's folder (`nas.supernet.folder`, which takes torch)."""
 
 
 def images_of(profile: dict[str, Any]) -> str | None:
@@ -29,6 +34,20 @@ def images_of(profile: dict[str, Any]) -> str | None:
             if options is None or options.data is None
             else fingerprint(options.data, code_directory(profile))
         )
+    except (NasError, OSError, SystemExit):
+        return None  # the trials say it
+
+
+def supernet_of(profile: dict[str, Any]) -> str | None:
+    """sha256 of the weights that the trials inherit, None where they do not."""
+    from nas.search.options import options_of
+
+    try:
+        options = options_of(profile.get("trialCommand") or "")
+        if options is None or options.supernet is None:
+            return None
+        with (code_directory(profile) / at_home(options.supernet) / WEIGHTS).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except (NasError, OSError, SystemExit):
         return None  # the trials say it
 

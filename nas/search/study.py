@@ -18,7 +18,7 @@ from nas.files import write_whole
 from nas.search.asktell import AskTell
 from nas.search.finding import check_unchanged
 from nas.search.journal import FILE, Journal
-from nas.search.placing import images_of
+from nas.search.placing import images_of, supernet_of
 from nas.search.proposals import RUN
 from nas.search.runs import CONFIG, LATENCY_FILE, POINTER, forget_marks
 from nas.search.settings import TunerSettings, fitted
@@ -89,6 +89,7 @@ class Study:
             max_trials=profile.get("maxTrialNumber"),
             command=profile.get("trialCommand"),
             images=images_of(profile),
+            **({} if (shared := supernet_of(profile)) is None else {"supernet": shared}),
             nni=os.environ.get("NNI_LOG_DIRECTORY"),
             seed=settings.seed,
             trial={
@@ -106,6 +107,11 @@ class Study:
             },
         )
         check_unchanged(subject, self.journal.run, str(self.run_dir))
+        if self.journal.run.get("supernet") not in (None, shared):
+            raise NasError(
+                f"{self.run_dir}: the supernet was trained anew since this search began, and its accuracies are no "
+                "others' equals; restore it, or start another search"
+            )
         forget_marks(self.run_dir)
         logs = os.environ.get("NNI_LOG_DIRECTORY")
         config = {

@@ -76,10 +76,11 @@ def baseline_of(journal: Journal, trial: Trial, name: str) -> Baseline:
     run, subject = journal.run, subject_of(journal.run, str(journal.path))
     arch = subject.architecture(trial.sample)
     table = "" if subject.table is None else f", by the table {subject.table.name}"
+    shared = f", with weights of a supernet (sha256 {run['supernet'][:12]})" if run.get("supernet") else ""
     return Baseline(
         name=name,
         architecture=arch,
-        source=f"found by b0nas in the space {run['space']}{table}",
+        source=f"found by b0nas in the space {run['space']}{table}{shared}",
         facts=Facts(
             params=arch.params,
             macs=arch.macs,

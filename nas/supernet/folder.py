@@ -161,3 +161,8 @@ def check_fits(supernet: Supernet, tensors: dict[str, Tensor], where: str) -> No
             f"{where}: {name} has shape {found.get(name, 'none')} instead of {wanted.get(name, 'none')}; restore the "
             "file, or train anew"
         )
+    for name, tensor in supernet.state_dict().items():
+        if tensors[name].dtype != tensor.dtype or not tensors[name].isfinite().all():
+            raise NasError(
+                f"{where}: {name} has values that no training leaves; restore the file, or train anew"
+            )

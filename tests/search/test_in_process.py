@@ -187,6 +187,79 @@ def test_images_that_the_supernet_did_not_train_on_are_refused(search, supernet,
         search("--data npz:others.npz --supernet net")
 
 
+def test_the_same_labels_of_other_images_are_refused(search, supernet, images, tmp_path):
+    with np.load(images) as arrays:
+        changed = {name: arrays[name].copy() for name in arrays}
+    changed["x_train"][3, 0, 0] ^= 1
+    np.savez(tmp_path / "others.npz", **changed)
+    with pytest.raises(
+        NasError, match=r"its supernet was trained on other images than those of npz:others\.npz"
+    ):
+        search("--data npz:others.npz --supernet net")
+
+
+def test_a_resumed_run_keeps_its_own_command_limits_and_supernet(search, supernet, images):
+    command = f"--data npz:{images} --supernet net"
+    search(command, trials=4)
+    run = only_run()
+    tuner = {
+        "codeDirectory": ".", "className": "nas.search.tuner.StrategyTuner",
+        "classArgs": {"strategy": {"name": "evolution"}, "limits": {"macs": 50_000}, "seed": 3},
+    }  # fmt: skip
+    out = search(f"{command} --recalibrate 5", trials=4, resume=run.name, asked=6, extra={"tuner": tuner})
+    assert (
+        "note: trialCommand, classArgs of search.yml changed since this search began, which keeps its own"
+        in out
+    )
+    trials, journal = told(run)
+    assert [t["state"] for t in trials] == ["complete"] * 6
+    assert "--recalibrate" not in json.loads((run / "config.json").read_text())["trialCommand"]
+    search(command, trials=6)
+    (other,) = (path for path in Path("runs").iterdir() if path != run)
+    assert told(run)[0] == told(other)[0]
+    assert len(journal.run["supernet"]) == 64
+    weights = Path("net/supernet.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
+    with pytest.raises(NasError, match=r"the supernet was trained anew since this search began"):
+        search(command, trials=4, resume=run.name, asked=8)
+
+
+def test_an_in_process_run_is_not_resumed_under_nni(search, supernet, images):
+    search(f"--data npz:{images} --supernet net", trials=3)
+    with pytest.raises(NasError, match=r"was begun with --in-process; resume it with --in-process"):
+        run_search(Console(quiet=True), Path("search.yml"), 5, None, only_run().name, None, None)
+
+
+def test_what_nni_would_heed_is_said(search, supernet, images):
+    out = search(
+        f"--data npz:{images} --supernet net --memory-limit 4G", trials=2, extra={"maxTrialDuration": "1s"}
+    )
+    assert "note: maxTrialDuration, --memory-limit: NNI's manager heeds them, and there is none" in out
+
+
+def test_a_frozen_winner_says_whose_weights_it_had(search, supernet, images):
+    search(f"--data npz:{images} --supernet net", trials=2)
+    (document,) = (path for path in Path().glob("*.yml") if path.stem.startswith("tiny-"))
+    assert "with weights of a supernet (sha256 " in (nas.load(document).source or "")
+
+
+def test_a_certificate_of_inherited_weights_wants_a_recipe_and_no_random_search(search, supernet, images):
+    from nas.certify_request import Request as Certify
+    from nas.certify_request import searched
+    from nas.search.calibration_file import proxy_of
+
+    search(f"--data npz:{images} --supernet net", trials=3)
+    run = only_run()
+    assert proxy_of(told(run)[1]) is None
+    with pytest.raises(
+        NasError, match=r"its trials trained nothing, .* give --recipe \(efficientnet, mnasnet, cifar\)"
+    ):
+        searched(Certify(run.name))
+    with pytest.raises(NasError, match=r"would be no search of the same budget; give --no-random"):
+        searched(Certify(run.name, recipe="cifar", epochs=2))
+    assert searched(Certify(run.name, recipe="cifar", epochs=2, no_random=True)).config.epochs == 2
+
+
 def test_a_run_under_nni_is_not_resumed_in_process(search, images, make_run):
     make_run(("complete", {"accuracy": 0.5, "reward": 0.5}), nni="/somewhere")
     with pytest.raises(

@@ -131,6 +131,7 @@ def test_what_is_there_is_not_replaced_and_another_is_not_resumed(run, bright):
         run()
     for given, sentence in (
         ({"lr": 0.2}, r"^supernets/small: lr is 0\.2 in the command, but the training was begun with 0\.05"),
+        ({"sandwich": (("target", "no"),)}, r"^nas supernet: target is 'no'; give a number"),
         ({"sandwich": (("between", 5),)}, r"between is 5 in the command, but the training was begun with 2"),
         ({"space": "digits"}, r"^supernets/small: was begun with another space than digits"),
     ):
@@ -165,6 +166,10 @@ def test_folders_that_hold_no_supernet(run, small):
     write_tensors(path, {k: v for k, v in tensors.items() if k != name}, metadata)
     with pytest.raises(NasError, match=f"{name} has shape none instead of"):
         load_supernet(folder)
+    for changed in (tensors[name].to(torch.int64), torch.full_like(tensors[name], torch.nan)):
+        write_tensors(path, {**tensors, name: changed}, metadata)
+        with pytest.raises(NasError, match=f"{name} has values that no training leaves; restore the file"):
+            load_supernet(folder)
     path.write_bytes(b"no tensors")
     with pytest.raises(NasError, match="is no readable safetensors file"):
         load_supernet(folder)
