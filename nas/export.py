@@ -148,13 +148,13 @@ def _header(network: Baseline | Architecture) -> str:
 def _strings(arch: Architecture, tool: str, string: Callable[[str, Stage, int], str]) -> Iterator[str]:
     """The strings of all stages, once what holds for both tools is checked."""
     if arch.stem.stride != 2:
-        raise NasError(f"stem.stride is {arch.stem.stride}; the stem of {tool}'s networks has stride 2")
+        raise NasError(f"stem.stride is {arch.stem.stride}; {tool}'s notation has a stem of stride 2")
     for field, value in unusual(arch.stem, but=("stride", "in_chans")).items():
         raise NasError(
-            f"stem.{field} is {_yaml(value)}; the stem of {tool}'s networks is one 3 x 3 convolution"
+            f"stem.{field} is {_yaml(value)}; {tool}'s notation has a stem of one 3 x 3 convolution"
         )
     if arch.head.conv:
-        raise NasError(f"head.conv is true; the classifier of {tool}'s networks is linear")
+        raise NasError(f"head.conv is true; {tool}'s notation has a linear classifier")
     _check_channels("stem", arch.stem.channels, tool)
     total, channels = arch.stem.stride, arch.stem.channels
     for number, stage in enumerate(arch.stages, 1):

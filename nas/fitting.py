@@ -46,6 +46,8 @@ def fill(
 ) -> None:  # fmt: skip
     """Copies tensors into a network, all of them or none.
 
+    A 1x1 convolution of pooled features, as timm's MobileNetV3 has it, goes into a linear layer.
+
     Args:
         leave: beginnings of names that are neither asked for nor taken, such as 'classifier.'.
         mend: the end of the message.
@@ -58,7 +60,11 @@ def fill(
         if leave
         else net.state_dict()
     )
-    given = {name: t for name, t in tensors.items() if not (leave and name.startswith(leave))}
+    given = {
+        name: t[..., 0, 0] if t.shape[2:] == (1, 1) and name in own and own[name].ndim == 2 else t
+        for name, t in tensors.items()
+        if not (leave and name.startswith(leave))
+    }
     absent, excess = [n for n in own if n not in given], [n for n in given if n not in own]
     wrong = [n for n in own if n in given and (own[n].shape != given[n].shape or given[n].dtype.is_complex)]
     if absent or excess or wrong:

@@ -199,8 +199,6 @@ def recognize(package: Origin, weights: Weights, tensors: dict[str, Tensor]) -> 
 def fill_in_order(net: Network, tensors: dict[str, Tensor]) -> None:
     """Puts tensors in order of computation into a network of ours, whatever they are called.
 
-    A 1x1 convolution of pooled features, as timm's MobileNetV3 has it, goes into a linear layer.
-
     Raises:
         NasError: where number or shapes differ.
     """
@@ -209,11 +207,7 @@ def fill_in_order(net: Network, tensors: dict[str, Tensor]) -> None:
         raise NasError(
             f"there are {len(tensors)} tensors, and the network has {len(own)}; give those of its like"
         )
-    pairs = zip(own.items(), tensors.values(), strict=True)
-    found = {
-        name: t[..., 0, 0] if mine.ndim == 2 and t.shape[2:] == (1, 1) else t for (name, mine), t in pairs
-    }
-    fill(net, found, "the tensors in order")
+    fill(net, dict(zip(own, tensors.values(), strict=True)), "the tensors in order")
 
 
 def compare(ours: nn.Module, theirs: nn.Module, resolution: int) -> float:

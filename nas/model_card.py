@@ -1,9 +1,9 @@
 """README.md of a Hugging Face model page, from what the baseline's document and its weights say; nothing is added.
 
 >>> from nas.exporting import subject_of
->>> from nas.timm_form import config_of
+>>> from nas.timm_form import config_of, form_of
 >>> subject = subject_of("mnasnet-a1", None)
->>> print(model_card(subject, config_of(subject, "semnasnet_100"), timm=True, name="semnasnet_100"))
+>>> print(model_card(subject, config_of(subject, form_of(subject)), timm=True, name="semnasnet_100"))
 ... # doctest: +ELLIPSIS
 ---
 library_name: timm
@@ -22,13 +22,13 @@ SHOWN = 20
 """Names of classes on the page; all are in config.json."""
 
 
-def model_card(subject: Subject, config: dict[str, Any], timm: bool, name: str | None) -> str:
+def model_card(subject: Subject, config: dict[str, Any], timm: bool, name: str) -> str:
     """The page, in Markdown with YAML before it; what it quotes of documents and weights is no markup in it.
 
     Args:
         config: config.json.
-        timm: whether model.py builds timm's EfficientNet; else it is plain torch.
-        name: timm's own name of the network.
+        timm: whether model.py builds timm's network; else it is plain torch.
+        name: timm's own name of the network; '' where it has none.
     """
     library = "timm" if name else "pytorch"  # Hugging Face shows how the library loads it: by create_model
     parts = [
@@ -93,7 +93,7 @@ def _weights(subject: Subject) -> list[str]:
     return ["What their file says of them:", "", "| | |", "| --- | --- |", *rows]
 
 
-def _use(timm: bool, name: str | None) -> list[str]:
+def _use(timm: bool, name: str) -> list[str]:
     needs = "torch, timm and safetensors" if timm else "torch and safetensors"
     comment = "# in eval mode; float images (N, channels, H, W) -> logits (N, classes)"
     code = _python("from model import load", "", comment, "net = load()")

@@ -5,8 +5,8 @@
 >>> network["stages"][0][0]["shortcut"], network["stages"][0][0]["layers"][0]["kind"]
 ('none', 'Conv')
 
-Where timm's notation has the network, its model.py builds timm's own EfficientNet, and the weights bear timm's names;
-else model.py is plain torch. Both are files of `nas.standalone`, copied.
+Where timm has the network (`nas.timm_form`), its model.py builds timm's own, and the weights bear timm's names; else
+model.py is plain torch. Both are files of `nas.standalone`, copied.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from nas import baseline as baselines
 from nas.earlier_export import CARD, CONFIG, PROGRAM, WEIGHTS, check_replaced, forget, record_of, written
@@ -26,8 +26,9 @@ from nas.errors import NasError, listed
 from nas.exporting import Subject, compared
 from nas.files import write_bytes_whole
 from nas.model_card import model_card
+from nas.packages import ORIGINS
 from nas.specs import Branches, LayerSpec
-from nas.timm_form import config_of, efficientnet_of, not_in_timm, timm_name
+from nas.timm_form import Form, config_of, efficientnet_of, form_of
 from nas.weights import FORMAT, metadata_of, write_tensors
 
 
@@ -37,20 +38,26 @@ def write_folder(subject: Subject, to: str, path: Path) -> list[str]:
     Raises:
         NasError: where timm is needed and missing, outputs differ, or something cannot be written.
     """
-    why_not = not_in_timm(subject.net.architecture)
-    if why_not is None and find_spec("timm") is None:
+    form = form_of(subject)
+    if not isinstance(form, str) and find_spec("timm") is None:
         raise NasError(
-            f"--to {to} needs timm, whose EfficientNet this network is and is checked against; pip install "
-            "-e '.[timm]' in the checkout, or pip install timm"
+            f"--to {to} needs timm, which has this network and checks it; pip install -e '.[timm]' in the checkout, or "
+            "pip install timm"
         )
-    name = None if why_not else timm_name(subject.net.architecture, subject.facts.padding)
-    files = [*[CARD] * (to == "hub"), CONFIG, PROGRAM, WEIGHTS, f"{subject.baseline.name}.yml"]
+    files: list[str] = [
+        CONFIG,
+        PROGRAM,
+        WEIGHTS,
+        f"{subject.baseline.name}.yml",
+        *([CARD] if to == "hub" else []),
+    ]
+    files.sort()
     before = written(path)
     check_replaced(path, files, before)
     whole = path.resolve()
     partial = whole.with_name(f".{whole.name}.partial")
     try:
-        lines = _fill(partial, subject, why_not, name, to)
+        lines = _fill(partial, subject, form, to)
         path.mkdir(parents=True, exist_ok=True)
         for file in files:
             (partial / file).replace(path / file)
@@ -61,8 +68,8 @@ def write_folder(subject: Subject, to: str, path: Path) -> list[str]:
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    if name:
-        lines.append(f'timm knows it as {name}: timm.create_model("local-dir:{path}", pretrained=True)')
+    if not isinstance(form, str) and form.name:
+        lines.append(f'timm knows it as {form.name}: timm.create_model("local-dir:{path}", pretrained=True)')
     lines.append(f"written: {path}: {listed(files)}")
     if to == "hub":
         lines += [
@@ -72,35 +79,45 @@ def write_folder(subject: Subject, to: str, path: Path) -> list[str]:
     return lines
 
 
-def _fill(folder: Path, subject: Subject, why_not: str | None, name: str | None, to: str) -> list[str]:
+def _fill(folder: Path, subject: Subject, form: Form | str, to: str) -> list[str]:
     """Writes everything into a folder of our own, and compares what it loads as; the lines to print."""
     shutil.rmtree(folder, ignore_errors=True)
-    config = config_of(subject, name)
+    config = config_of(subject, form)
     tensors = dict(subject.net.state_dict())
-    if why_not is None:
-        config |= {"efficientnet": efficientnet_of(subject)}
-        from nas.standalone import timm_model as program
-
-        tensors = _renamed(tensors, program.build(config["efficientnet"]))
-        form = "timm's EfficientNet, in model.py"
-    else:
-        config |= {"network": network_of(subject)}
+    said = {"format": "pt", "b0nas": FORMAT} | metadata_of(subject.net, subject.facts)
+    if isinstance(form, str):
         from nas.standalone import plain_model as program
 
-        form = f"plain torch, in model.py, as timm cannot build it: {why_not}"
-    said = {"format": "pt", "b0nas": FORMAT} | metadata_of(subject.net, subject.facts)
+        name, words = "", f"plain torch, in model.py, as b0nas does not write timm's form of it: {form}"
+        config |= {"network": network_of(subject)}
+    else:
+        from nas.standalone import timm_model as program
+
+        name, words = form.name, f"timm's {'EfficientNet' if form.strings else form.name}, in model.py"
+        if form.strings:
+            config |= {"efficientnet": efficientnet_of(subject)}
+            theirs = program.build(config["efficientnet"])
+        else:
+            theirs = program.named(config)
+            config["num_features"] = theirs.num_features
+            config["pretrained_cfg"] |= {
+                key: theirs.pretrained_cfg[key] for key in ("first_conv", "classifier")
+            }
+        renamed = _renamed(tensors, ORIGINS["timm"].ordered(theirs.state_dict()))
+        said["names"] = json.dumps(dict(zip(renamed, tensors, strict=True)))
+        tensors = renamed
     write_tensors(folder / WEIGHTS, tensors, said)
     texts = {
         PROGRAM: inspect.getsource(program),
         f"{subject.baseline.name}.yml": baselines.dump(subject.baseline),
     }
     if to == "hub":
-        texts[CARD] = model_card(subject, config, timm=why_not is None, name=name)
+        texts[CARD] = model_card(subject, config, timm=not isinstance(form, str), name=name)
     files = {file: text.encode(errors="backslashreplace") for file, text in texts.items()}
     files[CONFIG] = _json(config | record_of(files)).encode()
     for file, content in files.items():
         write_bytes_whole(folder / file, content, "free some space, or choose another --output")
-    lines = [form, compared(subject, _loaded(folder / PROGRAM).load(), PROGRAM)]
+    lines = [words, compared(subject, _loaded(folder / PROGRAM).load(), PROGRAM)]
     if name:
         import timm
 
@@ -156,14 +173,16 @@ def _json(config: dict[str, Any]) -> str:
     return text + "\n"
 
 
-def _renamed(tensors: dict[str, Tensor], theirs: nn.Module) -> dict[str, Tensor]:
-    """Our tensors by timm's names: both stand in order of computation (tests/test_parity.py)."""
-    names = theirs.state_dict()
-    if [t.shape for t in names.values()] != [t.shape for t in tensors.values()]:
-        raise NasError(
-            "timm's EfficientNet has other tensors than the network; please report it, with the baseline"
-        )
-    return dict(zip(names, tensors.values(), strict=True))
+def _renamed(tensors: dict[str, Tensor], theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our tensors by timm's names: both stand in order of computation (tests/test_parity.py). A linear layer of ours is
+    a 1x1 convolution in timm's MobileNetV3."""
+    found = {
+        name: ours[..., None, None] if their.ndim == 4 and ours.ndim == 2 else ours
+        for (name, their), ours in zip(theirs.items(), tensors.values(), strict=False)
+    }
+    if len(theirs) != len(tensors) or any(found[name].shape != theirs[name].shape for name in theirs):
+        raise NasError("timm's network has other tensors than this one; please report it, with the baseline")
+    return found
 
 
 def _loaded(path: Path) -> ModuleType:

@@ -1,13 +1,18 @@
 """timm's form of a network: its published name, the arguments of its EfficientNet, its config.json.
 
+An EfficientNet is timm's by its block strings; a ResNet, MobileNetV3 or Xception where it is the very network that timm
+has under a name.
+
 >>> from nas.baseline import load
 >>> timm_name(load("efficientnet-b0").architecture, "same"), timm_name(load("mnasnet-a1").architecture, "symmetric")
 ('tf_efficientnet_b0', 'semnasnet_100')
 >>> not_in_timm(load("efficientnet-b0").architecture)
 """
 
+from contextlib import suppress
+from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from nas import baseline as baselines
 from nas import catalog
@@ -16,6 +21,9 @@ from nas.errors import NasError
 from nas.export import block_strings, to_timm
 from nas.exporting import Subject
 from nas.packages import ORIGINS
+
+FIXED = (1e-5, "symmetric")
+"""Epsilon and padding of timm's ResNets and Xception, which take no others."""
 
 
 def timm_name(arch: Architecture, padding: str) -> str | None:
@@ -41,6 +49,60 @@ def _published() -> dict[Any, list[str]]:
 
 def _timm_form(arch: Architecture) -> Any:
     return tuple(block_strings(to_timm(arch))), arch.stem.channels, arch.head.channels, arch.activation
+
+
+class Form(NamedTuple):
+    """How timm has a network.
+
+    Attributes:
+        name: for `timm.create_model`; '' of an EfficientNet that it has no name for.
+        strings: whether it is timm's EfficientNet, of block strings; else the network of the name.
+        arguments: of `create_model`, beside the number of classes.
+    """
+
+    name: str
+    strings: bool
+    arguments: dict[str, Any]
+
+
+def form_of(subject: Subject) -> Form | str:
+    """timm's form of a network, or in a sentence why b0nas does not write one."""
+    arch, facts = subject.net.architecture, subject.facts
+    arguments: dict[str, Any] = {"in_chans": arch.stem.in_chans}
+    both = arguments | {"bn_eps": facts.norm_eps, "pad_type": "same" if facts.padding == "same" else ""}
+    why_not = not_in_timm(arch)
+    if why_not is None:
+        return Form(timm_name(arch, facts.padding) or "", True, both)
+    found = [model for model, shipped in _others() if _alike(shipped, arch)]
+    if not found:
+        return why_not
+    if "mobilenetv3" in found[0]:
+        tf = [model for model in found if model.startswith("tf_")]
+        return Form((tf if tf and facts.padding == "same" else found)[0], False, both)
+    if (facts.norm_eps, facts.padding) != FIXED:
+        return (
+            f"timm's {found[0]} has epsilon {FIXED[0]:g} and {FIXED[1]} padding, and these weights {facts.norm_eps:g} "
+            f"and {facts.padding}"
+        )
+    return Form(found[0], False, arguments)
+
+
+@cache
+def _others() -> list[tuple[str, Architecture]]:
+    """timm's names of published networks that its EfficientNet has not."""
+    folder = catalog.shipped("baselines")
+    found = [
+        (model, baselines.load(folder / f"{name}.yml")) for model, name in ORIGINS["timm"].models.items()
+    ]
+    return [(model, one.architecture) for model, one in found if not_in_timm(one.architecture)]
+
+
+def _alike(shipped: Architecture, arch: Architecture) -> bool:
+    """Whether networks are one but for resolution, classes and channels of the images."""
+    with suppress(NasError):  # which a published network of fewer pixels than it halves is
+        found = replace(shipped, resolution=arch.resolution).with_data(arch.head.classes, arch.stem.in_chans)
+        return found.key == arch.key
+    return False
 
 
 def not_in_timm(arch: Architecture) -> str | None:
@@ -76,9 +138,10 @@ def efficientnet_of(subject: Subject) -> dict[str, Any]:
     }
 
 
-def config_of(subject: Subject, name: str | None) -> dict[str, Any]:
+def config_of(subject: Subject, form: Form | str) -> dict[str, Any]:
     """config.json in timm's form (`timm.models._hub.save_config_for_hf`, timm 1.0.31)."""
     facts, arch = subject.facts, subject.net.architecture
+    name = "" if isinstance(form, str) else form.name
     config: dict[str, Any] = {
         "architecture": name or f"b0nas/{subject.baseline.name}",  # which timm never takes for one of its own
         "num_classes": subject.net.num_classes,
@@ -87,13 +150,8 @@ def config_of(subject: Subject, name: str | None) -> dict[str, Any]:
     }
     if len(facts.class_names) == subject.net.num_classes:
         config["label_names"] = list(facts.class_names)
-    if name:
-        padding = "same" if facts.padding == "same" else ""
-        config["model_args"] = {
-            "in_chans": arch.stem.in_chans,
-            "bn_eps": facts.norm_eps,
-            "pad_type": padding,
-        }
+    if not isinstance(form, str) and form.name:
+        config["model_args"] = form.arguments
     pretrained: dict[str, Any] = {
         "input_size": list(subject.image),
         "fixed_input_size": False,
@@ -102,7 +160,7 @@ def config_of(subject: Subject, name: str | None) -> dict[str, Any]:
         "crop_mode": facts.crop_mode or "center",
         "num_classes": subject.net.num_classes,
         "pool_size": [arch.heights()[-1]] * 2,
-        "first_conv": "stem.conv" if not_in_timm(arch) else "conv_stem",
+        "first_conv": "stem.conv" if isinstance(form, str) else "conv_stem",
         "classifier": "classifier",
     }
     if facts.mean and facts.std:

@@ -140,11 +140,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Facts]:
             f"{path}: is a training's checkpoint, not its weights; give the NAME.safetensors that nas train writes "
             "at the end"
         )
-    if "conv_stem.weight" in tensors:
-        raise NasError(
-            f"{path}: its tensors bear timm's names, as in a folder of nas export; give the weights that were "
-            "exported, or where timm has the network by a name, what nas import --from timm makes of the file"
-        )
+    tensors = _by_our_names(tensors, metadata, str(path))
     for name in ("classifier.weight", "classifier.bias"):
         sizes = (
             (2, 4) if name.endswith("weight") else (1,)
@@ -155,6 +151,32 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Facts]:
                 "or nas import"
             )
     return tensors, facts_of(metadata, str(path))
+
+
+def _by_our_names(tensors: dict[str, Tensor], metadata: dict[str, str], where: str) -> dict[str, Tensor]:
+    """The tensors of a folder of nas export, where they bear timm's names and `names` says what they are here.
+
+    Raises:
+        NasError: for other files with timm's names, or `names` of other tensors.
+    """
+    if "names" in metadata and metadata.get("b0nas") == FORMAT:
+        names = load_json(metadata["names"], where)
+        fits = (
+            isinstance(names, dict)
+            and names.keys() == tensors.keys()
+            and len({*map(str, names.values())}) == len(names)
+        )
+        if not fits:
+            raise NasError(
+                f"{where}: says of other tensors than it has what they are called; restore the file, or give one of "
+                "nas train or nas import"
+            )
+        return {str(names[name]): tensor for name, tensor in tensors.items()}
+    if "conv_stem.weight" in tensors:
+        raise NasError(
+            f"{where}: its tensors bear timm's names; give what nas import --from timm makes of the file"
+        )
+    return tensors
 
 
 def facts_of(metadata: dict[str, str], where: str = "weights") -> Facts:

@@ -428,6 +428,20 @@ def test_default_options_of_a_trial_are_those_of_the_code():
         assert rows[option] == str(default) or float(rows[option]) == default, option
 
 
+def test_what_is_said_of_timm_is_so():
+    """docs/comparison.md, of the version that it names."""
+    timm = pytest.importorskip("timm")
+    said = re.search(
+        r"(\d,\d+) sets of pretrained\s+weights for (\d,\d+) architectures \(timm ([\d.]+),",
+        (ROOT / "docs" / "comparison.md").read_text(),
+    )
+    assert said is not None
+    if timm.__version__ != said[3]:
+        pytest.skip(f"the page is of timm {said[3]}")
+    names = timm.list_pretrained()
+    assert (said[1], said[2]) == (f"{len(names):,}", f"{len({name.partition('.')[0] for name in names}):,}")
+
+
 @cache
 def sentences() -> list[str]:
     """Every string in the code, with `\0` for what is put into it."""

@@ -404,7 +404,7 @@ def test_what_tpu_cannot_express(stage, sentence):
 
 @pytest.mark.parametrize(("export", "tool"), [(to_timm, "timm"), (to_tpu, "tpu")])
 def test_the_stem_that_neither_can_express(export, tool):
-    with pytest.raises(NasError, match=rf"stem.stride is 1; the stem of {tool}'s networks has stride 2"):
+    with pytest.raises(NasError, match=rf"stem.stride is 1; {tool}'s notation has a stem of stride 2"):
         export(replace(MNASNET_SMALL, stem=Stem(8, stride=1)))
     with pytest.raises(NasError, match=rf"stem.channels is 12; {tool} rounds channels to eights, here to 16"):
         export(replace(MNASNET_SMALL, stem=Stem(12)))

@@ -28,7 +28,7 @@ from nas.importing import difference, import_weights
 from nas.packages import ORIGINS
 from nas.sources import Resizing
 from nas.standalone import plain_model
-from nas.timm_form import timm_name
+from nas.timm_form import form_of, timm_name
 from nas.weights import Facts, load_network, read_tensors, read_weights, save_weights
 
 TINY = """
@@ -161,7 +161,8 @@ def test_exports_run_without_b0nas_and_nni(weights):
 def test_plain_torch_says_why(weights):
     lines = export_model("./odd.yml", "safetensors", weights("./odd.yml"))
     assert lines[1] == (
-        "plain torch, in model.py, as timm cannot build it: stem.stride is 1; the stem of timm's networks has stride 2"
+        "plain torch, in model.py, as b0nas does not write timm's form of it: stem.stride is 1; timm's notation has a "
+        "stem of stride 2"
     )
     assert lines[-1] == "written: odd: config.json, model.py, model.safetensors, odd.yml"
     assert nas.load("odd/odd.yml") == nas.load("./odd.yml")
@@ -207,6 +208,30 @@ def test_published_networks_have_timms_names(name, symmetric, same):
     changed = replace(arch, stages=(replace(arch.stages[0], kernel=7), *arch.stages[1:]))
     assert timm_name(changed, "symmetric") is None
     assert timm_name(replace(arch, head=replace(arch.head, channels=8)), "symmetric") is None
+
+
+def test_which_baselines_timm_creates():
+    """The table in docs/export.md, of weights with the epsilon that imported ones have."""
+    forms = {}
+    for name in sorted(path.stem for path in catalog.shipped("baselines").glob("*.yml")):
+        baseline = nas.load(name)
+        if baseline.provenance is not None:  # found here
+            continue
+        with torch.device("meta"):
+            net = nas.build(baseline.architecture)
+        forms[name] = form_of(Subject(baseline, net, Facts(norm_eps=1e-5), None))
+    plain = [name for name, form in forms.items() if isinstance(form, str)]
+    assert plain == [
+        *(f"shufflenet-v2-{width}" for width in ("0.5", "1.0", "1.5", "2.0")), "squeezenet-1.0", "squeezenet-1.1",
+    ]  # fmt: skip
+    assert [n for n, form in forms.items() if not isinstance(form, str) and not form.name] == [
+        "mnasnet-b1-1.3"
+    ]
+    others = {n: form.name for n, form in forms.items() if not isinstance(form, str) and not form.strings}
+    assert others == {
+        "mobilenet-v3-large": "mobilenetv3_large_100", "mobilenet-v3-small": "mobilenetv3_small_100",
+        "resnet-18": "resnet18", "resnet-34": "resnet34", "resnet-50": "resnet50", "xception": "legacy_xception",
+    }  # fmt: skip
 
 
 def test_timm_creates_a_published_network_from_the_folder(weights):
@@ -264,12 +289,74 @@ def test_of_a_resnet_too(in_folder):
         read_weights(Path("bad.safetensors"))
 
 
-def test_weights_by_timms_names_are_told(weights):
-    export_model("./tiny.yml", "safetensors", weights("./tiny.yml"))
+@pytest.mark.parametrize(
+    ("name", "timms", "eps", "padding"),
+    [
+        ("resnet-18", "resnet18", 1e-5, "symmetric"),
+        pytest.param("resnet-34", "resnet34", 1e-5, "symmetric", marks=pytest.mark.slow),
+        pytest.param("resnet-50", "resnet50", 1e-5, "symmetric", marks=pytest.mark.slow),
+        ("mobilenet-v3-small", "mobilenetv3_small_100", 1e-5, "symmetric"),
+        ("mobilenet-v3-large", "tf_mobilenetv3_large_100", 1e-3, "same"),
+        pytest.param("xception", "legacy_xception", 1e-5, "symmetric", marks=pytest.mark.slow),
+    ],
+)
+def test_timm_creates_other_published_networks_too(in_folder, lively, name, timms, eps, padding):
+    """By its own names of tensors; and its folder is one of weights, and one that nas import takes."""
+    import timm
+
+    arch = replace(nas.load(name).architecture, resolution=75)
+    baselines.save(Baseline("mine", arch), Path("mine.yml"))
+    torch.manual_seed(0)
+    net = lively(nas.build(arch, 3, norm_eps=eps, padding=padding), 75)
+    said = Facts(baseline="mine", norm_eps=eps, padding=padding, class_names=("a", "b", "c"))
+    path = save_weights(net, Path("mine.safetensors"), said)
+    lines = export_model("./mine.yml", "hub", path)
+    assert f'timm knows it as {timms}: timm.create_model("local-dir:mine", pretrained=True)' in lines
+    images = batch("./mine.yml", 2)
+    expected = ours("./mine.yml", path, images)
+    found = timm.create_model("local-dir:mine", pretrained=True).eval()
+    with torch.inference_mode():
+        assert difference(found(images), expected) < 1e-4
+    assert found.state_dict().keys() == timm.create_model(timms).state_dict().keys()
+    grey = timm.create_model("local-dir:mine", pretrained=True, num_classes=5, in_chans=1)  # to be fine-tuned
+    assert grey(torch.zeros(2, 1, 75, 75)).shape == (2, 5)
+    again = Path("mine/model.safetensors")
+    assert torch.equal(ours("./mine.yml", again, images), expected)
+    assert read_weights(again)[1] == read_weights(path)[1]
+    assert import_weights("timm", str(again), Path("back.safetensors")).baseline == name
+
+
+@pytest.mark.parametrize(("eps", "padding"), [(1e-3, "symmetric"), (1e-5, "same")])
+def test_a_resnet_of_another_epsilon_is_none_of_timms(in_folder, eps, padding):
+    arch = replace(nas.load("resnet-18").architecture, resolution=40)
+    baselines.save(Baseline("small", arch), Path("small.yml"))
+    net = nas.build(arch, 3, norm_eps=eps, padding=padding)
+    path = save_weights(net, Path("small.safetensors"), Facts(norm_eps=eps, padding=padding))
+    lines = export_model("./small.yml", "safetensors", path)
+    assert lines[1] == (
+        "plain torch, in model.py, as b0nas does not write timm's form of it: timm's resnet18 has epsilon 1e-05 and "
+        f"symmetric padding, and these weights {eps:g} and {padding}"
+    )
+
+
+def test_folders_of_block_strings_are_weights_again(weights):
+    path = weights("./tiny.yml")
+    export_model("./tiny.yml", "safetensors", path)
+    again, images = Path("tiny/model.safetensors"), batch("./tiny.yml", 3)
+    assert torch.equal(ours("./tiny.yml", again, images), ours("./tiny.yml", path, images))
+    tensors, metadata = read_tensors(again)
+    save_file(tensors, "foreign.safetensors", {"format": "pt"})
     with pytest.raises(
-        NasError, match=r"tiny/model.safetensors: its tensors bear timm's names, as in a fold"
+        NasError, match=r"^foreign.safetensors: its tensors bear timm's names; give what nas import"
     ):
-        export_model("./tiny.yml", "pt2", Path("tiny/model.safetensors"))
+        read_weights(Path("foreign.safetensors"))
+    names = json.loads(metadata["names"])
+    for bad in ({}, [], dict.fromkeys(names, "x"), names | {"more": "y"}):
+        save_file(tensors, "bad.safetensors", metadata | {"names": json.dumps(bad)})
+        with pytest.raises(
+            NasError, match=r"^bad.safetensors: says of other tensors than it has what they are cal"
+        ):
+            read_weights(Path("bad.safetensors"))
 
 
 def test_a_name_alone_is_no_architecture(weights):
@@ -289,7 +376,7 @@ def test_without_timm_what_timm_has_is_refused_and_the_rest_written(weights, mon
     monkeypatch.setattr(model_folder, "find_spec", lambda name: None)
     with pytest.raises(
         NasError,
-        match=r"--to hub needs timm, .*; pip install -e '\.\[timm\]' in the checkout, or pip install timm",
+        match=r"--to hub needs timm, which has .*; pip install -e '\.\[timm\]' in the checkout, or pip install timm",
     ):
         export_model("./tiny.yml", "hub")
     assert not Path("tiny").exists()

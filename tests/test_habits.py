@@ -1,4 +1,5 @@
-"""What a forge reads: issue forms, the workflow, the citation; it says nothing where one of them is wrong."""
+"""What a forge reads: issue forms, the workflow, the citation; it says nothing where one of them is wrong. And what
+CONTRIBUTING says of modules."""
 
 import re
 from pathlib import Path
@@ -55,3 +56,13 @@ def test_the_citation_has_what_the_format_requires():
     assert {reference["url"] for reference in citation["references"]} == {
         "https://arxiv.org/abs/1905.11946", "https://arxiv.org/abs/1807.11626",
     }  # fmt: skip
+
+
+def test_modules_are_as_short_as_contributing_says():
+    lengths = {
+        path.relative_to(ROOT): path.read_text(encoding="utf-8").count("\n")
+        for path in (ROOT / "nas").rglob("*.py")
+    }
+    assert {path: length for path, length in lengths.items() if length >= 300} == {}
+    assert sum(length > 250 for length in lengths.values()) < len(lengths) / 10
+    assert 110 < sum(lengths.values()) / len(lengths) < 150
