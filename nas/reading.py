@@ -138,7 +138,7 @@ def _sentence(model: type[BaseModel], error: Any, path: tuple[str | int, ...]) -
         return (
             f"{name} has {error['ctx']['actual_length']} entries; give at most {error['ctx']['max_length']}"
         )
-    if isinstance(error.get("input"), list) and isinstance(path[-1], str):
+    if isinstance(error.get("input"), list) and path and isinstance(path[-1], str):
         if path[0] == "stages" and kind in ("value_error", "string_type", "bool_type"):
             fields = _model_at(model, path[:-1]).model_fields
             choices = [field for field, info in fields.items() if "list[" in str(info.annotation)]
