@@ -586,8 +586,12 @@ def test_force_does_not_replace_what_somebody_wrote(weights, name, exported):
 def test_the_new_files_are_in_place_before_old_ones_go(weights, monkeypatch):
     export_model("./tiny.yml", "hub", None, Path("out"))
 
+    replace_file = Path.replace
+
     def full(self, target):
-        raise OSError(28, "No space left on device")
+        if Path(target).parent.name == "out":
+            raise OSError(28, "No space left on device")
+        return replace_file(self, target)
 
     monkeypatch.setattr(Path, "replace", full)
     before = files()
