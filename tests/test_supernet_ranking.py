@@ -2,8 +2,11 @@
 
 import importlib
 import json
+import os
+import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,41 +47,202 @@ def test_figures_by_hand():
     assert made.spearman([1, 2, 3], [1, 3, 2]) == pytest.approx(0.5)
     # taus of 1/3, 1/3 and -1/3: (1/3 + 1/9) / (1 - 1/9)
     assert made.partial([1, 2, 3], [1, 3, 2], [2, 1, 3]) == pytest.approx(0.5)
+    assert np.isnan(made.kendall([1, 1, 1], [1, 2, 3]))
+    assert np.isnan(made.partial([1, 2, 3], [1, 3, 2], [1, 2, 3]))  # nothing is left to explain
     assert made.regret([3, 2, 1], [0.5, 0.7, 0.9], 1) == pytest.approx(0.4)
     assert made.regret([3, 2, 1], [0.5, 0.7, 0.9], 3) == 0
-    value, low, high = made.interval(lambda i: float(np.mean(i)), 101)
-    assert value == 50
-    assert low < 50 < high < 60
-    assert made.mean_cost([{"cpu_seconds": 2}, {"cpu_seconds": None}, {"cpu_seconds": 4}]) == 3
+    assert made.mean_cost([{"cpu_seconds": 2}, {"failed": "diverged"}, {"cpu_seconds": 4}]) == 3
+
+
+def test_a_resamples_figures_are_those_of_its_networks_repeated():
+    from scipy import stats
+
+    rng = np.random.default_rng(0)
+    left, right = rng.integers(0, 6, (2, 12))  # with ties
+    times = rng.multinomial(12, np.full(12, 1 / 12), 5).astype(float)
+    taus, rhos = made.kendall(left, right, times), made.spearman(left, right, times)
+    for drawn, tau, rho in zip(times, taus, rhos, strict=True):
+        two = [np.repeat(values, drawn.astype(int)) for values in (left, right)]
+        assert tau == pytest.approx(stats.kendalltau(*two).statistic)
+        assert rho == pytest.approx(stats.spearmanr(*two).statistic)
+
+
+def test_intervals_over_networks():
+    found = made.interval(lambda times: times @ np.arange(101) / times.sum(-1), 101)
+    assert found.value == 50
+    # a mean of 101 has a standard error of 29.15 / sqrt(101) = 2.90: 1.96 of them on either side
+    assert (found.low, found.high) == (pytest.approx(44.3, abs=0.5), pytest.approx(55.7, abs=0.5))
+    # a network that is not drawn leaves no figure: of two, in a quarter of the resamples
+    some = made.interval(lambda times: made.over(times[..., 0], times[..., 0]), 2)
+    assert some.undefined == pytest.approx(500, abs=80)
+    assert f"{some:.1f}" == f"1.0 [1.0, 1.0], {some.undefined} of 2000 resamples undefined"
+
+
+def lines(folder, name, *rows):
+    with (folder / f"{name}.jsonl").open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def experiment(folder, seeds, shared, failing=()):
+    """Rows of an experiment: accuracies of the fresh networks with seeds 0 and 1, and with the supernet's weights."""
+    for which, count in (("tuned", 12), ("fresh", 36)):
+        for number in range(count):
+            row = {"set": which, "number": number}
+            for seed in report.SEEDS:
+                accuracy = seeds[seed][number] if which == "fresh" else number / 100
+                fails = (which, number, seed) in failing
+                found = {"failed": "diverged"} if fails else {"accuracy": accuracy, "cpu_seconds": 100}
+                lines(folder, "alone", row | {"epochs": 8, "seed": seed} | found)
+            inherited = shared[number] if which == "fresh" else (12 - number) / 100  # the tuned ones reversed
+            lines(folder, "shared", row | {"variant": "base", "accuracy": inherited, "cpu_seconds": 1})
+            lines(folder, "alone", row | {"epochs": 2, "seed": 2, "accuracy": (number * 7 % 36) / 100})
+    scores = {"smallest": 0.1, "accuracy": 0.2, "largest": 0.3}
+    lines(folder, "supernets", {"variant": "base", **scores, "cpu_seconds": 3600})
+
+
+def told(folder, capsys):
+    """The report, and of each of its tables the cells by judge and head."""
+    report.report(folder, "base")
+    text, tables = capsys.readouterr().out, []
+    for part in text.split("networks\n\n")[1:]:
+        found = [[c.strip() for c in line.split("|")[1:-1]] for line in part.splitlines() if line[:1] == "|"]
+        tables.append({row[0]: dict(zip(found[0], row, strict=True)) for row in found[2:]})
+    return text, tables
+
+
+ORDER = [number / 100 for number in range(36)]
 
 
 def test_a_report_recomputes_all_from_the_rows(tmp_path, capsys):
-    def line(name, **row):
-        with (tmp_path / f"{name}.jsonl").open("a") as file:
-            file.write(json.dumps(row) + "\n")
+    experiment(tmp_path, (ORDER, ORDER), ORDER)
+    text, tables = told(tmp_path, capsys)
+    assert "| base | 0.1000 | 0.2000 | 0.3000 | -1.00 | 60 |" in text
+    assert [tables[n]["supernet (base)"]["tau"] for n in (0, 1)] == ["1.00 [1.00, 1.00]"] * 2
+    assert tables[0]["supernet (base)"]["tau given multiply-adds"] == "1.00 [1.00, 1.00]"
+    for figure in ("tau", "rho", "tau given multiply-adds"):
+        value, low, high = map(float, re.findall(r"-?\d\.\d\d", tables[0]["2 epochs alone"][figure]))
+        assert low < value < high
+    assert "1,000 candidates: alone 27.8 core-hours, by supernet 1.00 + 0.28: 22 times cheaper" in text
+    for aim in ("(aim: 0.8)", "(aim over all: 0.8)"):
+        assert f"the supernet's tau, of the ceiling: 1.00 [1.00, 1.00] {aim}" in text
+    assert "nan" not in text
 
-    for which, count in (("tuned", 12), ("fresh", 36)):
-        for number in range(count):
-            for seed in report.SEEDS:
-                line(
-                    "alone",
-                    set=which,
-                    number=number,
-                    epochs=8,
-                    seed=seed,
-                    accuracy=number / 100,
-                    cpu_seconds=100,
-                )
-            shared = (
-                number if which == "fresh" else 12 - number
-            )  # the fresh ones in order, the others reversed
-            line("shared", set=which, number=number, variant="base", accuracy=shared / 100, cpu_seconds=1)
-            if which == "fresh":
-                line("alone", set=which, number=number, epochs=2, seed=2, accuracy=(number * 7 % 36) / 100)
-    line("supernets", variant="base", smallest=0.1, accuracy=0.2, largest=0.3, cpu_seconds=3600)
-    report.report(tmp_path, "base")
-    out = capsys.readouterr().out
-    assert "| base | 0.1000 | 0.2000 | 0.3000 | -1.00 | 60 |" in out
-    assert out.count("| supernet (base) | 1.00 [1.00, 1.00] | 1.00 |") == 2
-    assert "1,000 candidates: alone 27.8 core-hours, by supernet 1.00 + 0.28: 22 times cheaper" in out
-    assert "| supernet (base) | 1.00 [1.00, 1.00] | 1.00 | 1.00 |  | 0.00, 0.00, 0.00 |" in out
+
+def test_judges_are_held_against_each_seed_and_these_against_each_other(tmp_path, capsys):
+    """Seed 1 has the networks 34 and 35 swapped: one pair of 630, and the supernet agrees with seed 0."""
+    swapped = [*ORDER[:34], ORDER[35], ORDER[34]]
+    experiment(tmp_path, (ORDER, swapped), ORDER)
+    _, tables = told(tmp_path, capsys)
+    seeds = [np.array(ORDER), np.array(swapped)]
+    assert report.tau(np.array(ORDER), seeds) == pytest.approx((1 - 2 / 630 + 1) / 2)
+    assert report.of_ceiling(np.array(ORDER), seeds).value == pytest.approx((1 - 1 / 630) / (1 - 2 / 630))
+    # seed 0 likes 35 best, whose accuracy with seed 1 is 0.34 of at most 0.35; the supernet loses that with one seed
+    assert tables[0][report.CEILING]["regret of 1, 3, 5"] == "1.00, 0.00, 0.00"
+    assert tables[0]["supernet (base)"]["regret of 1, 3, 5"] == "0.50, 0.00, 0.00"
+    assert tables[0][report.CEILING]["of the ceiling"] == ""
+    # by the mean 34 and 35 are equal: 629 pairs of 630, and tau-b is 629 / sqrt(629 * 630)
+    assert tables[0]["supernet (base)"]["tau with the mean of both seeds"] == "1.00"
+
+
+def test_the_ratio_to_the_ceiling_is_worked_out_in_each_resample():
+    """Where the judge is seed 0 itself, tau / ceiling is (1 + c) / 2c, as the interval of c alone would give it."""
+    first = np.arange(36.0)
+    second = first + np.random.default_rng(1).normal(0, 12, 36)
+    ceiling = made.interval(lambda times: made.kendall(first, second, times), 36)
+    found = report.of_ceiling(first, [first, second])
+    expected = [(1 + c) / (2 * c) for c in (ceiling.value, ceiling.high, ceiling.low)]
+    assert found[:3] == pytest.approx(expected, rel=1e-3)
+    assert found.low < found.value < found.high
+
+
+def test_networks_that_fail_are_left_out_and_named(tmp_path, capsys):
+    worse = [*ORDER[:5], 0.9, *ORDER[6:]]  # network 5, which fails, would spoil the supernet's ranking
+    experiment(tmp_path, (ORDER, ORDER), worse, failing={("fresh", 5, 1), ("fresh", 30, 0), ("tuned", 3, 0)})
+    lines(tmp_path, "supernets", {"variant": "labels", "failed": "diverged"})
+    text, tables = told(tmp_path, capsys)
+    for name, out in (("tuned", "3"), ("fresh", "5, 30")):
+        assert f"{name} networks left out, since their training alone failed: {out}\n" in text
+    for part in ("all, 34 networks", "one cost, 23", "| 0.3000 | -1.00 | 60 |", "| labels | failed: d"):
+        assert part in text
+    assert tables[0]["supernet (base)"]["tau"] == "1.00 [1.00, 1.00]"
+
+
+def test_a_short_training_that_fails_counts_as_the_worst_and_a_missing_one_is_missing(tmp_path, capsys):
+    experiment(tmp_path, (ORDER, ORDER), ORDER)
+    path = tmp_path / "alone.jsonl"
+    path.write_text(path.read_text().replace('{"set": "fresh", "number": 20, "epochs": 2', ""))  # no row
+    assert "the fresh networks do not have all their rows yet" in told(tmp_path, capsys)[0]
+    lines(tmp_path, "alone", {"set": "fresh", "number": 20, "epochs": 2, "seed": 2, "failed": "diverged"})
+    assert "all, 36 networks" in told(tmp_path, capsys)[0]
+    assert report.column("fresh", report.rows("alone", tmp_path), epochs=2)[20] == 0
+
+
+def test_a_step_goes_on_where_it_was_interrupted_and_no_further(tmp_path, monkeypatch):
+    judge = SimpleNamespace(evaluate=lambda arch: SimpleNamespace(accuracy=0.5))
+    monkeypatch.setattr(made, "OUT", tmp_path)
+    monkeypatch.setattr("nas.evaluators.supernet.SupernetEvaluator", lambda net, data: judge)
+    monkeypatch.setattr("nas.supernet.module.Supernet", lambda *_: SimpleNamespace(load_state_dict=id))
+    monkeypatch.setattr("nas.weights.read_tensors", lambda path: ({}, {}))
+    monkeypatch.setattr(ranking, "data_of", lambda path: None)
+    there = [{"set": "tuned", "number": n, "variant": "base", "accuracy": 0.4} for n in (0, 1, 2, 4)]
+    lines(tmp_path, "shared", *there, {"set": "tuned", "number": 3, "variant": "labels", "accuracy": 0.4})
+    with (tmp_path / "shared.jsonl").open("a") as file:
+        file.write('{"set": "tuned", "numb')  # killed while it wrote
+    ranking.shared("x.npz", tmp_path, "base", fresh=False)
+    found = [row for row in made.rows("shared") if row["variant"] == "base"]
+    assert [row["number"] for row in found] == [0, 1, 2, 4, 3, *range(5, 12)]
+    assert [row["accuracy"] for row in found] == [0.4] * 4 + [0.5] * 8
+    assert {"processor", "threads", "versions", "date"} < set(found[-1])
+    with pytest.raises(SystemExit, match="tuned networks have their rows of base"):
+        ranking.shared("x.npz", tmp_path, "base", fresh=False)
+    lines(tmp_path, "supernets", {"variant": "base", "failed": "diverged"})
+    with pytest.raises(SystemExit, match="the supernet of base has its row"):
+        ranking.supernet("x.npz", tmp_path, "base")
+
+
+def test_cpu_seconds_go_on_from_the_checkpoint(tmp_path, monkeypatch):
+    cpu, now, path = module("supernet_cpu"), [1000.0], tmp_path / "checkpoint.safetensors"
+    monkeypatch.setattr(cpu.time, "process_time", lambda: now[0])
+
+    def process(*steps):
+        """CPU seconds of each step of a process, and whether a checkpoint follows it; how many it ends with."""
+        found = cpu.Cpu(SimpleNamespace(path=path))
+        found.begin(None)
+        for seconds, saves in steps:
+            now[0] += seconds
+            if saves:
+                path.touch()
+                os.utime(path, (now[0], now[0]))
+            found.step(None, 1, 0.1)
+        return found.seconds
+
+    (tmp_path / "cpu.json").write_text('{"cpu_seconds": 77}')  # of a training that left no checkpoint
+    assert process((3, True), (4, False)) == 7  # 4 are lost, and done again
+    assert process((4, True), (2, True)) == 9
+    assert process((5, False)) == 14
+    assert process() == 9
+
+
+def test_a_training_that_was_interrupted_has_the_cpu_seconds_of_all_processes(tmp_path, monkeypatch):
+    import nas
+    from nas.checkpoints import Checkpoints
+    from nas.data import load_data
+
+    monkeypatch.setattr(ranking, "data_of", lambda path: load_data("digits").with_part(0.05))
+    monkeypatch.setattr(ranking, "SPACE", "digits")
+    sample = {name: values[0] for name, values in nas.SearchSpace.load("digits").choices.items()}
+
+    def interrupted(self, state, steps, lr):
+        self._steps = 1
+        self.save(state)
+        if state.epoch:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as first:
+        first.setattr(Checkpoints, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ranking.trained(sample, "", 2, 0, tmp_path)
+    path = tmp_path / "cpu.json"
+    assert 0 < json.loads(path.read_text())["cpu_seconds"] < 100
+    path.write_text('{"cpu_seconds": 1000}')
+    assert 1000 < ranking.trained(sample, "", 2, 0, tmp_path)["cpu_seconds"] < 1100
