@@ -131,7 +131,18 @@ def export_model(
     path = output or Path(baseline.name + (f".{to}" if to in ("onnx", "pt2") else ""))
     check_output(path, to, force)
     subject = _subject(baseline, weights)
-    return [subject.words, *write(subject, to, path)]
+    return [subject.words, *_guessed(subject), *write(subject, to, path)]
+
+
+def _guessed(subject: Subject) -> list[str]:
+    """What a file of weights leaves open that changes outputs: one of ours always says it."""
+    if subject.weights is None or subject.facts.key:
+        return []
+    facts = subject.facts
+    return [
+        f"note: {subject.weights} does not say with which epsilon and padding it was trained: taken as "
+        f"{facts.norm_eps:g} and {facts.padding}; nas import knows those of timm, torchvision and PyPI"
+    ]
 
 
 def check_output(path: Path, to: str, force: bool) -> None:

@@ -60,7 +60,7 @@ def write_graph(subject: Subject, to: str, path: Path) -> list[str]:
 def pt2_of(subject: Subject) -> tuple[bytes, Run]:
     """The bytes of torch.export's file, with `facts.json` inside, and the function that they load as."""
     with _quiet():
-        program = torch.export.export(subject.net, _example(subject), dynamic_shapes=_shapes())
+        program = torch.export.export(subject.net, _example(subject), dynamic_shapes={"x": {0: Dim.DYNAMIC}})
         for node in program.graph.nodes:
             node.meta.pop("stack_trace", None)  # names folders of this machine
         file = io.BytesIO()
@@ -75,7 +75,7 @@ def onnx_of(subject: Subject) -> tuple[bytes, Run]:
 
     with _quiet():
         program = torch.onnx.export(
-            subject.net, _example(subject), dynamo=True, dynamic_shapes=_shapes(), external_data=False,
+            subject.net, _example(subject), dynamo=True, dynamic_shapes={"x": {0: "batch"}}, external_data=False,
             input_names=["images"], output_names=["logits"], verbose=False,
         )  # fmt: skip
         assert program is not None
@@ -111,11 +111,6 @@ def facts_of(subject: Subject) -> dict[str, object]:
         "source": facts.source,
     }
     return {name: value for name, value in said.items() if value not in (None, "", [])}
-
-
-def _shapes() -> dict[str, dict[int, object]]:
-    """Of the network's argument: any batch, all else as in the example."""
-    return {"x": {0: Dim.DYNAMIC}}
 
 
 def _example(subject: Subject) -> tuple[Tensor]:

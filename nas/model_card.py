@@ -100,7 +100,12 @@ def _use(timm: bool, name: str) -> list[str]:
     lines = [f"`model.py` needs {needs}, and not b0nas:", "", *code]
     if name:
         call = 'net = timm.create_model("hf-hub:USER/REPOSITORY", pretrained=True)'
-        lines += ["", f"timm knows the network as {name}:", "", *_python("# or local-dir:FOLDER", call)]
+        lines += [
+            "",
+            f"timm knows the network as {name}:",
+            "",
+            *_python("import timm", "", "# or local-dir:FOLDER", call),
+        ]
     return lines
 
 

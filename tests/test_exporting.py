@@ -312,6 +312,7 @@ def test_timm_creates_other_published_networks_too(in_folder, lively, name, timm
     path = save_weights(net, Path("mine.safetensors"), said)
     lines = export_model("./mine.yml", "hub", path)
     assert f'timm knows it as {timms}: timm.create_model("local-dir:mine", pretrained=True)' in lines
+    assert "import timm" in Path("mine/README.md").read_text()
     images = batch("./mine.yml", 2)
     expected = ours("./mine.yml", path, images)
     found = timm.create_model("local-dir:mine", pretrained=True).eval()
@@ -399,6 +400,17 @@ def test_a_graph_says_what_is_known_and_no_more(weights):
     }  # fmt: skip
 
 
+def test_weights_that_say_nothing_of_epsilon_and_padding_are_told_to_be_guessed(weights):
+    path = weights("./tiny.yml")
+    assert not any(line.startswith("note:") for line in export_model("./tiny.yml", "pt2", path))
+    save_file(load_file(path), "bare.safetensors")
+    lines = export_model("./tiny.yml", "pt2", Path("bare.safetensors"), force=True)
+    assert (
+        "note: bare.safetensors does not say with which epsilon and padding it was trained: taken as 0.001"
+        in lines[1]
+    )
+
+
 @needs_onnx
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the exporter's own code
@@ -413,6 +425,7 @@ def test_onnx_takes_batches_of_any_size(weights):
     assert lines[1].endswith("on batches of 1 and 3 random images, by onnxruntime")
     assert sorted(p.name for p in Path().iterdir()) == ["odd.onnx", "odd.safetensors", "odd.yml", "tiny.yml"]
     session = onnxruntime.InferenceSession("odd.onnx", providers=["CPUExecutionProvider"])
+    assert [part.shape[0] for part in (*session.get_inputs(), *session.get_outputs())] == ["batch"] * 2
     for size in (1, 2, 6):
         images = batch("./odd.yml", size)
         (found,) = session.run(["logits"], {"images": images.numpy()})
