@@ -114,7 +114,7 @@ class Experiment:
         done = len(journal.ended())
         if done >= self.trials or (journal.exhausted and done == len(journal.trials)):
             return False
-        if not known and journal.run.get("nni") is None and self.config.tuner is not None:
+        if journal.run.get("in_process"):
             raise NasError(f"{self.run}: was begun with --in-process; resume it with --in-process")
         self._say(f"{done} of {self.trials} trials are in the journal; resuming")
         self._try(self._resume, "resume")

@@ -100,7 +100,7 @@ class InProcess:
         self.id = self._new() if resume is None else runs.find_run(resume, self.config.code).name
         if resume is not None:
             journal = runs.open_journal(self.run)
-            if journal.run.get("nni") is not None:
+            if not journal.run.get("in_process"):
                 raise NasError(f"{self.run}: was begun under NNI's manager; resume it without --in-process")
             if note := changed_since(self.run, self.config):
                 self._say(note)
@@ -112,7 +112,7 @@ class InProcess:
             self._say(
                 f"note: {', '.join(idle)}: NNI's manager heeds them, and there is none with --in-process"
             )
-        profile = self.config.prepared(self.trials) | {"trialConcurrency": 1}
+        profile = self.config.prepared(self.trials) | {"trialConcurrency": 1, "inProcess": True}
         assert self.config.tuner is not None
         assert self.config.subject is not None
         study = Study(self.run, self.config.tuner, self.config.subject, profile)

@@ -91,6 +91,7 @@ class Study:
             images=images_of(profile),
             **({} if (shared := supernet_of(profile)) is None else {"supernet": shared}),
             nni=os.environ.get("NNI_LOG_DIRECTORY"),
+            **({"in_process": True} if profile.get("inProcess") else {}),
             seed=settings.seed,
             trial={
                 **subject.trial_form(),
