@@ -212,8 +212,11 @@ def searched(request: Request) -> Searched:
             f"{folder}: {options.data} was changed since the search, which may have trained on what is test now; "
             "restore it, or search anew"
         )
-    if options.supernet is not None:
-        _check_inherited(request, folder)
+    if options.supernet is not None and (request.recipe == PROXY or not request.no_random):
+        raise NasError(
+            f"{folder}: its trials trained nothing, but took weights of a supernet: they have no settings to train by, "
+            "and no random search costs as little; give --recipe cifar (or another), --epochs and --no-random"
+        )
     proxy = training_of(options, journal.run["seed"])
     config = _full(request, proxy)
     device = device_of(request.device, "")
@@ -250,21 +253,6 @@ def searched(request: Request) -> Searched:
         },
         latency=latency,
     )  # fmt: skip
-
-
-def _check_inherited(request: Request, folder: Path) -> None:
-    """Raises NasError where what is asked needs trainings by the trials' own settings, and they inherited."""
-    if request.recipe == PROXY:
-        allowed = listed([name for name in RECIPES if name != "transfer"])
-        raise NasError(
-            f"{folder}: its trials trained nothing, but took weights of a supernet; give --recipe ({allowed}), and "
-            "--epochs"
-        )
-    if not request.no_random:
-        raise NasError(
-            f"{folder}: its trials took weights of a supernet, and a random search of as many trainings would be no "
-            "search of the same budget; give --no-random"
-        )
 
 
 def _full(request: Request, proxy: TrainingConfig) -> TrainingConfig:

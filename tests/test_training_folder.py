@@ -150,7 +150,7 @@ EVERY = {
     "augment": ("none", "none"), "trainval": (True, "trainval"), "weights": ("w.safetensors", Path("w.safetensors")),
     "transfer": (True, True), "seed": (9, 9), "out": ("there", Path("there")), "resume": (True, True),
     "checkpoint_seconds": (5, 5.0), "data_dir": ("kept", "kept"), "device": ("cpu", "cpu"), "threads": (2, 2),
-    "workers": (3, 3),
+    "workers": (3, 3), "init": ("supernet:there", "supernet:there"),
 }  # fmt: skip
 
 
