@@ -14,7 +14,7 @@ from torch import nn
 from nas import baseline as baselines
 from nas.baseline import Baseline
 from nas.checkpoints import EVERY_SECONDS, INITIAL, has_checkpoint, read_settings
-from nas.data import Data, contents, describe, fingerprint, load_data
+from nas.data import Data, describe, fingerprint, load_data
 from nas.documents import BaselineDocument
 from nas.errors import NasError
 from nas.files import at_home, check_file
@@ -204,11 +204,7 @@ def _inherited(init: str, baseline: Baseline, data: Data, config: TrainingConfig
         )
     found = load_supernet(at_home(folder))
     arch = found.supernet.own(baseline.architecture.with_data(data.classes, data.in_chans))
-    if contents(data) != found.settings.images:
-        raise NasError(
-            f"{folder}: its supernet was trained on other images than those of {data.name}; give --data "
-            f"{found.settings.data}"
-        )
+    found.check_images(data)
     taken = found.supernet.extract(arch)
     recalibrate(taken, data)
     net = _network(baseline, data, config, Facts())

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nas.baseline import Baseline, load
 from nas.errors import NasError
@@ -23,6 +23,7 @@ from nas.export import check_kind
 from nas.files import check_new, is_dir, unwritable
 from nas.importing import TOLERANCE, spread_of
 from nas.network import Network, build
+from nas.optimization import norms_learning
 from nas.public import public, without_folders
 from nas.weights import Facts, load_network, read_weights
 
@@ -91,18 +92,11 @@ def _settled(net: Network) -> Network:
     Fresh ones are the identity then, so that outputs grow from layer to layer, in deep networks until no two programs
     agree on them.
     """
-    arch, norms = net.architecture, [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    net.eval()
-    for norm in norms:
-        norm.train()
-        norm.momentum = 1.0
+    arch = net.architecture
     size = min(max(PIXELS // arch.resolution**2, 2), 64)
-    with torch.inference_mode():
+    with norms_learning(net), torch.inference_mode():
         net(torch.randn(size, arch.stem.in_chans, arch.resolution, arch.resolution))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    return net.eval()
+    return net
 
 
 def export_model(

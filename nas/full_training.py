@@ -1,7 +1,6 @@
 """`nas train`: a baseline trained in full by a recipe, resumed where it was interrupted."""
 
 import contextlib
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +9,14 @@ from rich.console import Console
 from nas import baseline as baselines
 from nas.beginnings import Beginning, Request, begun, resumed
 from nas.checkpoints import INITIAL, Checkpoints, check_folder, check_free, write_settings
+from nas.conducting import conducted, look_first, taking_part
 from nas.data import Data
-from nas.decoding import UnreadableImage
-from nas.devices import device_of
 from nas.errors import NasError
-from nas.headers import check_headers
-from nas.processes import Processes, alike, torchrun
+from nas.processes import Processes
 from nas.recipe import TrainingConfig
 from nas.recipes import words
-from nas.training import Result, TrialFailure, train
+from nas.training import Result
 from nas.training_lock import locked
-from nas.watching import Display, Together
 from nas.weights import save_weights
 
 
@@ -30,16 +26,8 @@ def run_training(console: Console, request: Request) -> None:
     Raises:
         NasError: for a mistake in the request, or a training that failed; what was reached stays.
     """
-    import torch
-
-    with alike():
-        device = device_of(request.device, "")
-    if request.threads is not None:
-        torch.set_num_threads(request.threads)
-    with torchrun(device) as processes:
-        if device == "cuda" and processes.count > 1:
-            device = f"cuda:{processes.local}"
-        _train(console if processes.first else Console(quiet=True), request, device, processes)
+    with taking_part(console, request.device, request.threads) as (console, device, processes):
+        _train(console, request, device, processes)
 
 
 def _train(console: Console, request: Request, device: str, processes: Processes) -> None:
@@ -57,22 +45,19 @@ def _train(console: Console, request: Request, device: str, processes: Processes
 
 def _begin(console: Console, request: Request, found: Beginning, folder: Path, processes: Processes) -> None:
     """Looks at all images, and writes what `resumed` reads."""
-    if processes.first:
-        check_free(folder, found.baseline.name)
-    with console.status("reading the headers of all images"):
-        check_headers(found.data, processes.part)
-    processes.wait()
-    if processes.first:
+
+    def write() -> None:
         if request.weights is not None or request.init is not None:
             save_weights(found.net, folder / INITIAL, found.facts)
         write_settings(folder, found.settings)
+
+    look_first(console, found.data, processes, lambda: check_free(folder, found.baseline.name), write)
 
 
 def _run(
     console: Console, request: Request, found: Beginning, folder: Path, device: str, processes: Processes
 ) -> None:
     net, data, config = found.net, found.data, found.config
-    again = shlex.join([*request.words, *(["--resume"] if "--resume" not in request.words else [])])
     checkpoints = Checkpoints(folder, net.architecture.key, request.checkpoint_seconds, processes)
     console.print(
         f"{found.baseline.name}: {net.architecture.params:,} parameters, {net.architecture.macs:,} multiply-adds at "
@@ -80,24 +65,7 @@ def _run(
         + (f", {processes.count} processes" if processes.count > 1 else ""),
         markup=False,
     )
-    console.print(f"TensorBoard: tensorboard --logdir {folder}", markup=False)
-    try:
-        with Display(
-            console, data.split(config.split).batch_count(config.batch_size), config.epochs
-        ) as display:
-            watch = Together(checkpoints, display)
-            result = train(net, data, config, device, watch=watch, processes=processes)
-    except KeyboardInterrupt:
-        raise NasError(f"interrupted; go on from the last checkpoint with: {again}") from None
-    except UnreadableImage as error:
-        mend = f"{error.mend}, and begin again"
-        if checkpoints.exists:
-            mend = f"put a readable image of its class in its place, and go on with: {again}"
-        raise NasError(f"{error.found}; {mend}") from None
-    except TrialFailure as error:
-        raise NasError(f"{folder}: {error}") from None
-    finally:
-        checkpoints.log.end()
+    result = conducted(console, folder, request.words, checkpoints, net, data, config, device, processes)
     if processes.first:
         _ended(console, folder, found, result, request)
 

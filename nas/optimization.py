@@ -5,7 +5,9 @@
 [1, 3]
 """
 
+import contextlib
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -77,6 +79,25 @@ def prepare(net: nn.Module, config: TrainingConfig) -> None:
             module.momentum = config.norm_momentum
         elif isinstance(module, nn.Dropout):
             module.p = config.dropout
+
+
+@contextlib.contextmanager
+def norms_learning(net: nn.Module) -> Iterator[None]:
+    """Inside, all but batch norm is in eval mode, and that learns anew: its statistics are the mean over the batches
+    that pass, each of the same weight. All of the network is in eval mode afterwards."""
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    net.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        net.eval()
 
 
 class Average:

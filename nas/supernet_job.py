@@ -5,7 +5,6 @@
 """
 
 import contextlib
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,11 @@ from typing import Any
 from rich.console import Console
 
 from nas.checkpoints import Checkpoints, check_folder, check_free, has_checkpoint, write_settings
+from nas.conducting import conducted, look_first, taking_part
 from nas.data import Data, contents, load_data
-from nas.decoding import UnreadableImage
-from nas.devices import device_of
 from nas.errors import NasError
 from nas.full_training import check_parts
-from nas.headers import check_headers
-from nas.processes import Processes, alike, torchrun
+from nas.processes import Processes
 from nas.reading import number, validate
 from nas.recipe import TrainingConfig
 from nas.recipes import recipe, words
@@ -29,9 +26,8 @@ from nas.supernet.module import Supernet
 from nas.supernet.sampling import sampler
 from nas.supernet.sandwich import Sandwich
 from nas.tables import short
-from nas.training import Result, TrialFailure, seeded, train
+from nas.training import Result, seeded
 from nas.training_lock import locked
-from nas.watching import Display, Together
 
 OWN = {"weight_decay": 1e-4}
 """Instead of recipe 'cifar': shared weights fit less of their own, and the largest network is the teacher."""
@@ -88,16 +84,8 @@ def run_supernet(console: Console, request: Request) -> None:
     Raises:
         NasError: for a mistake in the request, or a training that failed; what was reached stays.
     """
-    import torch
-
-    with alike():
-        device = device_of(request.device, "")
-    if request.threads is not None:
-        torch.set_num_threads(request.threads)
-    with torchrun(device) as processes:
-        if device == "cuda" and processes.count > 1:
-            device = f"cuda:{processes.local}"
-        _run(console if processes.first else Console(quiet=True), request, device, processes)
+    with taking_part(console, request.device, request.threads) as (console, device, processes):
+        _run(console, request, device, processes)
 
 
 def _run(console: Console, request: Request, device: str, processes: Processes) -> None:
@@ -113,13 +101,10 @@ def _run(console: Console, request: Request, device: str, processes: Processes) 
         supernet = Supernet(fitted, settings.recipe.transform)
     with locked(folder) if processes.first else contextlib.nullcontext():
         if not request.resume:
-            if processes.first:
-                check_free(folder, "supernet", SETTINGS)
-            with console.status("reading the headers of all images"):
-                check_headers(data, processes.part)
-            processes.wait()
-            if processes.first:
-                write_settings(folder, settings.model_dump(mode="json"), SETTINGS)
+            look_first(
+                console, data, processes, lambda: check_free(folder, "supernet", SETTINGS),
+                lambda: write_settings(folder, settings.model_dump(mode="json"), SETTINGS),
+            )  # fmt: skip
         processes.wait()
         result = _train(console, request, settings, config, supernet, data, folder, device, processes)
         if processes.first:
@@ -174,7 +159,6 @@ def _train(
     console: Console, request: Request, settings: Settings, config: TrainingConfig, supernet: Supernet, data: Data,
     folder: Path, device: str, processes: Processes,
 ) -> Result:  # fmt: skip
-    again = shlex.join([*request.words, *(["--resume"] if "--resume" not in request.words else [])])
     space, chosen = supernet.space, settings.recipe
     checkpoints = Checkpoints(folder, space.sha256, processes=processes, each=True)
     parameters = sum(p.numel() for p in supernet.parameters())
@@ -185,28 +169,12 @@ def _train(
         + (f", {processes.count} processes" if processes.count > 1 else ""),
         markup=False,
     )
-    console.print(f"TensorBoard: tensorboard --logdir {folder}", markup=False)
     objective = Sandwich(
         sampler(chosen.sampler, space, chosen.target or space.target), chosen.between, chosen.distill
     )
-    try:
-        steps = data.split(config.split).batch_count(config.batch_size)
-        with Display(console, steps, config.epochs) as display:
-            watch = Together(checkpoints, display)
-            return train(
-                supernet, data, config, device, watch=watch, processes=processes, objective=objective
-            )
-    except KeyboardInterrupt:
-        raise NasError(f"interrupted; go on from the last checkpoint with: {again}") from None
-    except UnreadableImage as error:
-        mend = f"{error.mend}, and begin again"
-        if checkpoints.exists:
-            mend = f"put a readable image of its class in its place, and go on with: {again}"
-        raise NasError(f"{error.found}; {mend}") from None
-    except TrialFailure as error:
-        raise NasError(f"{folder}: {error}") from None
-    finally:
-        checkpoints.log.end()
+    return conducted(
+        console, folder, request.words, checkpoints, supernet, data, config, device, processes, objective
+    )
 
 
 def _ended(console: Console, request: Request, result: Result, path: Path) -> None:

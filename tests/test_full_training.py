@@ -387,7 +387,7 @@ def test_transfer_keeps_everything_but_the_classifier(baseline, tmp_path):
             pass
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nas.full_training.Display", lambda *_: _Entered(First()))
+        patch.setattr("nas.conducting.Display", lambda *_: _Entered(First()))
         request = Request(baseline, "npz:other.npz", weights=Path("source/tiny.safetensors"), transfer=True, threads=1,
                           fields={"epochs": 1, "batch_size": 8}, out=Path("target"))  # fmt: skip
         run_training(Console(quiet=True), request)

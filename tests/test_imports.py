@@ -41,7 +41,7 @@ LAYERS = {
         "model_folder", "earlier_export",
         "grid_report", "planned_report", "main_job", "scale_job", "full_training", "beginnings",
         "headers", "scoring", "watching", "training_commands", "scaling_command",
-        "supernet_job", "supernet_command",
+        "conducting", "supernet_job", "supernet_command",
         "latency_command", "latency_job",
         "family_pictures", "family_report", "run_report", "report_job", "budget", "init_job", "calibrate_job",
         "proxy_table", "known_report",

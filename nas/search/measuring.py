@@ -136,7 +136,7 @@ class Inheriting(Training):
         """What measures; NasError for data that the supernet was not trained on."""
         import torch
 
-        from nas.data import contents, load_data
+        from nas.data import load_data
         from nas.evaluators.supernet import SupernetEvaluator
         from nas.supernet.folder import load_supernet
         from nas.supernet.recalibration import IMAGES
@@ -147,11 +147,7 @@ class Inheriting(Training):
         data = load_data(
             options.data, options.data_dir, found.supernet.space.frame.resolution, workers=options.workers
         )
-        if contents(data) != found.settings.images:
-            raise NasError(
-                f"{self._folder}: its supernet was trained on other images than those of {options.data}, some of which "
-                f"may score it here; give --data {found.settings.data}"
-            )
+        found.check_images(data)
         images = options.recalibrate or IMAGES
         return SupernetEvaluator(found.supernet, data, images, device=device_of(options.device))
 

@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from nas.data import Data, contents
 from nas.documents import Number
 from nas.errors import NasError
 from nas.files import text_of
@@ -78,6 +79,14 @@ class Trained:
     folder: Path
     settings: Settings
     supernet: Supernet
+
+    def check_images(self, data: Data) -> None:
+        """Raises NasError for data that it was not trained on: images that it learnt might score it."""
+        if contents(data) != self.settings.images:
+            raise NasError(
+                f"{self.folder}: its supernet was trained on other images than those of {data.name}, some of which may "
+                f"score it here; give --data {self.settings.data}"
+            )
 
 
 def settings_of(folder: Path) -> Settings:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from nas.data import Data
+from nas.optimization import norms_learning
 
 IMAGES = 2048
 """Training images that statistics are estimated on."""
@@ -33,23 +34,13 @@ def recalibrate(
     split is through.
     """
     device = next(net.parameters()).device
-    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    net.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # each batch weighs the same
-        norm.train()
     seen = 0
     batches = data.batches(
         "train", batch_size, train=True, device=device, channels_last=channels_last, augment="none"
     )
-    with torch.no_grad(), torch.autocast(device.type, torch.float16, enabled=amp):
+    with norms_learning(net), torch.no_grad(), torch.autocast(device.type, torch.float16, enabled=amp):
         for x, _ in batches:
             net(x)
             seen += len(x)
             if seen >= images:
                 break
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    net.eval()
