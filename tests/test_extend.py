@@ -69,7 +69,7 @@ def run(command: str, folder: Path) -> str:
         check=False,
         timeout=1200,
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
