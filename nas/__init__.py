@@ -23,18 +23,19 @@ One idea: *a baseline is a search space in which every choice has been made.*
 300
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from nas.architecture import Architecture, Head, Stage, Stem
-from nas.baseline import Baseline, load
 from nas.errors import NasError
 from nas.reward import reward
-from nas.scaling import scale
-from nas.space import SearchSpace
 
 if TYPE_CHECKING:
+    from nas.architecture import Architecture, Head, Stage, Stem
+    from nas.baseline import Baseline, load
     from nas.network import build
+    from nas.scaling import scale
     from nas.search.loop import Search
+    from nas.space import SearchSpace
 
 __version__ = "0.1.0"
 
@@ -43,14 +44,22 @@ __all__ = [
     "build", "load", "reward", "scale",
 ]  # fmt: skip
 
+_HOMES = {
+    **dict.fromkeys(("Architecture", "Head", "Stage", "Stem"), "architecture"),
+    **dict.fromkeys(("Baseline", "load"), "baseline"),
+    "SearchSpace": "space", "Search": "search.loop", "build": "network", "scale": "scaling",
+}  # fmt: skip
+"""The module of each name that is imported when it is asked for: torch when a network is built, nni when a search is,
+and nothing by a trial that hands its work to a warm process."""
+
 
 def __getattr__(name: str) -> Any:
-    if name == "build":  # torch is imported when a network is, not before
-        from nas.network import build
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nas' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"nas.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
 
-        return build
-    if name == "Search":  # and nni when a search is
-        from nas.search.loop import Search
 
-        return Search
-    raise AttributeError(f"module 'nas' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

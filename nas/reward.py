@@ -12,10 +12,12 @@ exponent the target only rescales every reward by T ** -w: the winner is the sam
 """
 
 import math
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from nas.errors import NasError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 W = -0.07
 """Doubling the cost should buy about 5 % relative accuracy (MnasNet section 3.1): `exponent()`."""
@@ -98,12 +100,15 @@ def reward(accuracy: float, macs: float, target: float, w: float = W, form: Form
         ) from None
 
 
-def factor(macs: np.ndarray, target: float, w: float = W, form: Form = "soft") -> np.ndarray:
+def factor(macs: "np.ndarray", target: float, w: float = W, form: Form = "soft") -> "np.ndarray":
     """The reward for each unit of accuracy of many networks: float array, of an array of multiply-adds.
 
+    >>> import numpy as np
     >>> factor(np.array([200e6, 800e6]), target=400e6, form="hard").tolist()
     [1.0, 0.5]
     """
+    import numpy as np
+
     alpha, beta = exponents(w, form)
     ratio = np.asarray(macs, float) / target
     return np.where(ratio <= 1, ratio**alpha, ratio**beta)

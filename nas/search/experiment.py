@@ -163,6 +163,8 @@ class Experiment:
         kinds = () if trials else ("manager", "tuner")
         with undisturbed():
             self._nnictl("stop", self.id)
+            if trials:
+                runs.end_processes(self.id, runs.WARM)
             for _ in range(50):
                 if not set(runs.processes_of(self.id).values()) & set(kinds or runs.KINDS):
                     return

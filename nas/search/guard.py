@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -93,15 +94,21 @@ def end_with_manager() -> None:
     Raises:
         NasError: where there is none (any more).
     """
+    managers = managers_above()
+    if not managers:
+        raise NasError("NNI's manager, which started this tuner, has ended; resume the search")
+    threading.Thread(target=_end_with, args=(managers[0],), daemon=True, name="guard").start()
+
+
+def managers_above() -> list[Any]:
+    """NNI's managers among the processes that this one descends from, the nearest first: psutil's Processes."""
     import psutil
 
     managers = []
     for process in psutil.Process().parents():
         with contextlib.suppress(psutil.Error):  # of another user, or ended
             managers += [process] * ("--experiment-id" in process.cmdline())
-    if not managers:
-        raise NasError("NNI's manager, which started this tuner, has ended; resume the search")
-    threading.Thread(target=_end_with, args=(managers[0],), daemon=True, name="guard").start()
+    return managers
 
 
 def _end_with(manager: object) -> None:

@@ -20,6 +20,7 @@ from nas.errors import NasError
 from nas.search import runs
 from nas.search.arguments import hush
 from nas.search.config import SearchConfig
+from nas.search.evaluating import reason_of, run
 from nas.search.experiment import changed_since
 from nas.search.foreground import all_alike, line
 from nas.search.journal import FILE, Journal
@@ -29,7 +30,6 @@ from nas.search.proposals import RUN
 from nas.search.reporter import Reporter
 from nas.search.settings import TunerSettings
 from nas.search.study import Study
-from nas.search.trial import reason_of, run
 from nas.search.winner import no_winner
 from nas.terminal import progress_bar
 

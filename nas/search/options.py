@@ -124,6 +124,9 @@ def parser(description: str | None = None, help: bool = True) -> argparse.Argume
     options.add_argument("--threads", type=_from(1), default=1, help="CPU threads of this trial")
     options.add_argument("--workers", type=_from(0), help="processes that decode a folder's images (up to 4)")
     options.add_argument("--memory-limit", type=_bytes, help="such as 4G: a trial that uses more has failed")
+    options.add_argument(
+        "--cold", action="store_true", help="load all anew: no warm process does this trial's work"
+    )
     options.add_argument("--space", help="space document; by default the run's own")
     options.add_argument("--target-macs", help="T of the reward, outside of a run of ours")
     options.add_argument("--w", type=float, help="exponent of the reward, outside of a run of ours")

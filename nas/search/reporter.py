@@ -17,6 +17,7 @@ from nas.search.options import TRIAL
 from nas.search.runs import INTERRUPTED, LOCK, trial_directory, trial_file
 from nas.search.subject import Subject
 from nas.search.task import Task
+from nas.search.warm import known_as
 
 
 class Reporter:
@@ -92,8 +93,8 @@ class Reporter:
             raise NasError(f"this trial has ended before: {trial.reason}")
         if trial.scored:
             return trial
-        since = psutil.Process().create_time()
-        self.journal.began(self.number, self.job, os.getpid(), since)
+        process = psutil.Process(known_as())
+        self.journal.began(self.number, self.job, process.pid, process.create_time())
         return None
 
     def _proposed(self) -> Trial:
@@ -122,7 +123,7 @@ class Reporter:
         again = [t.number for t in self.journal.trials.values() if t.job == job]
         key = subject.key(task.sample)
         self.number = again[0] if again else self.journal.asked(
-            task.sample, key, **subject.cost(task.sample), job=job, pid=os.getpid()
+            task.sample, key, **subject.cost(task.sample), job=job, pid=known_as()
         )  # fmt: skip
         return self._twin(key)
 

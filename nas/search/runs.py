@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from nas.errors import NasError, listed
 from nas.search.journal import FILE, Journal
+from nas.search.warm import WORKER
 
 POINTER = "b0nas-run.txt"
 """The file in NNI's folder of an experiment that names our run directory."""
@@ -25,6 +26,8 @@ INTERRUPTED, LOCK = "interrupted", "lock"
 """Of a trial: the file that says it was told to end (a process that was killed leaves none), and the one that its
 process holds locked."""
 KINDS = ("manager", "tuner", "trial")
+WARM = "warm"
+"""The kind of the processes to which trials hand their work, and of their forks."""
 MARK = "B0NAS_SEARCH"
 """In the environment of an NNI that `nas search` started: which of them did."""
 LOG = 1 << 18
@@ -140,7 +143,7 @@ def hold(run: Path) -> None:
 
 
 def processes_of(experiment: str) -> dict[int, str]:
-    """Process id -> 'manager', 'tuner' or 'trial', of this user's processes of an experiment, whoever began them."""
+    """Process id -> 'manager', 'tuner', 'trial' or 'warm', of this user's processes of an experiment."""
     import psutil
 
     found = {}
@@ -151,6 +154,8 @@ def processes_of(experiment: str) -> dict[int, str]:
             continue
         if environ.get("NNI_EXP_ID") == experiment:
             found[process.pid] = "trial"
+        elif environ.get(WORKER) == experiment:
+            found[process.pid] = WARM
         elif logs and Path(logs).parent.name == experiment:
             found[process.pid] = "tuner"
         elif _option(words, "--experiment-id") == experiment:

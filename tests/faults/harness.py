@@ -25,7 +25,7 @@ from nas.search.runs import processes_of
 BIN = Path(sys.executable).parent
 TRIALS = 8
 LAYERS, BLOCKS = ("layer1", "layer2", "layer3"), ("identity", "mb3k3", "mb6k5", "mb3k7")
-TARGETS = ("trial", "tuner", "manager", "group")
+TARGETS = ("trial", "warm", "tuner", "manager", "group")
 """What is killed; the group is all of them, and nas search with them."""
 
 Told = list[tuple[int, dict[str, Any], str, float | None]]

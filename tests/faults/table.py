@@ -7,7 +7,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "faults"
-TARGETS = ("trial", "tuner", "manager", "group")
+TARGETS = ("trial", "warm", "tuner", "manager", "group")
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -18,8 +18,8 @@ def rows(name: str) -> list[dict[str, Any]]:
 def kills() -> str:
     """kill -9: searches and kills, by who is to carry on."""
     lines = [
-        "| by | searches | survived | kills | trial | tuner | manager | all of them |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| by | searches | survived | kills | trial | warm process | tuner | manager | all of them |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     found = rows("kills")
     for way in sorted({row["way"] for row in found}):

@@ -12,7 +12,7 @@ from rich.console import Console
 import nas
 from nas.errors import NasError
 from nas.main_job import run_search
-from nas.search import trial
+from nas.search import evaluating
 from nas.search.journal import FILE, Journal
 from nas.supernet_job import Request, run_supernet
 
@@ -269,9 +269,9 @@ def test_a_run_under_nni_is_not_resumed_in_process(search, images, make_run):
 
 def test_a_trial_by_hand_inherits(supernet, images, capsys):
     words = shlex.split(f"--data npz:{images} --space ./tiny.yml --supernet {supernet} --seed 1")
-    assert trial.main(words) == 0
+    assert evaluating.main(words) == 0
     first = json.loads(capsys.readouterr().out)
-    assert trial.main(words) == 0
+    assert evaluating.main(words) == 0
     again = json.loads(capsys.readouterr().out)
     assert first["accuracy"] == again["accuracy"]
 

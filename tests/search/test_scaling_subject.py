@@ -19,7 +19,7 @@ from nas import NasError
 from nas.documents import BaselineDocument
 from nas.grid_report import grid_report
 from nas.scale_job import grid_search
-from nas.search import trial
+from nas.search import evaluating
 from nas.search.asktell import AskTell
 from nas.search.config import SearchConfig
 from nas.search.finding import check_unchanged, find_subject, subject_of
@@ -295,18 +295,18 @@ def test_the_tuner_finds_the_baseline_and_goes_on_without_its_file(home, monkeyp
 def test_a_trial_trains_its_network_and_checks_the_baseline(home, images, capsys):
     options = ["--data", f"npz:{images}", "--epochs", "1", "--space", "scale:small"]
     value = grid(GridSettings())[0]
-    assert trial.main([*options, "--sample", json.dumps({CHOICE: value})]) == 0
+    assert evaluating.main([*options, "--sample", json.dumps({CHOICE: value})]) == 0
     final = json.loads(capsys.readouterr().out.splitlines()[-1])
     arch = small(GridSettings()).with_data(2, 1).architecture({CHOICE: value})
     assert (final["macs"], final["params"]) == (arch.macs, arch.params)
     assert arch.resolution > 16
 
     run = {**small().trial_form(), "sha256": "0" * 64, "reward": {}, "limits": {}, "seed": 0}
-    parsed = trial.parser().parse_args(options[:4])
+    parsed = evaluating.parser().parse_args(options[:4])
     with pytest.raises(
         NasError, match=r"the baseline small found here .* is not the run's .* --space scale:PATH"
     ):
-        trial.run(parsed, {CHOICE: value, "run": run}, trial.Reporter(None, None))
+        evaluating.run(parsed, {CHOICE: value, "run": run}, evaluating.Reporter(None, None))
 
 
 # What is written

@@ -22,7 +22,7 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 import nas
 from nas import NasError, SearchSpace, main_job
 from nas.evaluators.table import Table, TableEvaluator
-from nas.search import trial
+from nas.search import evaluating
 from nas.search.asktell import AskTell
 from nas.search.board import StudyBoard
 from nas.search.config import SearchConfig
@@ -137,7 +137,7 @@ def run_trial(
 ) -> Callable[..., tuple[int, list[dict[str, float]]]]:
     """Runs a proposal's trial in this process; its exit code and what NNI heard."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(trial, "_on_signals", lambda _: None)
+    monkeypatch.setattr(evaluating, "_on_signals", lambda _: None)
 
     def running(parameters: dict[str, Any], *options: str, job: str = "job0", run: str = "local") -> Any:
         fake = FakeNNI()
@@ -147,7 +147,7 @@ def run_trial(
             patched.setenv("NNI_EXP_ID", run)
             patched.setenv("NNI_TRIAL_JOB_ID", job)
             patched.setenv("NNI_CODE_DIR", str(place.folder))
-            return trial.main(list(options)), fake.final
+            return evaluating.main(list(options)), fake.final
 
     return running
 
@@ -389,8 +389,8 @@ import json, sys
 import nni
 nni.get_next_parameter = lambda: json.loads(sys.argv[1])
 nni.report_final_result = print
-from nas.search import trial
-code = trial.main(["--table", "plain.json"])
+from nas.search import evaluating
+code = evaluating.main(["--table", "plain.json"])
 heavy = [name for name in ("torch", "torchvision", "matplotlib") if name in sys.modules]
 sys.exit(f"{code} {heavy}" if code or heavy else 0)
 """
@@ -415,7 +415,7 @@ def test_a_trial_loads_no_torch(start, place):
 
 
 def test_by_hand_a_sample_is_drawn_or_given(place, capsys):
-    assert trial.main(["--table", "plain.json", "--seed", "4"]) == 0
+    assert evaluating.main(["--table", "plain.json", "--seed", "4"]) == 0
     captured = capsys.readouterr()
     table = Table.read("plain.json")
     record = table.find(json.loads(captured.err))
@@ -423,7 +423,7 @@ def test_by_hand_a_sample_is_drawn_or_given(place, capsys):
     assert (final["macs"], final["accuracy"]) == (record.macs, pytest.approx(record.accuracies[1]))
     given = json.dumps({"stage1.op": "conv", "stage1.kernel": 3, "stage1.skip": "none", "stage1.channels": 8,
                         "stage1.layers": 1, "stage2.expand": 3, "stage2.se": 0})  # fmt: skip
-    assert trial.main(["--table", "recorded.json", "--sample", given]) == 0
+    assert evaluating.main(["--table", "recorded.json", "--sample", given]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] == 0.5
 
 
@@ -442,7 +442,7 @@ def test_by_hand_a_sample_is_drawn_or_given(place, capsys):
     ],
 )  # fmt: skip
 def test_by_hand_a_mistake_is_one_sentence(place, capsys, options, sentence):
-    assert trial.main(options.split()) == 2
+    assert evaluating.main(options.split()) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"nas trial: {sentence}")
     assert said.count("\n") == 1

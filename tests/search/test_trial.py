@@ -22,7 +22,7 @@ import nas.network
 import nas.npz
 import nas.search.watch
 from nas import NasError, SearchSpace, reward
-from nas.search import measuring, trial
+from nas.search import evaluating, measuring
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.options import options_of
 from nas.search.reporter import Reporter
@@ -84,7 +84,7 @@ class Bench:
         """The exit code of a trial process."""
         self.monkeypatch.setenv("NNI_TRIAL_JOB_ID", job)
         words = ["--data", data or f"npz:{self.images}", "--epochs", str(EPOCHS), "--batch-size", "18"]
-        return trial.main([*words, *options])
+        return evaluating.main([*words, *options])
 
     def trial(self, number: int) -> Trial:
         self.journal.refresh()
@@ -182,7 +182,7 @@ def test_by_hand_the_sample_may_be_given(tmp_path, images, document, tiny, capsy
     ]
     finals = []
     for sample in (json.dumps(SAMPLE, indent=30), str(tmp_path / "sample.json")):  # longer than a file's name
-        assert trial.main([*words, "--sample", sample]) == 0
+        assert evaluating.main([*words, "--sample", sample]) == 0
         finals.append(json.loads(capsys.readouterr().out))
     assert finals[0]["accuracy"] == finals[1]["accuracy"]
     macs = tiny.decode(SAMPLE).macs
@@ -228,7 +228,7 @@ def test_by_hand_the_sample_may_be_given(tmp_path, images, document, tiny, capsy
     ],
 )
 def test_by_hand_a_mistake_is_one_sentence(options, sentence, capsys):
-    assert trial.main(["--data", "digits", *options]) == 2
+    assert evaluating.main(["--data", "digits", *options]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     *printed, said = captured.err.splitlines(keepends=True)
@@ -237,7 +237,7 @@ def test_by_hand_a_mistake_is_one_sentence(options, sentence, capsys):
 
 
 def test_data_must_be_named(capsys):
-    assert trial.main(["--space", "digits"]) == 2
+    assert evaluating.main(["--space", "digits"]) == 2
     assert one_sentence(
         capsys.readouterr().err, "nas trial: trial: one of the arguments --data --table is required; see"
     )
@@ -245,7 +245,7 @@ def test_data_must_be_named(capsys):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_missing_gpu_is_one_sentence(capsys):
-    assert trial.main(["--data", "digits", "--space", "digits", "--device", "cuda:1"]) == 2
+    assert evaluating.main(["--data", "digits", "--space", "digits", "--device", "cuda:1"]) == 2
     assert "--device is cuda:1, but torch sees no CUDA device; use cpu or auto" in capsys.readouterr().err
 
 
@@ -268,7 +268,7 @@ def test_gpus_are_counted(monkeypatch):
 
 def test_help_is_no_failure(capsys):
     with pytest.raises(SystemExit) as done:
-        trial.main(["--help"])
+        evaluating.main(["--help"])
     assert done.value.code == 0
     assert "--label-smoothing" in capsys.readouterr().out
 

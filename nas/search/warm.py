@@ -1,0 +1,255 @@
+"""A trial hands its work to a warm process, in which Python, torch and the rest are loaded.
+
+A trial is a process of its own, and loading what it needs takes it over 5 s of a processor. The first trial of a
+search on a machine therefore starts one that loads all that and waits (`nas.search.warm_worker`); each trial, NNI's
+own process, sends it its command, environment, working directory and open files, and the warm process forks: the fork
+is the trial, with nothing in it of any other. Signals are handed on, the fork ends with the trial and with the warm
+process, its exit status is the trial's. They speak through a socket in a folder that only the user can enter.
+
+Nothing depends on it: where anything is wrong with it, or the machine is none that it knows, the trial is cold, which
+is to say that it loads what it needs itself.
+
+This module imports next to nothing, as every trial starts with it.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+COLD = "--cold"
+"""The trial's option that forbids it."""
+WORKER = "B0NAS_WARM"
+"""In the environment of a warm process: the experiment whose trials it evaluates."""
+OWN = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "OLDPWD", "PWD", "SHLVL", "_")
+"""Of an environment, beside NNI's own words, what a trial of the same search may have otherwise: nothing reads it
+while torch is loaded."""
+AGAIN = 600.0
+"""Seconds after a failure of a warm process in which none is tried."""
+LOADING = 120.0
+"""Seconds in which a warm process must have loaded all."""
+LARGEST = 4 << 20
+"""Bytes of a request."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What is handed on."""
+
+stands_for: int | None = None
+"""In a fork: the process that handed its work on."""
+
+
+def known_as() -> int:
+    """The process by which NNI, and who ends a trial, know this trial: this one, or the one it stands for."""
+    return os.getpid() if stands_for is None else stands_for
+
+
+def hand_over(words: list[str]) -> int | None:
+    """Has a warm process run the trial with these options, to its end.
+
+    Returns:
+        The exit code; None where this process is to do it.
+    """
+    if not wanted(words):
+        return None
+    try:
+        key, folder = key_of(words), private_folder()
+        failure = folder / f"{key}.failed"
+        if failure.exists() and time.time() - failure.stat().st_mtime < AGAIN:
+            return None
+        for first in (True, False):
+            warm, found = _connected(folder, key, words)
+            with warm:
+                try:
+                    return _evaluated(warm, words)
+                except _NotBegun as error:
+                    if found and first:  # it was about to end: another is started
+                        continue
+                    reason = f"{error}{_last_words(folder, key)}"
+                except Exception:  # whatever it is, the trial can do without
+                    reason = "it has ended"
+                break
+        failure.touch(0o600)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+    print(f"nas trial: no warm process ({reason}); this trial starts cold", file=sys.stderr)
+    return None
+
+
+class _NotBegun(Exception):
+    """No fork evaluates the trial."""
+
+
+def _evaluated(warm: socket.socket, words: list[str]) -> int:
+    warm.settimeout(LOADING)
+    try:
+        _ask(warm, words)
+        lines = warm.makefile("r", encoding="ascii")
+        reply = _read(lines)
+    except (OSError, ValueError) as error:
+        raise _NotBegun(f"{type(error).__name__}: {error}") from None
+    if "pid" not in reply:
+        raise _NotBegun(reply.get("refused"))
+    warm.settimeout(None)
+    return _follow(warm, lines)
+
+
+def _last_words(folder: Path, key: str) -> str:
+    with contextlib.suppress(OSError, IndexError):
+        return "; " + (folder / f"{key}.log").read_text(errors="replace").strip().splitlines()[-1][:200]
+    return ""
+
+
+def wanted(words: list[str]) -> bool:
+    """Whether a trial of NNI's is to be warm here: forks of a process that has torch are for Linux."""
+    environ = os.environ
+    known = environ.get("NNI_TRIAL_JOB_ID") and environ.get("NNI_EXP_ID") not in (None, "", "STANDALONE")
+    return bool(known) and sys.platform == "linux" and not {COLD, "-h", "--help"} & set(words)
+
+
+def trains(words: list[str]) -> bool:
+    """Whether a trial of these options needs torch."""
+    return not any(word == "--table" or word.startswith("--table=") for word in words)
+
+
+def key_of(words: list[str]) -> str:
+    """What a warm process is one for: an experiment, and all that a fork cannot have otherwise than its parent."""
+    limits = [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if "RLIMIT_" in name]
+    parts = [
+        sys.executable, sys.version, sys.flags, sys.path, os.getcwd(), trains(words), limits,
+        os.getpriority(os.PRIO_PROCESS, 0), sorted(os.sched_getaffinity(0)), sorted(shared_environment().items()),
+        os.environ["NNI_EXP_ID"],
+    ]  # fmt: skip
+    return hashlib.sha256(repr(parts).encode(errors="surrogateescape")).hexdigest()[:24]
+
+
+def shared_environment() -> dict[str, str]:
+    """The environment without what is one trial's own."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("NNI_") and name not in OWN and name != WORKER
+    }
+
+
+def private_folder() -> Path:
+    """The folder of this user's warm processes, which nobody else can enter.
+
+    Raises:
+        OSError: where another has made it, or opened it.
+    """
+    folder = Path(tempfile.gettempdir()) / f"b0nas-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not this user's alone")
+    return folder
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Inside, no other process starts or ends a warm one."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _connected(folder: Path, key: str, words: list[str]) -> tuple[socket.socket, bool]:
+    """A connection to the warm process of a key, and whether there was one: else it is started."""
+    path = folder / f"{key}.sock"
+    warm = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        found = True
+        with locked(folder):
+            try:
+                warm.connect(str(path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                found = False
+                path.unlink(missing_ok=True)
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+                    listening.bind(str(path))
+                    listening.listen(128)
+                    _start(listening, path, words)
+                warm.connect(str(path))
+        return warm, found
+    except BaseException:
+        warm.close()
+        raise
+
+
+def _start(listening: socket.socket, path: Path, words: list[str]) -> None:
+    """The warm process; it has the socket, on which trials wait while it loads."""
+    environment = shared_environment() | {WORKER: os.environ["NNI_EXP_ID"]}
+    environment.setdefault("OMP_NUM_THREADS", "1")  # a fork has none of its parent's threads
+    kind = "train" if trains(words) else "table"
+    with os.fdopen(os.open(log_of(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "nas.search.warm_worker", str(listening.fileno()), str(path), kind],
+            pass_fds=[listening.fileno()], start_new_session=True, env=environment,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+
+
+def log_of(path: Path) -> Path:
+    """What the warm process of a socket said, which is why it ended."""
+    return path.with_suffix(".log")
+
+
+def _ask(warm: socket.socket, words: list[str]) -> None:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    request = {
+        "words": words, "environment": dict(os.environ), "folder": os.getcwd(), "umask": umask, "pid": os.getpid(),
+    }  # fmt: skip
+    text = json.dumps(request).encode("ascii")
+    socket.send_fds(warm, [len(text).to_bytes(4, "big")], [0, 1, 2])
+    warm.sendall(text)
+
+
+def _read(lines: Any) -> dict[str, Any]:
+    line = lines.readline(1 << 16)
+    if not line.endswith("\n"):
+        raise ConnectionError("it ended")
+    found = json.loads(line)
+    if not isinstance(found, dict):
+        raise ValueError(f"it said {line!r}")
+    return found
+
+
+def _follow(warm: socket.socket, lines: Any) -> int:
+    """Hands signals on until the fork has ended, and ends as it did."""
+    handed: list[int] = []
+
+    def hand_on(number: int, _: object) -> None:
+        handed.append(number)
+        with contextlib.suppress(OSError):
+            warm.send(bytes([number]))
+
+    for number in SIGNALS:
+        signal.signal(number, hand_on)
+    try:
+        status = int(_read(lines)["status"])
+    except (OSError, ValueError, KeyError):
+        if not handed:
+            raise
+        status = handed[0]  # a wait status: ended by that signal
+    finally:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+    if os.WIFSIGNALED(status):
+        os.kill(os.getpid(), os.WTERMSIG(status))
+    return os.waitstatus_to_exitcode(status)

@@ -1,0 +1,442 @@
+"""Warm trials: forks of a process that has all loaded, which are as good as cold ones, and nothing hangs on them.
+
+Trials are real processes here, and NNI's manager is pretended: its environment, and its files (its oldest channel).
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+import nas
+from nas.errors import NasError
+from nas.search import runs, warm, warm_worker
+from nas.search.journal import FILE, Journal
+from nas.space import SearchSpace
+
+ROOT = Path(nas.__file__).parents[1]
+EXPERIMENT = "warm123"
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="trials are warm on Linux alone")
+
+
+def until(true: Callable[[], Any], seconds: float = 60) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := true():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} seconds")
+
+
+class Machine:
+    """A machine on which NNI runs trials of one experiment, whose journal is there."""
+
+    def __init__(self, folder: Path, journal: Journal, space: SearchSpace, images: Path) -> None:
+        self.folder, self.journal, self.space, self.images = folder, journal, space, images
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        self.sample = space.sample(np.random.default_rng(7))
+        self.job = 0
+
+    def start(
+        self, *words: str, python: tuple[str, ...] = ("-m", "nas.search.trial"), **environment: str
+    ) -> subprocess.Popen[str]:
+        """NNI's own process of a trial; `job` and `number` are counted."""
+        arch = self.space.decode(self.sample)
+        number = self.journal.asked(
+            self.sample, f"{arch.key}/{self.job}", macs=arch.macs, params=arch.params, seen=0
+        )
+        own = self.folder / f"job{self.job}"
+        own.mkdir()
+        parameters = {**self.sample, "run": {**self.journal.run["trial"], "number": number}}
+        (own / "parameter.cfg").write_text(json.dumps({"parameter_id": number, "parameters": parameters}))
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("NNI_", "B0NAS"))}
+        environment = {
+            **kept, "TMPDIR": str(self.temporary), "PYTHONPATH": str(ROOT), "NNI_PLATFORM": "local",
+            "NNI_EXP_ID": EXPERIMENT, "NNI_TRIAL_JOB_ID": f"job{self.job}", "NNI_TRIAL_SEQ_ID": str(number),
+            "NNI_SYS_DIR": str(own), "NNI_OUTPUT_DIR": str(own), "NNI_CODE_DIR": str(self.folder), **environment,
+        }  # fmt: skip
+        words = words or ("--data", f"npz:{self.images}", "--epochs", "2", "--batch-size", "18")
+        self.job += 1
+        with (own / "stdout").open("w") as out, (own / "stderr").open("w") as err:
+            return subprocess.Popen(
+                [sys.executable, *python, *words], env=environment, cwd=self.folder, text=True,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            )  # fmt: skip
+
+    def said(self, job: int) -> str:
+        return (self.folder / f"job{job}" / "stderr").read_text()
+
+    def final(self, job: int) -> dict[str, Any]:
+        """What NNI was told."""
+        text = (self.folder / f"job{job}" / ".nni" / "metrics").read_text()
+        metric = json.loads(text[text.rindex('{"parameter_id"') :])
+        assert metric["type"] == "FINAL"
+        return json.loads(metric["value"])
+
+    def trial(self, number: int) -> Any:
+        self.journal.refresh()
+        return self.journal.trials[number]
+
+    def began(self, number: int) -> dict[str, Any] | None:
+        self.journal.refresh()
+        found = [e for e in self.journal.events if e["event"] == "began" and e["number"] == number]
+        return found[-1] if found else None
+
+    def warm(self) -> list[int]:
+        """Processes of the warm kind: the one that waits, and its forks."""
+        return [
+            pid for pid, kind in runs.processes_of(EXPERIMENT).items() if kind == runs.WARM and lives(pid)
+        ]
+
+    def waiting(self) -> int:
+        """The one that waits: the only one of its session."""
+        (found,) = {pid for pid in self.warm() if os.getsid(pid) == pid}
+        return found
+
+    def forks(self) -> set[int]:
+        return {pid for pid in self.warm() if os.getsid(pid) != pid}
+
+
+def lives(pid: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+@pytest.fixture
+def machine(
+    tmp_path: Path, make_run: Callable[..., Journal], tiny: SearchSpace, images: Path
+) -> Iterator[Machine]:
+    found = Machine(tmp_path, make_run(name=EXPERIMENT), tiny, images)
+    yield found
+    runs.end_processes(EXPERIMENT)
+    until(lambda: not found.warm())
+
+
+def test_a_warm_trial_is_as_good_as_a_cold_one(machine):
+    cold = machine.start("--data", f"npz:{machine.images}", "--epochs", "2", "--batch-size", "18", "--cold")
+    assert cold.wait(120) == 0
+    assert not machine.warm()
+    first, second = machine.start(), machine.start(CUDA_VISIBLE_DEVICES="0")
+    assert (first.wait(120), second.wait(120)) == (0, 0)
+    assert len(machine.warm()) == 1, "trials that start together start one"
+    assert machine.start().wait(120) == 0
+    assert len(machine.warm()) == 1
+    told = [machine.final(job) for job in range(4)]
+    facts = [{k: v for k, v in one.items() if k != "seconds"} for one in told]
+    assert facts[1:] == facts[:1] * 3
+    assert [machine.trial(number).state for number in range(4)] == ["complete"] * 4
+    assert [machine.said(job) for job in range(4)] == [""] * 4
+    assert machine.began(1)["pid"] == first.pid, "who looks for the trial finds NNI's process"
+    assert all((machine.folder / f"runs/{EXPERIMENT}/trials/{n:03d}").is_dir() for n in range(4))
+    folder = machine.temporary / f"b0nas-{os.getuid()}"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert sorted(path.suffix for path in folder.iterdir()) == [".log", ".sock"]
+    assert [path.stat().st_mode & 0o077 for path in folder.glob("*.log")] == [0]
+
+
+def test_a_fork_fails_as_its_trial_would(machine):
+    """By a user's mistake, and by a training that diverges; what is said comes out of NNI's process."""
+    training = ["--data", f"npz:{machine.images}", "--epochs", "1", "--batch-size", "18"]
+    assert machine.start("--data", "npz:nowhere.npz").wait(120) == 2
+    assert machine.start(*training, "--lr", "1e30").wait(120) == 1
+    assert machine.start(*training, "--epoch", "3").wait(120) == 2
+    assert "nas trial: npz:nowhere.npz" in machine.said(0)
+    assert "diverged" in machine.said(1)
+    assert "unrecognized arguments: --epoch 3" in machine.said(2)
+    assert [machine.trial(number).state for number in range(2)] == ["failed"] * 2
+    assert len(machine.warm()) == 1
+
+
+def long(machine: Machine) -> tuple[subprocess.Popen[str], int]:
+    """A trial that would train for long, and its fork, which has begun to."""
+    number = machine.job
+    process = machine.start("--data", f"npz:{machine.images}", "--epochs", "100000", "--batch-size", "18")
+    until(lambda: machine.began(number))
+    until(lambda: list((machine.folder / f"runs/{EXPERIMENT}/trials/{number:03d}").glob("events*")))
+    (fork,) = machine.forks()
+    return process, fork
+
+
+def test_signals_reach_the_fork(machine):
+    """NNI ends a trial by SIGTERM, waits, then kills: of both the fork ends, and the first leaves its mark."""
+    process, fork = long(machine)
+    process.terminate()
+    assert process.wait(30) == -signal.SIGKILL  # as a cold one dies, of its watch
+    until(lambda: not lives(fork))
+    assert runs.trial_file(machine.journal.path.parent, 0, runs.INTERRUPTED).exists()
+    process, fork = long(machine)
+    process.kill()
+    process.wait()
+    until(lambda: not lives(fork))
+    assert not runs.trial_file(machine.journal.path.parent, 1, runs.INTERRUPTED).exists()
+    assert len(machine.warm()) == 1
+
+
+def test_a_fork_that_is_killed_is_a_trial_that_is_killed(machine):
+    process, fork = long(machine)
+    os.kill(fork, signal.SIGKILL)
+    assert process.wait(30) == -signal.SIGKILL
+    assert machine.trial(0).state == "running"
+
+
+def test_where_the_warm_process_ends_its_trials_begin_anew_and_cold(machine):
+    words = ("--data", f"npz:{machine.images}", "--epochs", "150", "--batch-size", "18")
+    process = machine.start(*words)
+    until(lambda: machine.began(0))
+    (fork,), waiting = machine.forks(), machine.waiting()
+    os.kill(waiting, signal.SIGKILL)
+    assert process.wait(240) == 0
+    assert not lives(fork)
+    assert machine.said(0) == "nas trial: no warm process (it has ended); this trial starts cold\n"
+    assert machine.trial(0).state == "complete"
+    assert machine.start().wait(120) == 0
+    assert not machine.warm(), "for a while none is started"
+
+
+def test_a_warm_process_that_does_not_start_costs_no_trial(machine, tmp_path):
+    """Here something ends it as it begins."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "sitecustomize.py").write_text(
+        "import os, sys\nif 'B0NAS_WARM' in os.environ:\n    sys.exit(3)\n"
+    )
+    path = f"{tmp_path / 'broken'}{os.pathsep}{ROOT}"
+    assert machine.start(PYTHONPATH=path).wait(120) == 0
+    assert machine.start(PYTHONPATH=path).wait(120) == 0
+    assert machine.said(0).startswith("nas trial: no warm process (")
+    assert machine.said(1) == ""
+    assert [machine.trial(number).state for number in range(2)] == ["complete"] * 2
+
+
+def test_what_is_left_of_one_that_was_killed_is_no_hindrance(machine):
+    assert machine.start().wait(120) == 0
+    os.kill(machine.waiting(), signal.SIGKILL)
+    until(lambda: not machine.warm())
+    assert machine.start().wait(120) == 0
+    assert machine.said(1) == ""
+    assert len(machine.warm()) == 1
+
+
+def test_a_folder_that_others_may_enter_is_not_used(machine):
+    folder = machine.temporary / f"b0nas-{os.getuid()}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    assert machine.start().wait(120) == 0
+    assert machine.said(0) == (
+        f"nas trial: no warm process (PermissionError: {folder} is not this user's alone); this trial starts cold\n"
+    )
+    assert list(folder.iterdir()) == []
+
+
+LOADS = """
+import json, sys
+from nas.search import warm_worker, trial
+warm_worker.load(sys.argv[1])
+before = set(sys.modules)
+code = trial.main(sys.argv[2:])
+new = {name for name in set(sys.modules) - before if name.split(".")[0] != "nni"}
+print(json.dumps([code, sorted(new)]), file=sys.stderr)
+"""
+
+
+def test_a_fork_loads_nothing_but_nni_itself(machine):
+    """Which reads the environment of its trial as it is imported."""
+    words = ["train", "--data", f"npz:{machine.images}", "--epochs", "1", "--batch-size", "18"]
+    process = machine.start(*words, python=("-c", LOADS), OMP_NUM_THREADS="1")
+    assert process.wait(120) == 0
+    code, new = json.loads(machine.said(0).splitlines()[-1])
+    assert code == 0
+    assert {name.split(".")[0] for name in new} <= {"sqlite3", "_sqlite3", "encodings"}, new
+
+
+LIGHT = """
+import sys, runpy
+try:
+    runpy.run_module("nas.search.trial", run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    heavy = {"numpy", "pydantic", "torch", "nni", "psutil", "yaml"} & set(sys.modules)
+    sys.exit(f"{end.code} {heavy}" if end.code or heavy else 0)
+"""
+
+
+def test_a_trial_that_hands_its_work_over_loads_nothing(machine):
+    process = machine.start(
+        "--data", f"npz:{machine.images}", "--epochs", "1", "--batch-size", "18", python=("-c", LIGHT)
+    )
+    assert process.wait(120) == 0, machine.said(0)
+    assert len(machine.warm()) == 1
+
+
+# What is for a warm process
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "expected"),
+    [
+        ([], {"NNI_TRIAL_JOB_ID": "j", "NNI_EXP_ID": "e"}, True),
+        (["--cold"], {"NNI_TRIAL_JOB_ID": "j", "NNI_EXP_ID": "e"}, False),
+        (["--help"], {"NNI_TRIAL_JOB_ID": "j", "NNI_EXP_ID": "e"}, False),
+        ([], {"NNI_TRIAL_JOB_ID": "j", "NNI_EXP_ID": "STANDALONE"}, False),
+        ([], {"NNI_EXP_ID": "e"}, False),
+        ([], {}, False),
+    ],
+)
+def test_trials_of_nni_are_warm_and_those_by_hand_are_not(monkeypatch, words, environment, expected):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert warm.wanted(words) is expected
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not warm.wanted(words)
+
+
+def test_one_is_for_trials_that_differ_in_nothing_that_a_fork_inherits(monkeypatch, tmp_path):
+    monkeypatch.setenv("NNI_EXP_ID", "e")
+    key = warm.key_of(["--data", "digits"])
+    for name in ("NNI_TRIAL_JOB_ID", "NNI_SYS_DIR", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "other")
+        assert warm.key_of(["--data", "digits", "--epochs", "3"]) == key
+    assert warm.key_of(["--table", "x.json"]) != key
+    others = {warm.key_of([f"--table={name}.json"]) for name in "xy"}
+    assert len(others) == 1
+    for name in ("NNI_EXP_ID", "LD_LIBRARY_PATH", "MKL_NUM_THREADS"):
+        with monkeypatch.context() as other:
+            other.setenv(name, "other")
+            assert warm.key_of(["--data", "digits"]) != key, name
+    with monkeypatch.context() as other:
+        other.chdir(tmp_path)
+        assert warm.key_of(["--data", "digits"]) != key
+
+
+# The warm process itself
+
+
+@pytest.fixture
+def pair() -> Iterator["Pair"]:
+    found = Pair()
+    yield found
+    found.mine.close()
+    found.theirs.close()
+
+
+class Pair:
+    """A trial's end of a connection to a worker in this process."""
+
+    def __init__(self) -> None:
+        self.mine, self.theirs = socket.socketpair()
+        self.asking = warm_worker.Asking(self.theirs)
+
+    def send(self, text: bytes, size: int | None = None, files: int = 3) -> None:
+        head = (len(text) if size is None else size).to_bytes(4, "big")
+        socket.send_fds(self.mine, [head], [0, 1, 2][:files])
+        self.mine.sendall(text)
+
+
+def test_a_request_is_read_whole(pair):
+    pair.send(json.dumps({"words": ["--data", "x"]}).encode())
+    request, files = pair.asking.request()
+    assert request == {"words": ["--data", "x"]}
+    assert [os.fstat(file).st_ino for file in files] == [os.fstat(n).st_ino for n in range(3)]
+    for file in files:
+        os.close(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "files", "error"),
+    [
+        (b"{}", warm.LARGEST + 1, 3, "no request"),
+        (b"{}", None, 2, "no request"),
+        (b"not JSON", None, 3, "Expecting value"),
+        (b"{}", 100, 3, "gone"),
+    ],
+)
+def test_what_is_no_request_is_refused_and_its_files_closed(pair, text, size, files, error):
+    pair.send(text, size, files)
+    pair.mine.shutdown(socket.SHUT_WR)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises((OSError, ValueError), match=error):
+        pair.asking.request()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_another_user_is_refused(pair, monkeypatch):
+    pair.send(b"{}")
+    monkeypatch.setattr(os, "getuid", lambda: -1)
+    with pytest.raises(PermissionError):
+        pair.asking.request()
+
+
+SERVE = """
+import sys
+from nas.search import warm_worker
+warm_worker.IDLE, warm_worker.LOOK = float(sys.argv[1]), 0.1
+warm_worker.load = lambda kind: None
+{managers}
+sys.exit(warm_worker.main(sys.argv[2:]))
+"""
+
+
+def serve(folder: Path, idle: float, managers: str = "") -> tuple[subprocess.Popen[str], Path]:
+    path = folder / "x.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        code = SERVE.format(managers=managers)
+        words = [str(idle), str(listening.fileno()), str(path), "table"]
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *words], pass_fds=[listening.fileno()], text=True, cwd=ROOT
+        )
+    return process, path
+
+
+def test_it_ends_when_nothing_is_asked_of_it(tmp_path):
+    process, path = serve(tmp_path, idle=0.5)
+    assert process.wait(60) == 0
+    assert not path.exists()
+
+
+def test_it_ends_with_nni_s_manager(tmp_path):
+    manager = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    found = f"import psutil\nwarm_worker.managers_above = lambda: [psutil.Process({manager.pid})]"
+    process, path = serve(tmp_path, idle=600, managers=found)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)
+    manager.kill()
+    manager.wait()
+    assert process.wait(60) == 0
+    assert not path.exists()
+
+
+def test_it_refuses_nonsense_and_goes_on(tmp_path):
+    process, path = serve(tmp_path, idle=600)
+    try:
+        for _ in range(2):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+                trial.connect(str(path))
+                trial.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                answer = json.loads(trial.makefile().readline())
+                assert answer == {"refused": "ValueError: no request"}
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_trial_says_the_option(capsys):
+    from nas.search.options import parser
+
+    assert parser().parse_args(["--data", "digits", "--cold"]).cold
+    with pytest.raises(NasError, match="--cold"):
+        parser().parse_args(["--data", "digits", "--cold=1"])
+    assert FILE
