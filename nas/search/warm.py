@@ -117,16 +117,23 @@ def wanted(words: list[str]) -> bool:
     return bool(known) and sys.platform == "linux" and not {COLD, "-h", "--help"} & set(words)
 
 
-def trains(words: list[str]) -> bool:
-    """Whether a trial of these options needs torch."""
-    return not any(word == "--table" or word.startswith("--table=") for word in words)
+def kind_of(words: list[str]) -> str:
+    """What trials of these options load: 'table' nothing to train with, 'images' what decodes files of images, too.
+
+    >>> kind_of(["--data", "folder:birds"]), kind_of(["--data=digits"]), kind_of(["--table", "x.json"])
+    ('images', 'train', 'table')
+    """
+    if any(word == "--table" or word.startswith("--table=") for word in words):
+        return "table"
+    of_files = ("folder:", "split:")
+    return "images" if any(word.removeprefix("--data=").startswith(of_files) for word in words) else "train"
 
 
 def key_of(words: list[str]) -> str:
     """What a warm process is one for: an experiment, and all that a fork cannot have otherwise than its parent."""
     limits = [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if "RLIMIT_" in name]
     parts = [
-        sys.executable, sys.version, sys.flags, sys.path, os.getcwd(), trains(words), limits,
+        sys.executable, sys.version, sys.flags, sys.path, os.getcwd(), kind_of(words), limits,
         os.getpriority(os.PRIO_PROCESS, 0), sorted(os.sched_getaffinity(0)), sorted(shared_environment().items()),
         os.environ["NNI_EXP_ID"],
     ]  # fmt: skip
@@ -195,10 +202,9 @@ def _start(listening: socket.socket, path: Path, words: list[str]) -> None:
     """The warm process; it has the socket, on which trials wait while it loads."""
     environment = shared_environment() | {WORKER: os.environ["NNI_EXP_ID"]}
     environment.setdefault("OMP_NUM_THREADS", "1")  # a fork has none of its parent's threads
-    kind = "train" if trains(words) else "table"
     with os.fdopen(os.open(log_of(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "nas.search.warm_worker", str(listening.fileno()), str(path), kind],
+            [sys.executable, "-m", "nas.search.warm_worker", str(listening.fileno()), str(path), kind_of(words)],
             pass_fds=[listening.fileno()], start_new_session=True, env=environment,
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip

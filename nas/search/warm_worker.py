@@ -1,6 +1,6 @@
 """The warm process of a search's trials on one machine: loads what they need, and forks into each of them.
 
-    python -m nas.search.warm_worker SOCKET PATH train|table
+    python -m nas.search.warm_worker SOCKET PATH table|train|images
 
 `nas.search.warm` starts it, and says what it is for. It evaluates nothing itself and has one thread, so that a fork is
 as good as a new process. It ends when nothing has been asked of it for a minute, and with NNI's manager, where that is
@@ -40,6 +40,13 @@ OF_NNI = ("colorama", "cloudpickle", "filelock", "json_tricks", "numpy", "pandas
 """What `import nni` imports, which itself reads the environment of its trial as it is imported."""
 OF_TRIALS = ("nas.search.evaluating", "nas.search.board", "nas.search.events", "nas.search.watch")
 OF_TRAINING = ("torch", "torch._dynamo", "nas.search.fidelity", "nas.data", "nas.evaluators.proxy")
+OF_IMAGES = ("torchvision.transforms", "PIL.Image", "nas.decoding")
+LOADED = {
+    "table": (*OF_NNI, *OF_TRIALS),
+    "train": (*OF_NNI, *OF_TRIALS, *OF_TRAINING),
+    "images": (*OF_NNI, *OF_TRIALS, *OF_TRAINING, *OF_IMAGES),
+}
+"""What is loaded for trials of a kind, of `nas.search.warm.kind_of`."""
 
 
 class Forked(Exception):
@@ -242,9 +249,11 @@ def _kill(asking: Asking, number: int, kill: Callable[[int, int], None]) -> None
 
 
 def load(kind: str) -> None:
-    """Imports what trials import, those that train or those that look up."""
-    for name in (*OF_NNI, *OF_TRIALS, *(OF_TRAINING if kind == "train" else ())):
+    """Imports what trials of a kind import."""
+    for name in LOADED[kind]:
         importlib.import_module(name)
+    if kind == "images":
+        sys.modules["PIL.Image"].init()  # its formats, of which the first image would import each
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all it looks at
 

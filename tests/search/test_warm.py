@@ -240,6 +240,19 @@ def test_a_folder_that_others_may_enter_is_not_used(machine):
     assert list(folder.iterdir()) == []
 
 
+def folder_of(images: Path, folder: Path) -> Path:
+    """The same images as files."""
+    from PIL import Image
+
+    arrays = np.load(images)
+    for part in ("train", "test"):
+        for n, (image, label) in enumerate(zip(arrays[f"x_{part}"], arrays[f"y_{part}"], strict=True)):
+            path = folder / {"train": "train", "test": "val"}[part] / str(label) / f"{n}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.stack([image] * 3, -1)).save(path)
+    return folder
+
+
 LOADS = """
 import json, sys
 from nas.search import warm_worker, trial
@@ -251,9 +264,14 @@ print(json.dumps([code, sorted(new)]), file=sys.stderr)
 """
 
 
-def test_a_fork_loads_nothing_but_nni_itself(machine):
+@pytest.mark.parametrize("kind", ["train", "images"])
+def test_a_fork_loads_nothing_but_nni_itself(machine, kind):
     """Which reads the environment of its trial as it is imported."""
-    words = ["train", "--data", f"npz:{machine.images}", "--epochs", "1", "--batch-size", "18"]
+    data = f"npz:{machine.images}"
+    if kind == "images":
+        data = f"folder:{folder_of(machine.images, machine.folder / 'classes')}"
+    assert warm.kind_of(["--data", data]) == kind
+    words = [kind, "--data", data, "--epochs", "1", "--batch-size", "18", "--workers", "0"]
     process = machine.start(*words, python=("-c", LOADS), OMP_NUM_THREADS="1")
     assert process.wait(120) == 0
     code, new = json.loads(machine.said(0).splitlines()[-1])
