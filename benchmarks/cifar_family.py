@@ -214,22 +214,20 @@ def test(data: str) -> None:
 
 def report() -> None:
     """Tables of all rows, in Markdown."""
-    archs = networks()
+    facts = {row["network"]: row for row in rows("train")}  # of the networks as they were trained
     print(f"{len(rows('search'))} trials searched; means of n seeds, in percent.\n")
     print(
         "| network | epochs | n | multiply-adds | params | px | val | test | val less searched "
         "| test less searched |"
     )
     print(f"|{' --- |' * 10}")
-    for name, arch in archs.items():
+    for name, trained_as in facts.items():
         base_name = "searched" if epochs(name) == EPOCHS else "searched-1x"  # trained as long
         cells = [
             name,
             str(epochs(name)),
             str(len(values(name))),
-            f"{arch.macs:,}",
-            f"{arch.params:,}",
-            str(arch.resolution),
+            *(f"{trained_as[key]:,}" for key in ("macs", "params", "resolution")),
         ]
         off = []
         for file in ("train", "test"):
@@ -242,7 +240,7 @@ def report() -> None:
         print("| " + " | ".join([*cells, *off]) + " |")
     print("\n| contrast | val | test |\n| --- | --- | --- |")
     pairs = [("searched", name) for name in RIVALS] + [("compound-2x", f"{name}-2x") for name in SINGLE]
-    pairs += [("compound-4x", name) for name in archs if name.endswith("-4x") and name != "compound-4x"]
+    pairs += [("compound-4x", name) for name in facts if name.endswith("-4x") and name != "compound-4x"]
     for left, right in pairs:
         cells = []
         for file in ("train", "test"):

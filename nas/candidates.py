@@ -86,16 +86,27 @@ class Candidates:
             :SPREADS
         ]
 
-    def moves(self, arch: Architecture, widen: bool, deepen: bool) -> Iterator[Architecture]:
-        """Networks of one step: an eight of channels more or less, a layer from one stage to another."""
+    def moves(
+        self, arch: Architecture, widen: bool, deepen: bool, reach: float = math.inf
+    ) -> Iterator[Architecture]:
+        """Networks of one step: an eight of channels more or less, a layer from one stage to another.
+
+        Args:
+            reach: how many layers a stage may have more or fewer than its share in the baseline's proportions. Within
+                one, and where the network has at least the baseline's layers, no stage has fewer than there.
+        """
         layers, widths = [stage.layers for stage in arch.stages], channels_of(arch)
+        total, base = sum(layers), sum(self.layers)
+        shares = [own * total / base for own in self.layers]
+        least = self.layers if reach <= 1 and total >= base else [1] * len(layers)
         steps = []
         for index, width in enumerate(widths):
             for step in (-EIGHT, EIGHT) if widen else ():
                 if width + step > 0:
                     steps.append(([*widths[:index], width + step, *widths[index + 1 :]], layers))
         for i, j in itertools.permutations(range(len(layers)), 2) if deepen else ():
-            if layers[i] > 1:
+            fewer, more = layers[i] - 1, layers[j] + 1
+            if fewer >= max(least[i], shares[i] - reach) and more <= shares[j] + reach:
                 steps.append((widths, [n - (k == i) + (k == j) for k, n in enumerate(layers)]))
         for channels, depths in steps:
             found = self.network(channels, depths, arch.resolution)

@@ -25,6 +25,11 @@ NEAREST = 40
 """Layers in all, and resolutions, that are tried, the nearest to the direction, from 1x up."""
 NEARBY = (0.995, 1.005, 0.99, 1.01, 0.985, 1.015)
 """Budgets, as ratios, whose networks are looked at too where one's own are out of reach."""
+UNEVEN = (1.0, 1.5)
+"""How many layers a stage may be off its share in the baseline's proportions, tried one after the other."""
+ROUNDINGS = (0.5, 1 - 1e-9)
+"""Layers in all, off the direction's, that rounding always allows: to the nearest, and where that does not meet the
+budget, to the next below or above."""
 LEFT, BELOW = 0.05, (0.99, 0.98, 0.97, 0.96)
 """The same of two limits: what is left of the one that binds, for a network within reach."""
 
@@ -48,6 +53,7 @@ class Planner:
         self.phi = min(self._phi(name, value, logs) for name, value in budget.limits.items())
         self.aim = {name: self.phi * log for name, log in logs.items()}
         self.grows = self.phi >= 0
+        self.rounding = ROUNDINGS[0]
         self.good, self.nearby = (GOOD, NEARBY) if len(budget.limits) == 1 else (LEFT, BELOW)
 
     def _phi(self, cost: str, value: float, logs: dict[str, float]) -> float:
@@ -69,6 +75,9 @@ class Planner:
         if least is not None and self.budget.excess(least) > CLOSE:
             raise self._unmet(self._measured(least))
         best = self._polished(self._nearest())
+        if self.grows and abs(best.excess) > self.good:
+            self.rounding = ROUNDINGS[1]
+            best = min(best, self._polished(self._nearest()), key=self._rank)
         if self.grows and best.furthest > REACH:  # a neighbour's network may be within reach, and near enough
             for times in self.nearby:
                 limits = {name: value * times for name, value in self.budget.limits.items()}
@@ -99,6 +108,9 @@ class Planner:
 
     def _near(self, found: Plan) -> bool:
         return abs(found.excess) <= CLOSE and (not self.grows or found.furthest <= REACH)
+
+    def _good(self, found: Plan) -> bool:
+        return abs(found.excess) <= self.good and (not self.grows or found.furthest <= REACH)
 
     def _rank(self, found: Plan) -> tuple[bool, bool, float, float, float]:
         off = abs(found.excess)
@@ -132,7 +144,7 @@ class Planner:
                     self._deviation(
                         "resolution", side / pixels, max(PIXELS / 2, abs(nearest - aimed)), pixels
                     ),
-                    self._deviation("depth", total / base, 0.5, base),
+                    self._deviation("depth", total / base, self.rounding, base),
                 )
                 if math.isfinite(off):
                     frames.append((off, total, side))
@@ -164,16 +176,19 @@ class Planner:
             yield from (self._measured(arch) for arch in found.values() if self._within(arch))
 
     def _polished(self, found: Plan) -> Plan:
-        """Eights of channels and layers moved one at a time while the cost comes nearer, within reach."""
-        while not self._near(found):
-            moves = self.candidates.moves(
-                found.architecture, bool(self.aim["width"]), bool(self.aim["depth"])
-            )
-            near = [self._measured(arch) for arch in moves if self._within(arch)]
-            step = min(near, key=self._rank, default=found)
-            if self._rank(step) >= self._rank(found):
+        """Eights of channels and layers moved one at a time while the cost comes nearer, within reach; layers further
+        from their stages' shares only where the budget is not met without."""
+        widen, deepen = bool(self.aim["width"]), bool(self.aim["depth"])
+        for reach in UNEVEN:
+            if reach != UNEVEN[0] and self._good(found):
                 break
-            found = step
+            while not self._near(found):
+                moves = self.candidates.moves(found.architecture, widen, deepen, reach)
+                near = [self._measured(arch) for arch in moves if self._within(arch)]
+                step = min(near, key=self._rank, default=found)
+                if self._rank(step) >= self._rank(found):
+                    break
+                found = step
         return found
 
     # What a candidate is

@@ -354,6 +354,14 @@ def test_the_tables_of_certificates_are_those_of_its_rows():
     assert [table in page for table in tables] == [True] * 3
 
 
+def test_the_tables_of_cifar_are_those_of_its_rows(capsys):
+    module("cifar_family").report()
+    page = (BENCHMARKS.parent / "docs" / "results.md").read_text()
+    printed = capsys.readouterr().out.strip()
+    assert printed.count("\n| ") > 15
+    assert printed in page
+
+
 def test_the_section_of_digits_is_that_of_its_files():
     page = (BENCHMARKS.parent / "docs" / "results.md").read_text()
     assert module("digits_run").report() in page
