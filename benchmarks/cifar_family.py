@@ -26,6 +26,9 @@ Protocol, written before any of it was run:
   about 100 core-seconds an epoch, scaling would have needed 13 core-hours more, which were not to be had. Scaled
   networks train 3 epochs, as long as a trial of the search, as in the paper's own grid search; `searched-1x`, the
   same network trained as long, stands beside them.
+- Amended after the test labels were looked at: the planner had put nearly all new layers of depth-2x and compound-4x
+  into one stage, and was mended. What it plans now in their place is trained as `depth-2x-even` and
+  `compound-4x-even`, the second attempt at them, judged on `val` alone: the test labels are not looked at again.
 - A training that diverges is a row without an accuracy, is not repeated, and is reported.
 
 Cost, estimated before: 900 images a core-second at 6M; the search 40 x 150 s = 1.7 core-hours, four networks at 1x
@@ -61,6 +64,8 @@ EPOCHS, SCALED_EPOCHS = 10, PROXY_EPOCHS
 RIVALS = ("mobilenet-v2", "mnasnet-a1", "efficientnet-b0")
 SINGLE = {"width": (1.0, 1.2, 1.0), "depth": (1.2, 1.0, 1.0), "resolution": (1.0, 1.0, 1.2)}
 COMPOUND = (1.2, 1.1, 1.15)
+EVEN = {name: f"{name}-even" for name in ("depth-2x", "compound-4x")}
+"""Networks that were trained as an earlier planner had them, and what they are called as planned now."""
 
 
 def trained(arch: Architecture, data: str, epochs: int, seed: int, folder: Path) -> Row:
@@ -158,8 +163,8 @@ def networks() -> dict[str, Architecture]:
     found = {"searched": base} | {name: shaped(name, base.macs) for name in RIVALS} | {"searched-1x": base}
     double = Budget(macs=2 * base.macs)
     for name, direction in {**SINGLE, "compound": COMPOUND}.items():
-        found[f"{name}-2x"] = plan(base, double, *direction).architecture
-    found["compound-4x"] = plan(base, Budget(macs=4 * base.macs), *COMPOUND).architecture
+        found[EVEN.get(f"{name}-2x", f"{name}-2x")] = plan(base, double, *direction).architecture
+    found[EVEN["compound-4x"]] = plan(base, Budget(macs=4 * base.macs), *COMPOUND).architecture
     means = {name: mean(f"{name}-2x") for name in SINGLE}
     if all(value is not None for value in means.values()):
         best = max(SINGLE, key=lambda name: means[name] or 0.0)
@@ -241,6 +246,11 @@ def report() -> None:
     print("\n| contrast | val | test |\n| --- | --- | --- |")
     pairs = [("searched", name) for name in RIVALS] + [("compound-2x", f"{name}-2x") for name in SINGLE]
     pairs += [("compound-4x", name) for name in facts if name.endswith("-4x") and name != "compound-4x"]
+    pairs += (
+        [("compound-2x", "depth-2x-even"), ("compound-4x-even", "width-4x")]
+        if EVEN["depth-2x"] in facts
+        else []
+    )
     for left, right in pairs:
         cells = []
         for file in ("train", "test"):
