@@ -165,12 +165,12 @@ def private_folder() -> Path:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Inside, no other process starts or ends a warm one."""
+def locked(folder: Path) -> Iterator[int]:
+    """Inside, no other process starts or ends a warm one; the folder's open file."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
     finally:
         os.close(handle)
 
@@ -179,19 +179,20 @@ def _connected(folder: Path, key: str, words: list[str]) -> tuple[socket.socket,
     """A connection to the warm process of a key, and whether there was one: else it is started."""
     path = folder / f"{key}.sock"
     warm = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    found = True
     try:
-        found = True
-        with locked(folder):
+        with locked(folder) as handle:
+            short = f"/proc/self/fd/{handle}/{path.name}"  # a socket's path has 107 bytes at the most
             try:
-                warm.connect(str(path))
+                warm.connect(short)
             except (FileNotFoundError, ConnectionRefusedError):
                 found = False
                 path.unlink(missing_ok=True)
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-                    listening.bind(str(path))
+                    listening.bind(short)
                     listening.listen(128)
                     _start(listening, path, words)
-                warm.connect(str(path))
+                warm.connect(short)
         return warm, found
     except BaseException:
         warm.close()

@@ -318,7 +318,7 @@ def test_after_a_breakdown_trials_of_before_go_on(search, make_run, monkeypatch)
     monkeypatch.setattr(experiment_module.time, "sleep", lambda _: None)
     found.end(trials=False)
     found.end()
-    assert ended == [("manager", "tuner"), ()]
+    assert ended == [("manager", "tuner"), (experiment_module.runs.WARM,), ()]
 
 
 def test_one_that_was_stopped_is_not_over(search, make_run):

@@ -44,8 +44,9 @@ class Machine:
 
     def __init__(self, folder: Path, journal: Journal, space: SearchSpace, images: Path) -> None:
         self.folder, self.journal, self.space, self.images = folder, journal, space, images
-        self.temporary = folder / "tmp"
-        self.temporary.mkdir()
+        self.temporary = folder / "tmp" / ("long" * 30)  # longer than a socket's path may be
+        self.temporary.mkdir(parents=True)
+        self.processes: list[subprocess.Popen[str]] = []
         self.sample = space.sample(np.random.default_rng(7))
         self.job = 0
 
@@ -70,10 +71,12 @@ class Machine:
         words = words or ("--data", f"npz:{self.images}", "--epochs", "2", "--batch-size", "18")
         self.job += 1
         with (own / "stdout").open("w") as out, (own / "stderr").open("w") as err:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, *python, *words], env=environment, cwd=self.folder, text=True,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             )  # fmt: skip
+        self.processes.append(process)
+        return process
 
     def said(self, job: int) -> str:
         return (self.folder / f"job{job}" / "stderr").read_text()
@@ -122,6 +125,9 @@ def machine(
     found = Machine(tmp_path, make_run(name=EXPERIMENT), tiny, images)
     yield found
     runs.end_processes(EXPERIMENT)
+    for process in found.processes:
+        process.kill()
+        process.wait()
     until(lambda: not found.warm())
 
 
