@@ -130,6 +130,7 @@ def test_data_paths_are_against_the_trials_folder(read, tmp_path, images, monkey
 
 def test_data_of_another_machine_is_not_looked_for(read, tmp_path):
     (tmp_path / "key").write_text("PRIVATE KEY")
+    (tmp_path / "key").chmod(0o600)
     command = "python3 -m nas.search.trial --data folder:data/imagenet"
     machine = {"host": "gpu1", "user": "me", "sshKeyFile": str(tmp_path / "key")}
     remote = {"platform": "remote", "machineList": [machine]}
