@@ -112,6 +112,11 @@ class SearchConfig:
         content = with_key_files(content, path.resolve().parent)
         check_machines(content, at)
         tuner = _tuner(content, at)
+        if tuner is None and content["tuner"].get("name") and not is_local(content):
+            raise NasError(
+                f"{at('tuner')}: tuner is NNI's {content['tuner']['name']}, under which trials keep the journal, as "
+                f"they can on this machine alone; give className: {TUNER}, or platform: local"
+            )
         options = _options(content, at("trialCommand"))
         subject = _subject(content, tuner, options, at, resumed)
         if tuner is not None and subject is not None:

@@ -105,6 +105,12 @@ const patches = {
       return this.workers.map(worker => worker.env)
     }
   },
+  IocShim (found) { // of several services, this machine's asks for a shared storage that nobody named
+    const get = found.get
+    found.get = function (key) {
+      return key.name === 'SharedStorageService' && !this.singletons.has(key.name) ? undefined : get.call(this, key)
+    }
+  },
   V3asV1 (found) { // trials take their parameters from a queue: what one that is gone did not take is no other's
     const start = found.prototype.start
     found.prototype.start = async function () {
@@ -124,10 +130,10 @@ const known = new Set()
 const load = Module._load
 Module._load = function (...words) {
   const found = load.apply(this, words)
-  if (/(connection|channel|rpc_util|ssh2|remote|compat)$/.test(words[0]) && found) {
+  if (/(connection|channel|rpc_util|ssh2|remote|compat|ioc_shim)$/.test(words[0]) && found) {
     for (const name of Object.keys(patches)) {
       const one = Object.prototype.hasOwnProperty.call(found, name) ? found[name] : undefined
-      if (typeof one !== 'function' || known.has(one)) continue
+      if (!one || known.has(one)) continue
       known.add(one)
       patches[name](one)
     }

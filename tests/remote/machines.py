@@ -11,6 +11,7 @@ namespace of its own, which reaches nobody else.
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -51,7 +52,7 @@ hide /tmp "$OWN/tmp"
 mount --bind /run/own/shadow /etc/shadow
 if [ -n "$SSHD" ]; then /usr/sbin/sshd -f /run/own/sshd_config -E /run/own/sshd.log; fi
 echo ready > /run/own/ready
-exec sleep infinity
+while true; do sleep infinity & wait; done   # and so the first process, it waits for those that lost their parents
 """
 
 
@@ -177,7 +178,7 @@ class Machine:
         assert self._begun is not None
         for pid in _descendants(self._begun.pid):
             with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/comm").read_text().strip() in ("sleep", "bash"):
+                if re.search(r"NSpid:.*\t1\n", Path(f"/proc/{pid}/status").read_text()):
                     return pid
         raise AssertionError(f"{self.name} does not run")
 
