@@ -92,6 +92,12 @@ class Search:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"no end after {seconds} s: {self.out[-3000:]}") from None
 
+    def kill_all(self) -> None:
+        """kill -9 of all that runs on its machine."""
+        self.machine.kill_all()
+        assert self.process is not None
+        self.process.wait()
+
     def journals(self) -> list[Path]:
         return sorted((self.project / "runs").glob(f"*/{FILE}"))
 

@@ -139,12 +139,13 @@ class Machine:
             "PATH": os.environ["PATH"], "HOME": str(HOME), "KEPT": "\n".join(map(str, KEPT)), "OWN": str(self.own),
             "SSHD": "yes" if self.sshd else "",
         }  # fmt: skip
-        self._begun = subprocess.Popen(
-            ["ip", "netns", "exec", self.netns, "unshare", "--mount", "--pid", "--fork", "--kill-child",
-             "--mount-proc", "bash", "-c", BEGIN],
-            env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
-            stderr=(self.own / "begin.log").open("w"),
-        )  # fmt: skip
+        with (self.own / "begin.log").open("w") as log:
+            self._begun = subprocess.Popen(
+                ["ip", "netns", "exec", self.netns, "unshare", "--mount", "--pid", "--fork", "--kill-child",
+                 "--mount-proc", "bash", "-c", BEGIN],
+                env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
+                stderr=log,
+            )  # fmt: skip
         end = time.monotonic() + 20
         while not (self.own / "ready").exists():
             assert self._begun.poll() is None, (self.own / "begin.log").read_text()
@@ -195,16 +196,22 @@ class Machine:
 
     def processes(self) -> list[str]:
         """Command lines of all that runs there, but for the machine itself and its sshd."""
-        found = []
-        for pid in _in_namespace(self.init):
+        return list(self._users().values())
+
+    def _users(self) -> dict[int, str]:
+        found = {}
+        for pid in set(_in_namespace(self.init)) - {self.init}:
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                found.append(b" ".join(words).decode(errors="replace").strip())
-        return [
-            one
-            for one in found
-            if one and not one.startswith(("sleep infinity", "sshd:", "/usr/sbin/sshd", "bash -c \nset -e"))
-        ]
+                found[pid] = b" ".join(words).decode(errors="replace").strip()
+        own = ("sleep infinity", "sshd:", "/usr/sbin/sshd")
+        return {pid: words for pid, words in found.items() if words and not words.startswith(own)}
+
+    def kill_all(self) -> None:
+        """kill -9 of all that runs there; the machine stays."""
+        for pid in self._users():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     # What is done to it
 

@@ -219,6 +219,7 @@ def test_hosts_and_nobody_else_reach_nnis_port_at_the_one_address_beside_loopbac
 
 PATCHED = """
 require('app-module-path').addPath(process.cwd())
+require('common/globals')
 const found = [
   require('common/command_channel/websocket/connection').WsConnection.prototype.heartbeat,
   require('common/command_channel/websocket/channel').WsChannel.prototype.configConnection,
