@@ -244,7 +244,7 @@ def test_what_is_mended_in_nnis_node_is_there():
             "b0nasHeard",
             "b0nasName",
             "b0nasLost",
-            "keepaliveInterval",
+            "SSH to",
             "does not take part",
             "taken",
             "singletons.has(key.name)",
