@@ -47,8 +47,10 @@ def with_key_files(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The configuration with the paths of SSH keys absolute; a relative one is one from `folder` on."""
 
     def mended(machine: Any) -> Any:
-        if not isinstance(machine, dict) or machine.get("password") is not None:
+        if not isinstance(machine, dict):
             return machine
+        if machine.get("password") is not None:  # NNI then takes no key
+            return {name: value for name, value in machine.items() if name != "sshKeyFile"}
         key = machine.get("sshKeyFile", DEFAULT_KEY)
         try:
             return {**machine, "sshKeyFile": str((folder / Path(key).expanduser()).absolute())}

@@ -135,10 +135,10 @@ def test_code_data_and_space_reach_hosts_that_train(begin):
         searchSpace=None, searchSpaceFile="../mine.yml", maxTrialNumber=4, trialConcurrency=2,
         trialCommand=".venv/bin/python -m nas.search.trial --data npz:own.npz --epochs 1",
     )  # fmt: skip
-    images, labels = load_digits(return_X_y=True)
-    np.savez(
-        search.project / "own.npz", images=(images.reshape(-1, 8, 8) * 15).astype(np.uint8), labels=labels
-    )
+    pixels, labels = load_digits(return_X_y=True)
+    images = (pixels.reshape(-1, 8, 8) * 15).astype(np.uint8)
+    np.savez(search.project / "own.npz", x_train=images[:1500], y_train=labels[:1500], x_test=images[1500:],
+             y_test=labels[1500:])  # fmt: skip
     space = yaml.safe_load((Path(__file__).parents[2] / "search_spaces" / "digits.yml").read_text()) | {
         "name": "mine"
     }
@@ -155,6 +155,7 @@ def test_code_data_and_space_reach_hosts_that_train(begin):
 
 def test_what_is_wrong_with_a_host_is_one_sentence_and_nothing_begins(begin):
     search, a, b = begin()
+    (search.project / ".nniignore").write_text("search.yml\n")  # which has a password in it, once
 
     def refused(sentence: str, **changes: Any) -> None:
         config = yaml.safe_load((search.project / "search.yml").read_text())

@@ -76,7 +76,11 @@ def test_passwords_are_kept_out_of_nnis_log_and_of_the_sentence(loud):
 
 def test_relative_keys_are_beside_search_yml_and_a_password_needs_none(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    machines = [{"host": "a", "sshKeyFile": "keys/a"}, {"host": "b"}, {"host": "c", "password": "x"}]
+    machines = [
+        {"host": "a", "sshKeyFile": "keys/a"},
+        {"host": "b"},
+        {"host": "c", "password": "x", "sshKeyFile": "k"},
+    ]
     found = with_key_files(data(*machines), tmp_path)["trainingService"]["machineList"]
     assert [one.get("sshKeyFile") for one in found] == [
         str(tmp_path / "keys/a"),
