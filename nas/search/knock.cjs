@@ -52,7 +52,7 @@ function ask (machine) {
       stream.stderr.resume()
     })
     const code = asked.code.replace(/'/g, `'\\''`)
-    const first = machine.pythonPath ? `PATH='${machine.pythonPath}':"$PATH" ` : ''
+    const first = machine.pythonPath ? `'${machine.pythonPath}'/` : ''
     const pythons = ['python', 'python3']
     const next = () => {
       const python = pythons.shift()

@@ -153,6 +153,26 @@ def test_code_data_and_space_reach_hosts_that_train(begin):
     assert_clean(a, b, search.machine)
 
 
+def test_a_list_of_services_runs_trials_on_this_machine_and_on_a_host(begin, undisturbed):
+    """NNI's hybrid service, of which `local` by itself fails."""
+    search, a, _ = begin(
+        lambda hosts: [{"platform": "local"}, remote(hosts[:1])], maxTrialNumber=4, trialConcurrency=2
+    )
+    search.nas()
+    assert search.wait(240) == 0, search.out
+    there, here = [
+        [path.name for path in folder.glob("nni-experiments/*/trials/*") if (path / "parameter.cfg").exists()]
+        for folder in (a.own / "tmp", search.machine.own / "home")
+    ]
+    assert there
+    assert here
+    assert [trial.state for trial in search.journal().ended()] == ["complete"] * 4
+    assert {trial.number: trial.reward for trial in search.journal().ended()} == {
+        number: reward for number, _, _, reward in undisturbed[:4]
+    }  # the first population, whose samples follow from the seed
+    assert_clean(a, search.machine)
+
+
 def test_what_is_wrong_with_a_host_is_one_sentence_and_nothing_begins(begin):
     search, a, b = begin()
     (search.project / ".nniignore").write_text("search.yml\n")  # which has a password in it, once
