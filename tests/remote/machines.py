@@ -27,7 +27,7 @@ KEPT = sorted({ROOT, Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()
 """What every machine has, wherever it is installed."""
 PASSWORD = "Geheim-4711-only-in-this-test"
 NET = "10.213.77"
-NEEDED = ("ip", "unshare", "nsenter", "mount", "ssh-keygen", "openssl")
+NEEDED = ("ip", "setpriv", "unshare", "nsenter", "mount", "ssh-keygen", "openssl")
 
 BEGIN = r"""
 set -e
@@ -80,10 +80,13 @@ class Lan:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.bridge = f"nas{os.getpid() % 100000}br"
+        self.bridge = f"nas{os.getpid()}br"
         self.machines: list[Machine] = []
 
     def __enter__(self) -> "Lan":
+        for name in re.findall(r"^nas\d+[a-z]+", call("ip", "netns", "list").stdout, re.MULTILINE):
+            if not Path("/proc", re.sub(r"\D", "", name)).exists():  # of tests that were killed
+                call("ip", "netns", "delete", name, must=False)
         call("ip", "netns", "add", self.bridge)
         self.inside("ip", "link", "add", "br0", "type", "bridge")
         self.inside("ip", "link", "set", "br0", "up")
@@ -115,7 +118,7 @@ class Machine:
     def __init__(self, lan: Lan, name: str, number: int, sshd: bool) -> None:
         self.lan, self.name, self.sshd = lan, name, sshd
         self.address = f"{NET}.{number}"
-        self.netns = f"nas{os.getpid() % 100000}{name}"
+        self.netns = f"nas{os.getpid()}{name}"
         self.link = f"v{name}"
         self.own = lan.folder / name
         self.key = lan.folder / "key"
@@ -141,8 +144,8 @@ class Machine:
         }  # fmt: skip
         with (self.own / "begin.log").open("w") as log:
             self._begun = subprocess.Popen(
-                ["ip", "netns", "exec", self.netns, "unshare", "--mount", "--pid", "--fork", "--kill-child",
-                 "--mount-proc", "bash", "-c", BEGIN],
+                ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.netns, "unshare", "--mount", "--pid",
+                 "--fork", "--kill-child", "--mount-proc", "bash", "-c", BEGIN],
                 env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
                 stderr=log,
             )  # fmt: skip
