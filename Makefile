@@ -5,7 +5,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 MARK := .venv/.installed
 
-.PHONY: setup search test fuzz faults faults-quick audit check docs dist lock clean
+.PHONY: setup search test fuzz faults faults-quick remote audit check docs dist lock clean
 .DELETE_ON_ERROR:
 
 setup: $(MARK)
@@ -40,6 +40,10 @@ faults-quick: setup
 
 faults: setup
 	@KILLS=200 $(BIN)/python -m pytest tests/faults -m faults -n 0 -v
+
+# Searches on two other machines, which are network namespaces with sshd; takes root, and some minutes.
+remote: setup
+	@$(BIN)/python -m pytest tests/remote -m remote -n 0 -v
 
 # Known vulnerabilities of what the locks name; asks a public database, and needs the network for it.
 audit:

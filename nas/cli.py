@@ -176,14 +176,20 @@ app.command()(latency)
 
 
 @app.command()
-def loopback() -> None:
+def loopback(
+    hosts: Annotated[
+        bool,
+        typer.Option("--hosts", help="Trials run on other machines, which reach this one at B0NAS_ADDRESS."),
+    ] = False,
+) -> None:
     """NODE_OPTIONS for bare nnictl.
 
     With them NNI's port is this machine's alone.
     """
-    from nas.search.guard import at_home
+    from nas.search.guard import at_door, at_home
 
-    print(at_home(os.environ)["NODE_OPTIONS"])
+    found = at_door(os.environ, "", ()) if hosts else at_home(os.environ)
+    print(found["NODE_OPTIONS"])
 
 
 @app.command()

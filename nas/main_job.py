@@ -109,8 +109,7 @@ def _followed(console: Console, experiment: Experiment | InProcess, resume: str 
         )
         if not experiment.local:
             console.print(
-                "trials on other machines report to NNI's ports, which are open to the network and have no password; "
-                "see docs/security.md"
+                "NNI's ports, which have no password, are open to the machines of the trials; see docs/security.md"
             )
     else:
         runs_on = experiment.resume(runs.find_run(resume, config.code).name)

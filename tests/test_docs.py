@@ -339,7 +339,10 @@ def test_tables_are_read(block, workplace):
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("search*.yml")), ids=lambda path: path.name)
-def test_the_shipped_configurations_are_read(path):
+def test_the_shipped_configurations_are_read(path, tmp_path, monkeypatch):
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "id_rsa").touch(0o600)  # of those for other machines
+    monkeypatch.setenv("HOME", str(tmp_path))
     searched = "scale:mobilenet-v2"  # where the file leaves it to `nas scale BASELINE`
     assert SearchConfig.read(path, data=False, searched=searched).trial is not None
 

@@ -5,9 +5,6 @@ NNI answers most mistakes with a traceback, or with an experiment that fails ten
 """
 
 import contextlib
-import re
-import shlex
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 from nas.errors import NasError, short
 from nas.files import at_home, is_dir
 from nas.search.finding import TABLE, baseline_file, find_subject, with_latency
+from nas.search.hosts import address_for, check_machines, command_for, is_local, with_key_files
 from nas.search.measuring import measuring
 from nas.search.nni_schema import (
     ASSESSORS,
@@ -111,7 +109,14 @@ class SearchConfig:
         check_algorithms(content, at, allow_import)
         content = _absolute(content, path.resolve().parent, at)
         check_services(content, at)
+        content = with_key_files(content, path.resolve().parent)
+        check_machines(content, at)
         tuner = _tuner(content, at)
+        if tuner is None and content["tuner"].get("name") and not is_local(content):
+            raise NasError(
+                f"{at('tuner')}: tuner is NNI's {content['tuner']['name']}, under which trials keep the journal, as "
+                f"they can on this machine alone; give className: {TUNER}, or platform: local"
+            )
         options = _options(content, at("trialCommand"))
         subject = _subject(content, tuner, options, at, resumed)
         if tuner is not None and subject is not None:
@@ -124,7 +129,7 @@ class SearchConfig:
             )
         if subject is None and "maxTrialNumber" not in content:
             raise NasError(f"{path}: maxTrialNumber is missing; see search.yml's example in README")
-        check_nni(content, path)
+        check_nni({"nniManagerIp": "127.0.0.1"} | content, path)  # else it asks the network for one
         config = cls(path.resolve(), content, subject, tuner, options)
         subject = _check_trial(config, at("trialCommand"), data)
         if isinstance(subject, ScalingSubject):
@@ -133,11 +138,11 @@ class SearchConfig:
         return config
 
     def prepared(self, trials: int | None = None) -> dict[str, Any]:
-        """The configuration for NNI: this interpreter in trialCommand's first word, trials replaced."""
-        data = dict(self.data)
-        first, *rest = shlex.split(data["trialCommand"])
-        if re.fullmatch(r"(.*/)?python[0-9.]*", first):
-            data["trialCommand"] = shlex.join([sys.executable, *rest])
+        """The configuration for NNI: the right interpreter as trialCommand's first word, trials replaced, and for
+        trials on other machines the address at which they reach this one."""
+        data = self.data | {"trialCommand": command_for(self.data)}
+        if not is_local(data):
+            data["nniManagerIp"] = address_for(data)
         if trials is not None:
             data["maxTrialNumber"] = trials
         return data
@@ -247,8 +252,7 @@ def _check_trial(config: SearchConfig, where: str, check_data: bool) -> Subject 
             task_of(
                 options, {"run": {"reward": reward, "limits": tuner.limits.model_dump(), "seed": tuner.seed}}
             )
-        service = data["trainingService"]
-        if check_data and isinstance(service, dict) and service["platform"] == "local":
+        if check_data and is_local(data):
             with contextlib.chdir(data["trialCodeDirectory"]):  # for paths written in the command
                 subject = way.fitted(subject)
     except NasError as error:

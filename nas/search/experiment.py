@@ -4,7 +4,6 @@ NNI gives its own tuner ten seconds to connect, whatever else the machine is doi
 own manager; a start that loses one of these races is tried again.
 """
 
-import json
 import os
 import re
 import signal
@@ -19,7 +18,9 @@ import yaml
 
 from nas.errors import NasError
 from nas.search import runs
+from nas.search.changes import changed_since
 from nas.search.config import SearchConfig
+from nas.search.door import Door
 from nas.search.guard import undisturbed
 from nas.search.journal import FILE
 from nas.search.manager import Manager
@@ -27,6 +28,7 @@ from nas.search.nnictl import last_line, nnictl
 from nas.search.ports import checked_port, free_port
 
 ATTEMPTS = 3
+FAILED = r"Training srevice initialize failed: (.*)"  # its spelling
 
 
 class StartFailed(Exception):
@@ -65,6 +67,7 @@ class Experiment:
         self._say = say
         self._any_port = port is None
         self._asked = trials
+        self._door = Door(config, say)
         self._mark = f"{os.getpid()}-{time.time_ns()}"
 
     @property
@@ -79,15 +82,16 @@ class Experiment:
     @property
     def local(self) -> bool:
         """Whether every trial runs on this machine, so that nobody else needs NNI's port."""
-        service = self.config.data["trainingService"]
-        return isinstance(service, dict) and service["platform"] == "local"
+        return self._door.local
 
     def start(self) -> None:
         """Creates the experiment and waits until its tuner has begun.
 
         Raises:
-            NasError: where NNI does not start it.
+            NasError: where NNI does not start it, or a host cannot take part.
         """
+        for sentence in self._door.knock():
+            raise NasError(sentence)
         self._try(self._create, "start")
 
     def resume(self, experiment: str) -> bool:
@@ -116,6 +120,12 @@ class Experiment:
             return False
         if journal.run.get("in_process"):
             raise NasError(f"{self.run}: was begun with --in-process; resume it with --in-process")
+        for sentence in self._door.knock():
+            self._say(f"note: {sentence}; the search goes on without it")
+        if not self.local and self._any_port and known and self.port == int(known["port"]):
+            self.port = free_port(
+                self.port
+            )  # hosts that have not noticed the end of before would come back to it
         self._say(f"{done} of {self.trials} trials are in the journal; resuming")
         self._try(self._resume, "resume")
         self._agree_on_trials()
@@ -129,6 +139,14 @@ class Experiment:
                 break
             time.sleep(0.25)
         return runs.registered(self.id).get("status") in ("STOPPING", "STOPPED")
+
+    def not_begun(self) -> str | None:
+        """Why NNI's training service did not begin, of one that is not this machine; None where it did."""
+        found = None if self.local else re.search(FAILED, runs.manager_log(self.id))
+        return (
+            found
+            and f"NNI could not begin with trials: {found[1].strip()}; its log is {self.id}/log/nnimanager.log"
+        )
 
     @property
     def again(self) -> str:
@@ -259,7 +277,7 @@ class Experiment:
         raise StartFailed("the tuner did not begin within a minute")
 
     def _nnictl(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return nnictl(words, self.local, self._mark)
+        return nnictl(words, self._door.environment, self._mark)
 
 
 def _served(port: int) -> str:
@@ -268,22 +286,3 @@ def _served(port: int) -> str:
         return str(Manager(port).profile()["id"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-
-
-def changed_since(run: Path, config: SearchConfig) -> str:
-    """A note of what of search.yml is no longer what a run was begun with; empty where all is."""
-    try:
-        then = json.loads((run / runs.CONFIG).read_text())
-    except (OSError, ValueError):
-        return ""
-    now = config.prepared()
-    pairs = {name: (then.get(name), now.get(name)) for name in ("trialCommand", "searchSpaceFile")}
-    tuners = then.get("tuner") or {}, now.get("tuner") or {}
-    pairs["classArgs"] = tuners[0].get("classArgs"), tuners[1].get("classArgs")
-    changed = [name for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]]
-    if not changed:
-        return ""
-    return (
-        f"note: {', '.join(changed)} of {config.path.name} changed since this search began, which keeps its own; start "
-        "another search for them"
-    )

@@ -9,16 +9,16 @@ NNI counts a repeated trial as another one, so its maxTrialNumber is that of the
 """
 
 import logging
-import os
 import re
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from nas.search.allowance import Allowance
+from nas.search.hosts import is_local
 from nas.search.journal import Trial
+from nas.search.last_words import last_words, shot
 from nas.search.manager import Job, Manager
 from nas.search.proposals import number_of
 from nas.search.runs import INTERRUPTED, end_job, trial_file
@@ -32,7 +32,6 @@ SHELL = 2.0
 """Seconds between NNI's own start of a job and the process that its shell starts, on a busy machine."""
 GRACE = 5.0
 """Seconds in which the result of a job that succeeded is waited for."""
-ALL_OF_IT = "; all of it is in "
 UNIT = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -45,12 +44,14 @@ class Flights:
         manager: NNI's, None outside of NNI: then nothing is known of processes.
         profile: NNI's configuration.
         allowance: how many trials NNI may start.
+        assessed: the jobs that an assessor had NNI end.
     """
 
     study: Study
     manager: Manager | None
     profile: dict[str, Any]
     allowance: Allowance
+    assessed: set[str] = field(default_factory=set)
     _seen: list[Job] = field(default_factory=list)
     _handed: dict[int, int] = field(default_factory=dict)  # number -> its jobs before it was handed out
     _quiet: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -108,14 +109,15 @@ class Flights:
             self._succeeded(number, job, jobs)
             return False
         if job.status == "FAILED" and number not in journal.jobs and not shot(job.id):  # not even begun
-            self._fail(number, job, f" (NNI: FAILED){last_words(job.id)}")
+            self._fail(number, job, f" (NNI: FAILED){last_words(job.id, self._far)}")
             return False
         limit = seconds(self.profile.get("maxTrialDuration"))
         late = limit is not None and self._lasted(number, job) >= limit - SHELL
         told_to_end = trial_file(self.study.run_dir, number, INTERRUPTED).exists()
         if late:
             end_job(job.id)  # NNI ends the shell of a compound command, and not what it runs
-        assessed = self.profile.get("assessor") and (told_to_end or number not in journal.jobs)
+        unseen = number not in journal.jobs if self._far is None else job.id in self.assessed
+        assessed = self.profile.get("assessor") and (told_to_end or unseen)
         if job.status == "EARLY_STOPPED" or late or assessed:  # NNI may call an assessor's stop USER_CANCELED
             assert self.manager is not None
             accuracy = self.manager.last_intermediate(job.id)
@@ -130,6 +132,12 @@ class Flights:
             self._fail(number, job, ": it was cancelled")
             return False
         return self._killed(number, job, jobs)
+
+    @property
+    def _far(self) -> Manager | None:
+        """The manager, where trials run on other machines: of what happens there nothing is seen here."""
+        near = "trainingService" not in self.profile or is_local(self.profile)
+        return None if near else self.manager
 
     def _killed(self, number: int, job: Job, jobs: list[Job]) -> bool:
         journal = self.study.journal
@@ -172,6 +180,10 @@ class Flights:
         _, since = self._quiet.setdefault(job.id, (number, time.monotonic()))
         if time.monotonic() - since >= GRACE:
             del self._quiet[job.id]
+            if self._far and job.final is not None:  # it could not say whose parameters it was given
+                reason = "NNI gave its process the parameters of another trial"
+                self._repeat(number, job, reason, len(jobs), killed=False)
+                return
             self._fail(number, job, ", though it ended with exit code 0")
 
     def _fail(self, number: int, job: Job, why: str) -> None:
@@ -211,35 +223,3 @@ def seconds(duration: Any) -> float | None:
     """
     found = re.fullmatch(r"([0-9.]+)([smhd]?)", str(duration).strip())
     return float(found[1]) * UNIT[found[2]] if found else None
-
-
-def trial_logs(job: str) -> Path:
-    """NNI's folder of a job of this machine."""
-    logs = Path(os.environ.get("NNI_LOG_DIRECTORY", ""))
-    return logs.parent / "environments" / "local-env" / "trials" / job
-
-
-def shot(job: str) -> bool:
-    """Whether the shell of a compound command told that a signal had ended what it ran.
-
-    bash exits with 128 and the signal's number, which is a failure to NNI, and says so in a line of its own.
-    """
-    lines = _stderr(job)
-    return (
-        bool(lines)
-        and re.search(r"line \d+: +\d+ (Killed|Terminated|Segmentation fault|Aborted)", lines[-1]) is not None
-    )
-
-
-def _stderr(job: str) -> list[str]:
-    try:
-        lines = (trial_logs(job) / "trial.stderr").read_text(errors="replace").split("\n")
-    except OSError:
-        return []
-    return [line.strip() for line in lines if line.strip()]
-
-
-def last_words(job: str) -> str:
-    """What a trial of this machine wrote to stderr last: why it could not even begin."""
-    written = _stderr(job)
-    return f": {written[-1][:500]}{ALL_OF_IT}{trial_logs(job) / 'trial.stderr'}" if written else ""

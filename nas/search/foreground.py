@@ -14,8 +14,8 @@ from rich.progress import Progress, TextColumn
 from nas.errors import NasError
 from nas.search import runs
 from nas.search.experiment import Experiment
-from nas.search.flights import ALL_OF_IT
 from nas.search.journal import FILE, Journal, Trial
+from nas.search.last_words import ALL_OF_IT
 from nas.search.nnictl import last_line
 from nas.search.winner import no_winner
 from nas.tables import short
@@ -112,6 +112,8 @@ def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | 
                     )
             except (OSError, ValueError, KeyError) as error:
                 silent += 1
+                if silent >= SILENCE and (reason := experiment.not_begun()):
+                    return reason
                 if silent >= SILENCE and experiment.was_stopped():
                     return STOPPED
                 if silent >= SILENCE:
@@ -123,7 +125,7 @@ def _watch(experiment: Experiment, journal: Journal, console: Console) -> str | 
                     return f"NNI ended with an error: {mistake}"
                 raise Breakdown(f"NNI ended with an error: {last_line(''.join(errors)) or 'it names none'}")
             if status in ("STOPPING", "STOPPED"):
-                return STOPPED
+                return experiment.not_begun() or STOPPED
             few = len(journal.ended()) < experiment.trials and not journal.exhausted
             early = early + 1 if status == "DONE" and few else 0
             over = idle >= IDLE or (status == "DONE" and (early == 0 or early >= PATIENCE))

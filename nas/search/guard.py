@@ -6,16 +6,19 @@ speak to the next manager on the port, and write into the run of its successor.
 NNI's port listens on every interface and asks for no password. `at_home` is an environment in which it listens on
 this machine alone: its node process is made to require `loopback.cjs` first.
 
+Where trials run on other machines, `at_door` opens one more address for them.
+
 >>> at_home({"NODE_OPTIONS": "--no-warnings"})["NODE_OPTIONS"]  # doctest: +ELLIPSIS
 '--no-warnings --require ".../nas/search/loopback.cjs"'
 """
 
 import contextlib
 import os
+import re
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +34,32 @@ LOOK = 0.5
 """Seconds between two looks at the manager."""
 
 LOOPBACK = Path(__file__).with_name("loopback.cjs")
+HOSTS = Path(__file__).with_name("hosts.cjs")
+ADDRESS, PEERS = "B0NAS_ADDRESS", "B0NAS_PEERS"
+"""In the environment of NNI's node: where else its servers listen, and for whom alone."""
+
+KEEPER = re.compile(r"nni_node/common/trial_keeper/main\.js$|^nni\.tools\.trial_tool\.trial_runner$")
+"""Of the processes in whose hands NNI's trials are on other machines."""
 
 _locks: list[FileLock] = []
 
 
 def at_home(environment: Mapping[str, str]) -> dict[str, str]:
     """`environment`, in which servers of node processes listen on 127.0.0.1 alone."""
-    required = f'--require "{LOOPBACK}"'
+    return _requiring(environment, LOOPBACK)
+
+
+def at_door(environment: Mapping[str, str], address: str | None, peers: Iterable[str]) -> dict[str, str]:
+    """`environment`, in which NNI bears the loss of other machines, and its servers listen on 127.0.0.1 and `address`
+    (None: on every one), where there are `peers` for these alone."""
+    if address is None:
+        return _requiring(environment, HOSTS)
+    door = {ADDRESS: address, PEERS: ",".join(dict.fromkeys(peers))}
+    return _requiring(at_home(environment), HOSTS) | door
+
+
+def _requiring(environment: Mapping[str, str], file: Path) -> dict[str, str]:
+    required = f'--require "{file}"'
     options = environment.get("NODE_OPTIONS", "")
     return {
         **environment,
@@ -101,13 +123,15 @@ def end_with_manager() -> None:
 
 
 def managers_above() -> list[Any]:
-    """NNI's managers among the processes that this one descends from, the nearest first: psutil's Processes."""
+    """NNI's managers among the processes that this one descends from, on another machine what keeps its trials there;
+    the nearest first: psutil's Processes."""
     import psutil
 
     managers = []
     for process in psutil.Process().parents():
         with contextlib.suppress(psutil.Error):  # of another user, or ended
-            managers += [process] * ("--experiment-id" in process.cmdline())
+            words = process.cmdline()
+            managers += [process] * ("--experiment-id" in words or any(map(KEEPER.search, words)))
     return managers
 
 

@@ -19,9 +19,9 @@ from rich.progress import TextColumn
 from nas.errors import NasError
 from nas.search import runs
 from nas.search.arguments import hush
+from nas.search.changes import changed_since
 from nas.search.config import SearchConfig
 from nas.search.evaluating import reason_of, run
-from nas.search.experiment import changed_since
 from nas.search.foreground import all_alike, line
 from nas.search.journal import FILE, Journal
 from nas.search.measuring import Measuring, measuring

@@ -57,7 +57,15 @@ class Manager:
     def put(self, path: str, body: Any) -> Any:
         return self._call("PUT", path, body)
 
+    def stderr(self, job: str) -> str:
+        """What a trial job has written to stderr, wherever it runs."""
+        return self._text("GET", f"/trial-file/{job}/stderr")
+
     def _call(self, method: str, path: str, body: Any = None) -> Any:
+        text = self._text(method, path, body)
+        return json.loads(text) if text.strip() else None
+
+    def _text(self, method: str, path: str, body: Any = None) -> str:
         prefix = f"/{self.prefix}" if self.prefix else ""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{prefix}/api/v1/nni{path}",
@@ -68,10 +76,9 @@ class Manager:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=10) as response:
-                text = response.read().decode()
+                return response.read().decode()
         except http.client.HTTPException as error:  # it ended in the middle of its answer
             raise ConnectionError(f"{type(error).__name__}: {error}") from None
-        return json.loads(text) if text.strip() else None
 
     def status(self) -> tuple[str, list[str]]:
         """(status such as 'RUNNING', 'DONE' or 'ERROR', errors)."""

@@ -8,11 +8,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nas.files import UMASK
-from nas.search.guard import PRIVATE, at_home
+from nas.search.guard import PRIVATE
 from nas.search.runs import MARK
 
 LONGEST = 180
@@ -26,17 +26,18 @@ def program() -> list[str]:
     return [str(beside)] if beside.exists() else [sys.executable, "-m", "nni.tools.nnictl.nnictl"]
 
 
-def nnictl(words: Sequence[str], local: bool, mark: str) -> subprocess.CompletedProcess[str]:
+def nnictl(
+    words: Sequence[str], environment: Mapping[str, str], mark: str
+) -> subprocess.CompletedProcess[str]:
     """Runs nnictl to its end.
 
     Args:
-        local: whether nobody else needs NNI's port.
+        environment: who reaches NNI's port is in it (`nas.search.guard`).
         mark: by which the manager that it starts is known (`nas.search.runs.experiment_marked`).
     """
-    environment = at_home(os.environ) if local else dict(os.environ)
     umask = os.umask(PRIVATE)
     os.umask(umask)
-    environment |= {MARK: mark, UMASK: f"{umask:o}"}
+    environment = {**environment, MARK: mark, UMASK: f"{umask:o}"}
     try:
         return subprocess.run(
             [*program(), *words], capture_output=True, text=True, check=False, env=environment, umask=PRIVATE,

@@ -9,12 +9,14 @@ import hashlib
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError
 from nas.files import at_home
 from nas.search.data_file import fingerprint
+from nas.search.hosts import is_local
 from nas.search.settings import TunerSettings
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,14 @@ def subject_of_trials(search_space: Any, profile: dict[str, Any], settings: Tune
     except (NasError, OSError, SystemExit) as error:
         log.warning("costs are counted with the document's classes: %s", error)
         return subject
+
+
+def documents_for_others(run: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
+    """What each trial's `run` entry carries besides where it runs on another machine: the space, or the baseline."""
+    if "trainingService" not in profile or is_local(profile):
+        return {}
+    found = run.get("document", run.get("baseline"))
+    return {} if found is None else {"document": found}
 
 
 def run_directory(profile: dict[str, Any]) -> Path:

@@ -23,15 +23,15 @@ def _idle(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
-    """The first port from 8080 that is free together with the next one, as NNI wants it.
+def free_port(besides: int | None = None) -> int:
+    """The first port from 8080 that is free together with the next one, as NNI wants it, and is not `besides`.
 
     Raises:
         NasError: where a hundred pairs are taken.
     """
     last = FIRST_PORT + 200
     for port in range(FIRST_PORT, last, 2):
-        if _idle(port) and _idle(port + 1):
+        if port != besides and _idle(port) and _idle(port + 1):
             return port
     raise NasError(f"no port from {FIRST_PORT} to {last} is free; name one with --port")
 

@@ -20,12 +20,18 @@ from nas.search.task import Task
 from nas.search.warm import known_as
 
 
+def elsewhere() -> bool:
+    """Whether NNI runs this trial from a copy of the code directory, as on another machine: a journal found in it is
+    a copy, too, and the tuner writes the result."""
+    return os.environ.get("NNI_PLATFORM", "local") != "local" or "REUSE_MODE" in os.environ
+
+
 class Reporter:
     """The ways out of one trial.
 
     Attributes:
         nni: the nni module, None by hand and where there is no manager to tell.
-        run_dir: the run directory, None by hand.
+        run_dir: the run directory, None by hand and where the trial runs elsewhere.
         job: which evaluation of the trial this is: NNI's trial job.
         ours: whether our tuner proposed the sample, and so keeps the journal's order.
         number: the trial's number in the journal.
@@ -38,9 +44,9 @@ class Reporter:
         self, nni: Any, run_dir: Path | None, journal: Journal | None = None, job: str | None = None
     ) -> None:
         self.nni = nni
-        self.run_dir = run_dir
+        self.run_dir = None if elsewhere() else run_dir
         self.ours = False
-        self.journal = journal or (Journal(run_dir / FILE) if run_dir else None)
+        self.journal = journal or (Journal(run_dir / FILE) if run_dir and not elsewhere() else None)
         self.job = job or os.environ.get("NNI_TRIAL_JOB_ID", "")
         self.number: int | None = None
         self.board: Any = None
@@ -57,7 +63,7 @@ class Reporter:
         self.journal.refresh()
         if self.ours:
             if not self.journal.exists:
-                self.journal = None  # another machine: the tuner writes the result
+                self.journal = None
                 return None
             assert task.run is not None
             self.number = int(task.run["number"])

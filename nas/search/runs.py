@@ -53,14 +53,22 @@ def registered(experiment: str) -> dict[str, Any]:
 
 def tuner_log(experiment: str) -> str:
     """What the tuner of an experiment logged since it began last; empty where nothing is found."""
+    return _log(experiment, "dispatcher.log").rpartition("Dispatcher started")[2]
+
+
+def manager_log(experiment: str) -> str:
+    """What NNI's manager of an experiment logged since it began last; empty where nothing is found."""
+    return _log(experiment, "nnimanager.log").rpartition("Start NNI manager")[2]
+
+
+def _log(experiment: str, name: str) -> str:
     folder = Path(registered(experiment).get("logDir") or nni_home()) / experiment / "log"
     try:
-        with (folder / "dispatcher.log").open("rb") as file:
+        with (folder / name).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LOG))
-            text = file.read().decode(errors="replace")
+            return file.read().decode(errors="replace")
     except OSError:
         return ""
-    return text.rpartition("Dispatcher started")[2]
 
 
 def pointer(experiment: str) -> Path:

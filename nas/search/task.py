@@ -20,6 +20,8 @@ from nas.search.subject import SpaceSubject, Subject
 from nas.space import SearchSpace
 from nas.strict_json import load_json
 
+DOCUMENT = "document"
+"""In the `run` entry of a trial on another machine: the space, or the baseline, which need not be there."""
 MAX_SAVED = 4 << 20
 """Bytes of a run's space.json: a document, indented."""
 
@@ -111,7 +113,9 @@ def load_trained(task: Task, run_dir: Path | None) -> Subject:
     if not is_scaling(options.space) and (run is None or "scaling" not in run):
         return SpaceSubject(load_space(task, run_dir))
     saved = run_dir / "space.json" if run_dir else None
-    if options.space or saved is None or not saved.is_file():
+    if run is not None and DOCUMENT in run and not options.space:
+        document = BaselineDocument.check(run[DOCUMENT], "run")
+    elif options.space or saved is None or not saved.is_file():
         document = BaselineDocument.read(baseline_file(options.space or (run or {})["space"], Path()))
     else:
         document = BaselineDocument.check(load_json(text_of(saved, MAX_SAVED), str(saved)), str(saved))
@@ -135,6 +139,8 @@ def load_space(task: Task, run_dir: Path | None) -> SearchSpace:
     saved = run_dir / "space.json" if run_dir else None
     if task.options.space:
         space = SearchSpace.load(task.options.space)
+    elif task.run is not None and DOCUMENT in task.run:
+        space = SearchSpace.from_data(task.run[DOCUMENT], "run")
     elif saved is not None and saved.is_file():
         space = SearchSpace.from_data(load_json(text_of(saved, MAX_SAVED), str(saved)), str(saved))
     elif task.run is not None:

@@ -14,6 +14,7 @@ Never are more proposals without a result than trials at a time: after a resume 
 the trials of before still run, and a search that answered would go another way than an undisturbed one.
 """
 
+import json
 import logging
 import os
 import sys
@@ -24,11 +25,12 @@ from typing import Any
 import nni
 from nni.recoverable import Recoverable
 from nni.runtime.msg_dispatcher_base import MsgDispatcherBase
+from nni.runtime.tuner_command_channel import CommandType
 from nni.tuner import Tuner
 
 from nas.errors import NasError
 from nas.search.manager import Manager
-from nas.search.placing import run_directory, subject_of_trials
+from nas.search.placing import documents_for_others, run_directory, subject_of_trials
 from nas.search.proposals import RUN, number_of
 from nas.search.scaling_grid import default_strategy
 from nas.search.settings import TunerSettings
@@ -48,6 +50,17 @@ def _is_recovered(self: Recoverable, param_id: int | None) -> bool:
     from 0 again, it then knows no parameters, and its dispatcher ends with a KeyError.
     """
     return param_id in self.recovered_trial_params
+
+
+_assessed: set[str] = set()
+"""Jobs that an assessor, which is in this process, had NNI end."""
+_send = MsgDispatcherBase.send
+
+
+def _sent(self: MsgDispatcherBase, command: Any, data: Any) -> None:
+    if command is CommandType.KillTrialJob:
+        _assessed.add(str(json.loads(data)))
+    _send(self, command, data)
 
 
 _process_command = MsgDispatcherBase.process_command
@@ -70,6 +83,7 @@ def _process(self: MsgDispatcherBase, command: Any, data: Any) -> None:
 
 Recoverable.is_created_in_previous_exp = _is_recovered
 MsgDispatcherBase.process_command = _process
+MsgDispatcherBase.send = _sent
 
 
 class StrategyTuner(Tuner):
@@ -84,6 +98,7 @@ class StrategyTuner(Tuner):
         self._study: Any = None
         self._flights: Any = None
         self._allowance: Any = None
+        self._brought: dict[str, Any] = {}
         self._restored = self._looking = False
         self._ended = threading.Event()
         channel = os.environ.get("NNI_TUNER_COMMAND_CHANNEL")
@@ -109,7 +124,8 @@ class StrategyTuner(Tuner):
                 run_directory(profile), settings, subject_of_trials(search_space, profile, settings), profile
             )
             self._allowance = Allowance(self._study.journal, self._manager)
-            self._flights = Flights(self._study, self._manager, profile, self._allowance)
+            self._brought = documents_for_others(self._study.journal.run, profile)
+            self._flights = Flights(self._study, self._manager, profile, self._allowance, _assessed)
             try:
                 self._allowance.begin()
             except NasError:  # of the journal
@@ -131,7 +147,8 @@ class StrategyTuner(Tuner):
                 raise nni.NoMoreTrialError("every network of the space was proposed")
             trial = study.journal.trials[number]
             latency = {} if trial.latency is None else {"latency": trial.latency}
-            return {**trial.sample, RUN: {**study.journal.run["trial"], "number": number, **latency}}
+            run = {**study.journal.run["trial"], "number": number, **latency, **self._brought}
+            return {**trial.sample, RUN: run}
 
     def _next(self, dispatcher: Any) -> int | None:
         """The number of the proposal to hand out, once there is room for it."""

@@ -64,6 +64,17 @@ def _one_line(key: str, value: Any) -> str:
 # The shipped ones
 
 
+@pytest.fixture
+def key(tmp_path, monkeypatch):
+    """A home with the key that the shipped files for other machines name."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / ".ssh" / "id_rsa"
+    path.parent.mkdir()
+    path.write_text("a key")
+    path.chmod(0o600)
+
+
+@pytest.mark.usefixtures("key")
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_the_shipped_configurations_are_right(path):
     config = SearchConfig.read(
@@ -75,11 +86,13 @@ def test_the_shipped_configurations_are_right(path):
     assert config.trials >= 40
 
 
+@pytest.mark.usefixtures("key")
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-def test_nni_itself_takes_the_shipped_configurations(path):
+def test_nni_itself_takes_the_shipped_configurations(path, monkeypatch):
     """As nnictl create reads them: YAML 1.1, paths against the file's folder."""
-    from nni.experiment.config import ExperimentConfig
+    from nni.experiment.config import ExperimentConfig, utils
 
+    monkeypatch.setattr(utils, "get_ipv4_address", lambda: "127.0.0.1")  # which takes a network
     config = ExperimentConfig.load(str(path))
     if path.name == "search.scale.yml":
         assert config.search_space is config.search_space_file is None
@@ -130,6 +143,7 @@ def test_data_paths_are_against_the_trials_folder(read, tmp_path, images, monkey
 
 def test_data_of_another_machine_is_not_looked_for(read, tmp_path):
     (tmp_path / "key").write_text("PRIVATE KEY")
+    (tmp_path / "key").chmod(0o600)
     command = "python3 -m nas.search.trial --data folder:data/imagenet"
     machine = {"host": "gpu1", "user": "me", "sshKeyFile": str(tmp_path / "key")}
     remote = {"platform": "remote", "machineList": [machine]}

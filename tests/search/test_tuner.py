@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from nas import NasError, SearchSpace, reward
-from nas.search import board, choice_space, flights
+from nas.search import board, choice_space, flights, last_words
 from nas.search import tuner as tuner_module
 from nas.search.asktell import AskTell
 from nas.search.journal import FILE, Journal, Trial
@@ -484,7 +484,7 @@ def test_a_compound_command_whose_program_was_killed_is_repeated(start, signalle
     """Its shell fails, which to NNI is a failure, but says why."""
     fake = start()
     job = fake.launch()
-    logs = flights.trial_logs(job.id)
+    logs = last_words.trial_logs(job.id)
     logs.mkdir(parents=True)
     command = COMPOUND.format(sys.executable) if signalled else "echo 'No such file' >&2; exit 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)

@@ -1,0 +1,58 @@
+"""Who reaches NNI's port: nobody else where every trial runs on this machine, else the hosts of the search."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from nas.errors import NasError
+from nas.search.config import SearchConfig
+from nas.search.guard import at_door, at_home
+from nas.search.hosts import address_for, is_local, is_ours
+from nas.search.knocking import knock
+
+
+class Door:
+    """The way from the hosts of a search to NNI's manager.
+
+    Args:
+        config: the checked search.yml.
+        say: prints one line for the user.
+    """
+
+    def __init__(self, config: SearchConfig, say: Callable[[str], None]) -> None:
+        self._config, self._say = config, say
+        self._peers: list[str] = []
+
+    @property
+    def local(self) -> bool:
+        """Whether every trial runs on this machine, so that nobody else needs NNI's port."""
+        return is_local(self._config.data)
+
+    def knock(self) -> list[str]:
+        """Asks the hosts, if any, whether they let NNI in; a sentence for each of some that do not.
+
+        Raises:
+            NasError: where none does, or what is to be uploaded to them cannot be.
+        """
+        if self.local:
+            return []
+        config, address = self._config, address_for(self._config.data)
+        if not is_ours(address):
+            self._say(
+                f"note: nniManagerIp {address} is no address of this machine, so that NNI listens on every one it has"
+            )
+        answers = knock(config.data, address, config.path, config.code, self._say)
+        self._peers = answers.peers
+        if answers.refused and not answers.peers:
+            raise NasError(answers.refused[0])
+        return answers.refused
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """nnictl's; with trials elsewhere this Python's folder is the first of PATH, for those of them here."""
+        if self.local:
+            return at_home(os.environ)
+        address = address_for(self._config.data)
+        found = at_door(os.environ, address if is_ours(address) else None, self._peers)
+        return {**found, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"}

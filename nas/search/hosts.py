@@ -1,0 +1,163 @@
+"""The other machines of a search, as search.yml names them: what can be checked of them without asking them.
+
+>>> services({"trainingService": {"platform": "local"}})
+[{'platform': 'local'}]
+>>> is_local({"trainingService": [{"platform": "local"}, {"platform": "remote", "machineList": []}]})
+False
+"""
+
+import re
+import shlex
+import socket
+import stat
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nas.errors import NasError, short
+
+DEFAULT_KEY = "~/.ssh/id_rsa"
+"""NNI's, where a machine has neither a key nor a password."""
+ANYWHERE = "192.0.2.0"
+"""An address that is nobody's (RFC 5737), by which NNI finds this machine's own."""
+LOUD = ("debug", "trace")
+"""Levels at which NNI's log has the whole configuration, passwords and all."""
+
+
+def services(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """NNI's training services of a configuration; several are a hybrid one."""
+    found = data["trainingService"]
+    return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
+
+
+def is_local(data: Mapping[str, Any]) -> bool:
+    """Whether every trial runs on this machine, so that nobody else needs NNI's port."""
+    found = data["trainingService"]
+    return isinstance(found, dict) and found.get("platform") == "local"
+
+
+def machines(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The machines that NNI reaches by SSH."""
+    lists = [one.get("machineList") for one in services(data) if one.get("platform") == "remote"]
+    return [one for many in lists if isinstance(many, list) for one in many if isinstance(one, dict)]
+
+
+def with_key_files(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The configuration with the paths of SSH keys absolute; a relative one is one from `folder` on."""
+
+    def mended(machine: Any) -> Any:
+        if not isinstance(machine, dict):
+            return machine
+        if machine.get("password") is not None:  # NNI then takes no key
+            return {name: value for name, value in machine.items() if name != "sshKeyFile"}
+        key = machine.get("sshKeyFile", DEFAULT_KEY)
+        try:
+            return {**machine, "sshKeyFile": str((folder / Path(key).expanduser()).absolute())}
+        except (TypeError, ValueError, RuntimeError):
+            return machine  # NNI's schema says it
+
+    def of_service(service: Any) -> Any:
+        known = isinstance(service, dict) and service.get("platform") == "remote"
+        listed = service.get("machineList") if known else None
+        return {**service, "machineList": [*map(mended, listed)]} if isinstance(listed, list) else service
+
+    found = data["trainingService"]
+    mended_all = [*map(of_service, found)] if isinstance(found, list) else of_service(found)
+    return {**data, "trainingService": mended_all}
+
+
+def check_machines(data: dict[str, Any], at: Callable[..., str]) -> None:
+    """Raises NasError for a machine that cannot be asked: without a name, or with a key that is not there or that
+    others can read; and for a log that would have passwords in it."""
+    where = at("trainingService")
+    found = machines(data)
+    for machine in found:
+        host = machine.get("host")
+        for name in ("host", "user"):
+            if not isinstance(machine.get(name), str) or not machine[name]:
+                raise NasError(
+                    f"{where}: machineList has {short({'host': host})} without {name}; give both host and user"
+                )
+        if machine.get("password") is None:
+            _check_key(machine, where)
+    secret = any(machine.get(name) for machine in found for name in ("password", "sshPassphrase"))
+    loud = data.get("debug") is True or data.get("logLevel") in LOUD
+    if secret and loud:
+        raise NasError(
+            f"{where}: with {'debug' if data.get('debug') is True else 'logLevel ' + data['logLevel']} NNI writes the "
+            "passwords of machineList into its log; leave it out, or give keys without a passphrase"
+        )
+
+
+def _check_key(machine: dict[str, Any], where: str) -> None:
+    key, host = machine.get("sshKeyFile", DEFAULT_KEY), machine["host"]
+    path = Path(str(key)).expanduser()
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise OSError(0, "no regular file")
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise NasError(
+            f"{where}: sshKeyFile of host {host} is {key}, which cannot be read ({reason}); give the file of a private "
+            "key that the host lets in (ssh-keygen makes one, ssh-copy-id hands it over)"
+        ) from None
+    if mode & 0o077:
+        raise NasError(
+            f"{where}: sshKeyFile of host {host} is {key}, which others than you may read (mode "
+            f"{stat.S_IMODE(mode):o}); chmod 600 it"
+        )
+
+
+def command_for(data: Mapping[str, Any]) -> str:
+    """trialCommand as it is for the machines that run it.
+
+    This machine's trials have this interpreter; another machine's have their own: that of an absolute path, else
+    `python` of the PATH there, which machineList's pythonPath begins.
+
+    >>> remote = {"platform": "remote", "machineList": [{"host": "a", "user": "me"}]}
+    >>> command_for({"trialCommand": ".venv/bin/python -m nas.search.trial", "trainingService": remote})
+    'python -m nas.search.trial'
+    """
+    command = data["trialCommand"]
+    first, *rest = shlex.split(command)
+    if re.fullmatch(r"(.*/)?python[0-9.]*", first) is None or (not is_local(data) and first.startswith("/")):
+        return command
+    return shlex.join([sys.executable if is_local(data) else first.rpartition("/")[2], *rest])
+
+
+def address_for(data: Mapping[str, Any]) -> str:
+    """The address of this machine at which the others reach it: nniManagerIp, else the one that it speaks to them from.
+
+    Raises:
+        NasError: where the first of them has no address that is known here.
+    """
+    given = data.get("nniManagerIp") or next(
+        (one["nniManagerIp"] for one in services(data) if one.get("nniManagerIp")), None
+    )
+    if given:
+        return str(given)
+    known = machines(data)
+    host = known[0]["host"] if known else ANYWHERE
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((host, 80))
+        except OSError as error:
+            raise NasError(
+                f"host {host} (machineList) has no address that is reached from here ({error.strerror or error}); "
+                "mend its name, or the network"
+            ) from None
+        return str(sock.getsockname()[0])
+
+
+def is_ours(address: str) -> bool:
+    """Whether an address is one of this machine's."""
+    try:
+        with socket.socket() as sock:
+            sock.bind((address, 0))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,138 @@
+"""Asks the hosts of a search, before NNI does, whether they let it in and have what trials need.
+
+NNI tells of a host that it cannot use in its log alone, and ends. This connects as NNI will, with its own SSH, at the
+same time to all, and says in a sentence what is wrong with which.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from socket import gethostbyname
+from typing import Any
+
+from nas.errors import NasError, listed
+from nas.search.hosts import is_local, machines
+
+KNOCK = Path(__file__).with_name("knock.cjs")
+SECONDS = 20
+"""In which a host must answer."""
+MOST_FILES, MOST_BYTES = 2000, 300 << 20
+"""Of what NNI uploads to a host; above, it refuses to."""
+CODE = """
+import json, socket, sys
+from importlib.util import find_spec
+address = ADDRESS
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.connect((address, 80))
+    source = sock.getsockname()[0]
+print(json.dumps(dict(python=sys.executable, source=source, nas=find_spec('nas') is not None)))
+"""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the hosts said.
+
+    Attributes:
+        peers: addresses that they speak to this machine from, with those that it reaches them at.
+        refused: a sentence for each host that does not take part.
+    """
+
+    peers: list[str]
+    refused: list[str]
+
+
+def knock(data: dict[str, Any], address: str, where: Path, code: Path, say: Callable[[str], None]) -> Answers:
+    """Asks every host of a configuration; also looks at what NNI would upload.
+
+    Args:
+        where: search.yml, for sentences.
+        code: the folder that is uploaded.
+
+    Raises:
+        NasError: where what is to be uploaded is more than NNI takes, or has passwords in it.
+    """
+    if is_local(data):
+        return Answers([], [])
+    known = machines(data)
+    found = _asked(known, address, where, code)
+    _check_upload(found["upload"], known, where, code, say)
+    peers, refused = [], []
+    for machine, answer in zip(known, found["hosts"], strict=True):
+        reason = _reason(machine, answer, (code / "nas" / "search" / "trial.py").is_file())
+        if reason:
+            refused.append(f"{where}: host {machine['host']} {reason}")
+        else:
+            peers += [gethostbyname(machine["host"]), json.loads(answer["answer"])["source"]]
+    return Answers(peers, refused)
+
+
+def _asked(known: list[dict[str, Any]], address: str, where: Path, code: Path) -> dict[str, Any]:
+    import nni_node
+
+    folder = Path(nni_node.__path__[0])
+    asked = {
+        "machines": known, "seconds": SECONDS, "folder": str(code), "files": [str(where)],
+        "code": CODE.replace("ADDRESS", repr(address)),
+    }  # fmt: skip
+    try:
+        done = subprocess.run(
+            [str(folder / "node"), str(KNOCK), str(folder)], input=json.dumps(asked), capture_output=True, text=True,
+            timeout=3 * SECONDS, check=False,
+        )  # fmt: skip
+        return json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise NasError(
+            f"{where}: the hosts could not be asked ({type(error).__name__}); run nas doctor"
+        ) from None
+
+
+def _reason(machine: dict[str, Any], answer: dict[str, Any], brings: bool) -> str:
+    """Why a host cannot take part; empty where it can."""
+    level, user = answer.get("level"), machine["user"]
+    by = "the password" if machine.get("password") is not None else f"the key {machine.get('sshKeyFile')}"
+    if level == "client-authentication":
+        return f"does not let {user} in with {by}; mend it, or take the host out of machineList"
+    if level == "key":
+        return (
+            f"was not asked, for {by} is of no use ({answer['message']}); give another, or its sshPassphrase"
+        )
+    if level == "python":
+        path = machine.get("pythonPath")
+        place = f"in its pythonPath {path}" if path else "on its PATH; name the folder of one with pythonPath"
+        return f"has no python that runs {place}"
+    if level is not None:
+        port = machine.get("port") or 22
+        return (
+            f"cannot be reached at port {port} ({answer['message']}); start it, or take it out of machineList"
+        )
+    said = json.loads(answer["answer"])
+    if not said["nas"] and not brings:
+        return f"has no b0nas for {said['python']}; install it there, or name another folder with pythonPath"
+    return ""
+
+
+def _check_upload(
+    upload: dict[str, Any], known: list[dict[str, Any]], where: Path, code: Path, say: Callable[[str], None]
+) -> None:
+    mend = f"name what the hosts do not need in {code}/.nniignore (in the form of .gitignore)"
+    if upload["files"] > MOST_FILES:
+        raise NasError(
+            f"{where}: NNI uploads {code} to every host, and takes {MOST_FILES:,} files, of which it has "
+            f"{upload['files']:,} (most in {upload['most']}); {mend}"
+        )
+    if upload["bytes"] > MOST_BYTES:
+        raise NasError(
+            f"{where}: NNI uploads {code} to every host, and takes 300 MB, of which it has "
+            f"{upload['bytes'] / 1e6:,.0f}; put the data on the hosts beforehand, give its path there, and {mend}"
+        )
+    if upload["bytes"] > MOST_BYTES / 3:
+        say(f"note: {upload['bytes'] / 1e6:,.0f} MB of {code} go to every host; {mend}")
+    secret = any(machine.get(name) for machine in known for name in ("password", "sshPassphrase"))
+    if secret and upload["names"]:
+        raise NasError(
+            f"{where}: has passwords, and would be uploaded to every host ({listed(upload['names'])}); add it to "
+            f"{code}/.nniignore, or give keys instead"
+        )

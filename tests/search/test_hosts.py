@@ -1,0 +1,287 @@
+"""Other machines, as far as one machine can tell: what search.yml says of them, NNI's port, what a trial there has."""
+
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import nni_node
+import pytest
+import yaml
+
+import nas
+from nas import NasError
+from nas.search import knocking
+from nas.search.config import SearchConfig
+from nas.search.guard import at_door
+from nas.search.hosts import address_for, check_machines, command_for, is_local, with_key_files
+from nas.search.options import options_of
+from nas.search.placing import documents_for_others
+from nas.search.reporter import Reporter
+from nas.search.subject import SpaceSubject
+from nas.search.task import load_space, task_of
+
+ROOT = Path(__file__).parents[2]
+FOLDER = Path(nni_node.__path__[0])
+NODE = str(FOLDER / "node")
+
+
+def data(*machines: dict, **changes: object) -> dict:
+    return {"trialCommand": "python -m nas.search.trial",
+            "trainingService": {"platform": "remote", "machineList": list(machines)}, **changes}  # fmt: skip
+
+
+@pytest.fixture
+def key(tmp_path):
+    path = tmp_path / "key"
+    path.write_text("a key")
+    path.chmod(0o600)
+    return path
+
+
+def refused(content: dict) -> str:
+    with pytest.raises(NasError) as error:
+        check_machines(content, lambda *keys: "search.yml, line 9")
+    sentence = str(error.value)
+    assert sentence.startswith("search.yml, line 9: ")
+    assert "\n" not in sentence
+    return sentence
+
+
+# search.yml
+
+
+def test_keys_must_be_there_and_the_users_alone(key, tmp_path):
+    machine = {"host": "a", "user": "me", "sshKeyFile": str(key)}
+    check_machines(data(machine), lambda *keys: "")
+    key.chmod(0o640)
+    assert "which others than you may read (mode 640); chmod 600 it" in refused(data(machine))
+    assert "cannot be read (No such file or directory)" in refused(data({**machine, "sshKeyFile": f"{key}2"}))
+    assert "no regular file" in refused(data({**machine, "sshKeyFile": str(tmp_path)}))
+    check_machines(data({"host": "a", "user": "me", "password": "secret"}), lambda *keys: "")
+
+
+@pytest.mark.parametrize("machine", [{"user": "me"}, {"host": "a"}, {"host": "", "user": "me"}])
+def test_a_machine_has_a_host_and_a_user(machine):
+    assert "give both host and user" in refused(data(machine))
+
+
+@pytest.mark.parametrize("loud", [{"debug": True}, {"logLevel": "debug"}, {"logLevel": "trace"}])
+def test_passwords_are_kept_out_of_nnis_log_and_of_the_sentence(loud):
+    sentence = refused(data({"host": "a", "user": "me", "password": "Geheim-1"}, **loud))
+    assert "NNI writes the passwords of machineList into its log" in sentence
+    assert "Geheim-1" not in sentence
+
+
+def test_relative_keys_are_beside_search_yml_and_a_password_needs_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    machines = [
+        {"host": "a", "sshKeyFile": "keys/a"},
+        {"host": "b"},
+        {"host": "c", "password": "x", "sshKeyFile": "k"},
+    ]
+    found = with_key_files(data(*machines), tmp_path)["trainingService"]["machineList"]
+    assert [one.get("sshKeyFile") for one in found] == [
+        str(tmp_path / "keys/a"),
+        "/home/me/.ssh/id_rsa",
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "there"),
+    [
+        (".venv/bin/python -m x", "python -m x"),
+        ("python3.11 -m x", "python3.11 -m x"),
+        ("/opt/py/bin/python -m x", "/opt/py/bin/python -m x"),
+        ("./evaluate.sh python", "./evaluate.sh python"),
+    ],
+)
+def test_a_host_has_its_own_interpreter(written, there):
+    assert command_for(data(trialCommand=written)) == there
+
+
+def test_several_services_are_not_local_and_this_machines_address_is_found():
+    several = {"trainingService": [{"platform": "local"}, data({"host": "127.0.0.1"})["trainingService"]]}
+    assert not is_local(several)
+    assert address_for(several) == "127.0.0.1"
+    assert address_for({**several, "nniManagerIp": "10.1.2.3"}) == "10.1.2.3"
+    with pytest.raises(NasError, match=r"host nowhere\.invalid .* has no address"):
+        address_for(data({"host": "nowhere.invalid"}))
+
+
+def test_nnis_own_tuners_keep_no_journal_on_other_machines(key, tmp_path):
+    (tmp_path / "space.json").write_text('{"a": {"_type": "choice", "_value": [1]}}')
+    (tmp_path / "search.yml").write_text(yaml.safe_dump(data(
+        {"host": "127.0.0.1", "user": "me", "sshKeyFile": str(key)}, searchSpaceFile="space.json", maxTrialNumber=2,
+        trialConcurrency=1, tuner={"name": "Random"},
+        trialCommand="python -m nas.search.trial --data digits --space digits",
+    )))  # fmt: skip
+    with pytest.raises(
+        NasError, match=r"tuner is NNI's Random, .* className: nas\.search\.tuner\.StrategyTuner"
+    ):
+        SearchConfig.read(tmp_path / "search.yml")
+
+
+# What a host says
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ({"level": "client-authentication", "message": ""}, "does not let me in with the key k; mend it"),
+        (
+            {"level": "client-socket", "message": "connect ECONNREFUSED"},
+            "cannot be reached at port 22 (connect ECONN",
+        ),
+        (
+            {"level": "key", "message": "Unsupported key format"},
+            "the key k is of no use (Unsupported key format)",
+        ),
+        ({"level": "python", "message": ""}, "has no python that runs on its PATH; name the folder"),
+        (
+            {"answer": json.dumps({"python": "/p", "source": "1.2.3.4", "nas": False})},
+            "has no b0nas for /p; install",
+        ),
+    ],
+)
+def test_a_host_that_takes_no_part_is_told_in_a_sentence(monkeypatch, tmp_path, answer, sentence):
+    upload = {"files": 1, "bytes": 1, "most": "", "names": []}
+    monkeypatch.setattr(knocking, "_asked", lambda *words: {"hosts": [answer], "upload": upload})
+    content = data({"host": "127.0.0.9", "user": "me", "sshKeyFile": "k"})
+    found = knocking.knock(content, "127.0.0.1", Path("search.yml"), tmp_path, print)
+    assert found.peers == []
+    assert len(found.refused) == 1
+    assert found.refused[0].startswith("search.yml: host 127.0.0.9 ")
+    assert sentence in found.refused[0]
+
+
+def test_what_is_too_much_to_upload_is_told_beforehand_and_so_are_passwords(tmp_path):
+    """Through NNI's own node; the host is asked at the same time, and there is none."""
+    said: list[str] = []
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        machine = {"host": "127.0.0.1", "port": free.getsockname()[1], "user": "me", "password": "Geheim-2"}
+    where = tmp_path / "search.yml"
+    where.write_text("...")
+    (tmp_path / "many").mkdir()
+    for number in range(2001):
+        (tmp_path / "many" / str(number)).touch()
+
+    def knock() -> knocking.Answers:
+        return knocking.knock(data(machine), "127.0.0.1", where, tmp_path, said.append)
+
+    with pytest.raises(NasError, match=r"takes 2,000 files, of which it has 2,002 \(most in many\)"):
+        knock()
+    (tmp_path / ".nniignore").write_text("many/\n")
+    with pytest.raises(NasError, match=r"has passwords, and would be uploaded to every host \(search\.yml\)"):
+        knock()
+    (tmp_path / ".nniignore").write_text("many/\nsearch.yml\n")
+    (tmp_path / "big").touch()
+    os.truncate(tmp_path / "big", 200 << 20)
+    assert "cannot be reached" in knock().refused[0]
+    assert "note: 210 MB of" in said[0]
+    os.truncate(tmp_path / "big", 400 << 20)
+    with pytest.raises(
+        NasError, match=r"takes 300 MB, of which it has 419; put the data on the hosts beforehand"
+    ):
+        knock()
+
+
+# NNI's port and node
+
+SERVER = """
+const server = require('http').createServer((_, answer) => answer.end('here'))
+server.listen(0, () => setTimeout(() => console.log(server.address().port), 200))
+setTimeout(() => server.close(() => process.exit()), 20000)
+"""
+
+
+def test_hosts_and_nobody_else_reach_nnis_port_at_the_one_address_beside_loopback():
+    def reached(port: int, address: str, source: str) -> bool:
+        try:
+            with socket.create_connection((address, port), 5, (source, 0)) as sock:
+                sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                return b"here" in b"".join(iter(lambda: sock.recv(4096), b""))
+        except OSError:
+            return False
+
+    environment = at_door(os.environ, "127.0.0.2", ["127.0.0.3"])
+    with subprocess.Popen([NODE, "-e", SERVER], env=environment, stdout=subprocess.PIPE, text=True) as node:
+        assert node.stdout is not None
+        try:
+            port = int(node.stdout.readline())
+            assert reached(port, "127.0.0.1", "127.0.0.1")
+            assert reached(port, "127.0.0.2", "127.0.0.3")
+            assert reached(port, "127.0.0.2", "127.0.0.2")
+            assert not reached(port, "127.0.0.2", "127.0.0.4")
+            assert not reached(port, "127.0.0.5", "127.0.0.3")
+        finally:
+            node.kill()
+
+
+PATCHED = """
+require('app-module-path').addPath(process.cwd())
+require('common/globals')
+const found = [
+  require('common/command_channel/websocket/connection').WsConnection.prototype.heartbeat,
+  require('common/command_channel/websocket/channel').WsChannel.prototype.configConnection,
+  require('common/command_channel/rpc_util').RpcHelper.prototype.waitResponse,
+  require('ssh2').Client.prototype.connect,
+  require('training_service/remote_v3/remote').RemoteTrainingServiceV3.prototype.launchWorker,
+  require('training_service/v3/compat').V3asV1.prototype.start,
+  require('common/ioc_shim').IocShim.get
+]
+console.log(JSON.stringify(found.map(one => String(one))))
+"""
+
+
+def test_what_is_mended_in_nnis_node_is_there():
+    """Of another NNI these would be other names, and a lost host would be noticed after a quarter of an hour."""
+    for environment, mended in ((at_door(os.environ, None, []), True), (dict(os.environ), False)):
+        done = subprocess.run(
+            [NODE, "-e", PATCHED], cwd=FOLDER, env=environment, capture_output=True, text=True, check=True
+        )
+        bodies = json.loads(done.stdout)
+        words = [
+            "b0nasHeard",
+            "b0nasName",
+            "b0nasLost",
+            "SSH to",
+            "does not take part",
+            "taken",
+            "singletons.has(key.name)",
+        ]
+        assert [word in body for word, body in zip(words, bodies, strict=True)] == [mended] * len(words)
+
+
+# A trial on a host
+
+
+def test_a_trial_on_a_host_has_the_space_from_its_proposal(tmp_path, monkeypatch, document):
+    monkeypatch.chdir(tmp_path)
+    subject = SpaceSubject(nas.SearchSpace.from_data(document))
+    run = {**subject.form(), "trial": subject.trial_form()}
+    assert documents_for_others(run, {"trainingService": {"platform": "local"}}) == {}
+    assert documents_for_others(run, {}) == {}
+    brought = documents_for_others(run, data())
+    settings = {"reward": {"form": "soft"}, "limits": {}, "seed": 0}
+    parameters = json.loads(json.dumps({"run": {**run["trial"], **settings, **brought}}))
+    task = task_of(options_of("python -m nas.search.trial --data digits"), parameters)
+    assert load_space(task, None).sha256 == subject.sha256
+    parameters["run"]["document"]["resolution"] = 64
+    with pytest.raises(NasError, match="is not the run's"):
+        load_space(task_of(options_of("python -m nas.search.trial --data digits"), parameters), None)
+
+
+@pytest.mark.parametrize(
+    "environment", [{"NNI_PLATFORM": "remote"}, {"NNI_PLATFORM": "local", "REUSE_MODE": "true"}]
+)
+def test_a_copy_of_the_journal_on_a_host_is_not_written(tmp_path, monkeypatch, environment):
+    (tmp_path / "journal.jsonl").write_text("")
+    assert Reporter(None, tmp_path).journal is not None
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    reporter = Reporter(None, tmp_path)
+    assert (reporter.journal, reporter.run_dir) == (None, None)
