@@ -1,4 +1,4 @@
-"""Claim: none yet. Is a searched baseline better than published shapes of equal cost, and is scaling it
+"""Claim: see docs/results.md. Is a searched baseline better than published shapes of equal cost, and is scaling it
 compoundly better than scaling one dimension? On CIFAR-10, at a size that two cores carry.
 
     .venv/bin/python benchmarks/cifar_family.py search --data cifar10.npz --work WORK --jobs 2
