@@ -1,5 +1,5 @@
-"""Aim, not yet measured in full: a warm trial costs under 1 s of a processor beside its training, and of 10-second trials an
-hour holds over 1.4 times as many as with plain NNI.
+"""Aim, not yet measured in full: a warm trial costs under 1 s of a processor beside its training, and of 10-second
+trials an hour holds over 1.4 times as many as with plain NNI.
 
     .venv/bin/python benchmarks/trial_start.py               the figures, from benchmarks/results/trial_start.jsonl
     .venv/bin/python benchmarks/trial_start.py measure       new rows on this machine (about 15 minutes)
