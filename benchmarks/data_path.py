@@ -15,11 +15,8 @@ machine has cores less one, with EfficientNet-B0, and with a network of a hundre
 core cannot decode fast enough. One thread trains. The cases take turns, and each is trained ROUNDS times.
 """
 
-import json
 import os
 import platform
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from rounds import Row, run, spread
 from sklearn.datasets import load_sample_images
 
 import nas
@@ -47,8 +45,6 @@ ROUNDS = 5
 IMAGES = 20_000  # in memory
 FILES = 320
 SIZE = (480, 360)
-
-Row = dict[str, Any]
 
 
 class Timed:
@@ -147,11 +143,6 @@ def measure() -> Iterator[Row]:
                        "asking": timed.wall, "working": timed.processor, "load": load, **common}  # fmt: skip
 
 
-def spread(values: list[float], digits: int = 1) -> str:
-    low, median, high = statistics.quantiles(values, n=4)
-    return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
 def report(rows: list[Row]) -> str:
     """The table, medians and quartiles over the rounds."""
     first, loads = rows[0], [row["load"] for row in rows]
@@ -168,20 +159,11 @@ def report(rows: list[Row]) -> str:
         waiting = [100 * max(0.0, row["asking"] - row["working"]) / row["seconds"] for row in mine]
         cells = [
             name, f"{mine[0]['macs'] / 1e6:.3g}M", spread([row["images"] / row["seconds"] for row in mine], 0),
-            spread(waiting), spread([100 * row["working"] / row["seconds"] for row in mine]),
+            spread(waiting, 1), spread([100 * row["working"] / row["seconds"] for row in mine]),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def main() -> None:
-    if sys.argv[1:] == ["measure"]:
-        with ROWS.open("w") as file:
-            for row in measure():
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-    print(report([json.loads(line) for line in ROWS.read_text().splitlines()]))
-
-
 if __name__ == "__main__":
-    main()
+    run(ROWS, measure, report)

@@ -14,11 +14,8 @@ memory (256 MB). A step's arithmetic is 3 times the forward pass's multiply-adds
 operators of ours read and write, counted one by one, as if no cache kept any of it.
 """
 
-import json
 import os
 import platform
-import statistics
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -31,6 +28,7 @@ from typing import Any
 import timm
 import torch
 import torchvision
+from rounds import Row, run, spread
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -51,8 +49,6 @@ NETWORKS = {
 """Of each its name in timm and in torchvision."""
 SIDE = 1024
 COPIED = 64 << 20  # floats
-
-Row = dict[str, Any]
 
 
 def networks(name: str) -> dict[str, nn.Module]:
@@ -188,11 +184,6 @@ def measure() -> Iterator[Row]:
                 yield {**where, "round": number, "seconds": taken, "peaks": peaks, "load": os.getloadavg()[0]}
 
 
-def spread(values: list[float], digits: int = 2) -> str:
-    low, median, high = statistics.quantiles(values, n=4)
-    return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
 def unequal(losses: dict[str, list[float]]) -> float:
     """How far the losses of ours are from timm's, relatively, at the most."""
     pairs = zip(losses["ours"], losses["timm, channels_last"], strict=True)
@@ -240,14 +231,5 @@ def report(rows: list[Row]) -> str:
     ])  # fmt: skip
 
 
-def main() -> None:
-    if sys.argv[1:] == ["measure"]:
-        with ROWS.open("w") as file:
-            for row in measure():
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-    print(report([json.loads(line) for line in ROWS.read_text().splitlines()]))
-
-
 if __name__ == "__main__":
-    main()
+    run(ROWS, measure, report)

@@ -19,7 +19,6 @@ import json
 import os
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,11 +27,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
 import torch
+from rounds import Row, run, spread
 
 from nas.data import load_data
 from nas.evaluators.proxy import ProxyEvaluator
@@ -48,8 +47,6 @@ ROUNDS = 9
 LONG = 10.0  # processor seconds of a training
 WAYS = ("plain", "cold", "warm")
 EXPERIMENT = "trialstart"
-
-Row = dict[str, Any]
 
 
 class Place:
@@ -165,11 +162,6 @@ def measure() -> Iterator[Row]:
         shutil.rmtree(folder)
 
 
-def spread(values: list[float], digits: int = 2) -> str:
-    low, median, high = statistics.quantiles(values, n=4)
-    return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
 def report(rows: list[Row]) -> str:
     """The table, medians and quartiles over the rounds."""
     first, rest = rows[0], rows[1:]
@@ -198,15 +190,5 @@ def report(rows: list[Row]) -> str:
     return "\n".join([*lines, "", f"The first {first['trials']} warm trials took {first['wall']:.1f} s."])
 
 
-def main() -> None:
-    if sys.argv[1:] == ["measure"]:
-        with ROWS.open("w") as file:
-            for row in measure():
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-                print(row["way"], f"{row['wall']:.1f} s", file=sys.stderr)
-    print(report([json.loads(line) for line in ROWS.read_text().splitlines()]))
-
-
 if __name__ == "__main__":
-    main()
+    run(ROWS, measure, report)

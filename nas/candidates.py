@@ -86,9 +86,7 @@ class Candidates:
             :SPREADS
         ]
 
-    def moves(
-        self, arch: Architecture, widen: bool, deepen: bool, reach: float = math.inf
-    ) -> Iterator[Architecture]:
+    def moves(self, arch: Architecture, widen: bool, deepen: bool, reach: float) -> Iterator[Architecture]:
         """Networks of one step: an eight of channels more or less, a layer from one stage to another.
 
         Args:

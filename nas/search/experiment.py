@@ -90,8 +90,8 @@ class Experiment:
         Raises:
             NasError: where NNI does not start it, or a host cannot take part.
         """
-        for sentence in self._door.knock():
-            raise NasError(sentence)
+        if refused := self._door.knock():
+            raise NasError(refused[0])
         self._try(self._create, "start")
 
     def resume(self, experiment: str) -> bool:

@@ -89,8 +89,8 @@ class Flights:
             now = [job for job in jobs if owners.get(job.id) == number and job.id not in repeated] or now
             if any(job.lives for job in now):
                 flying += 1
-            elif theirs and not now and any(job.lives and job.id not in owners for job in jobs):
-                flying += 1  # one that got another's sample, and has not said so yet
+            elif theirs and not now and not self._far and any(j.lives and j.id not in owners for j in jobs):
+                flying += 1  # one that got another's sample, and has not said so yet; elsewhere none says so
             elif not now and len(theirs) <= self._handed.get(number, -1):
                 flying += 1  # NNI has not made a job of it yet
             elif not now or self._ended(trial, now[-1], jobs):
@@ -136,8 +136,7 @@ class Flights:
     @property
     def _far(self) -> Manager | None:
         """The manager, where trials run on other machines: of what happens there nothing is seen here."""
-        near = "trainingService" not in self.profile or is_local(self.profile)
-        return None if near else self.manager
+        return None if is_local(self.profile) else self.manager
 
     def _killed(self, number: int, job: Job, jobs: list[Job]) -> bool:
         journal = self.study.journal

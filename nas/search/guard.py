@@ -135,13 +135,17 @@ def managers_above() -> list[Any]:
     return managers
 
 
-def _end_with(manager: object) -> None:
+def is_there(process: Any) -> bool:
+    """Whether one of psutil's Processes has not ended."""
     import psutil
 
-    assert isinstance(manager, psutil.Process)
     try:
-        while manager.is_running() and manager.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(LOOK)
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
-        pass
+        return False
+
+
+def _end_with(manager: Any) -> None:
+    while is_there(manager):
+        time.sleep(LOOK)
     os._exit(1)

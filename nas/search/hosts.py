@@ -32,8 +32,8 @@ def services(data: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def is_local(data: Mapping[str, Any]) -> bool:
-    """Whether every trial runs on this machine, so that nobody else needs NNI's port."""
-    found = data["trainingService"]
+    """Whether every trial runs on this machine, so that nobody else needs NNI's port (no service: in its process)."""
+    found = data.get("trainingService", {"platform": "local"})
     return isinstance(found, dict) and found.get("platform") == "local"
 
 

@@ -89,7 +89,7 @@ def subject_of_trials(search_space: Any, profile: dict[str, Any], settings: Tune
 
 def documents_for_others(run: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
     """What each trial's `run` entry carries besides where it runs on another machine: the space, or the baseline."""
-    if "trainingService" not in profile or is_local(profile):
+    if is_local(profile):
         return {}
     found = run.get("document", run.get("baseline"))
     return {} if found is None else {"document": found}

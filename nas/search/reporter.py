@@ -46,7 +46,7 @@ class Reporter:
         self.nni = nni
         self.run_dir = None if elsewhere() else run_dir
         self.ours = False
-        self.journal = journal or (Journal(run_dir / FILE) if run_dir and not elsewhere() else None)
+        self.journal = journal or (Journal(self.run_dir / FILE) if self.run_dir else None)
         self.job = job or os.environ.get("NNI_TRIAL_JOB_ID", "")
         self.number: int | None = None
         self.board: Any = None

@@ -3,8 +3,8 @@
     python -m nas.search.warm_worker SOCKET PATH table|train|images
 
 `nas.search.warm` starts it, and says what it is for. It evaluates nothing itself and has one thread, so that a fork is
-as good as a new process. It ends when nothing has been asked of it for a minute, and with NNI's manager, where that is
-on this machine.
+as good as a new process. It ends when nothing has been asked of it for a minute, and with NNI's manager, on
+another machine with what NNI keeps its trials by.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.search import trial, warm
-from nas.search.guard import managers_above
+from nas.search.guard import is_there, managers_above
 
 IDLE = 60.0
 """Seconds without a trial after which it ends."""
@@ -225,7 +225,7 @@ class Worker:
             return False
         if time.monotonic() - self._since > IDLE:
             return True
-        return bool(self._managers) and not any(map(_is_there, self._managers))
+        return bool(self._managers) and not any(map(is_there, self._managers))
 
     def _close(self) -> bool:
         """Ends unless a trial has come in the meantime; later ones find no socket."""
@@ -236,10 +236,6 @@ class Worker:
                 path.unlink(missing_ok=True)
             self._listening.close()
             return True
-
-
-def _is_there(process: Any) -> bool:
-    return process.is_running() and process.status() != "zombie"
 
 
 def _kill(asking: Asking, number: int, kill: Callable[[int, int], None]) -> None:

@@ -4,7 +4,6 @@ One trial at a time, a seed, recorded accuracies: whatever is done to the proces
 samples and rewards must be that of a search that nothing disturbed.
 """
 
-import itertools
 import json
 import os
 import random
@@ -19,16 +18,14 @@ from typing import Any
 import psutil
 import yaml
 
-from nas.search.journal import FILE, Journal
+from nas.search.journal import Journal
 from nas.search.runs import processes_of
 
+from ..recorded import CONFIG, TABLE, TRIALS, Recorded, Told, wait_for
+
 BIN = Path(sys.executable).parent
-TRIALS = 8
-LAYERS, BLOCKS = ("layer1", "layer2", "layer3"), ("identity", "mb3k3", "mb6k5", "mb3k7")
 TARGETS = ("trial", "warm", "tuner", "manager", "group")
 """What is killed; the group is all of them, and nas search with them."""
-
-Told = list[tuple[int, dict[str, Any], str, float | None]]
 
 
 def _as_from_a_terminal() -> None:
@@ -37,7 +34,7 @@ def _as_from_a_terminal() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-class Disturbed:
+class Disturbed(Recorded):
     """A search in `folder`, by `nas search` or by bare nnictl.
 
     Attributes:
@@ -49,22 +46,8 @@ class Disturbed:
         self.home = folder / "home"
         self.home.mkdir(parents=True)
         self.process: subprocess.Popen[bytes] | None = None
-        records = [
-            {"sample": dict(zip(LAYERS, names, strict=True)), "accuracy": 0.5 + (37 * number % 64) / 200,
-             "macs": 100 * (1 + 29 * number % 64)}
-            for number, names in enumerate(itertools.product(BLOCKS, repeat=3))
-        ]  # fmt: skip
-        table = {"name": "blocks", "choices": {layer: list(BLOCKS) for layer in LAYERS}, "records": records}
-        (folder / "results.json").write_text(json.dumps(table))
-        config = {
-            "searchSpace": "table:results.json",
-            "trialCommand": f"{sys.executable} {trial} --table results.json",
-            "trialConcurrency": 1, "maxTrialNumber": TRIALS,
-            "tuner": {"codeDirectory": ".", "className": "nas.search.tuner.StrategyTuner",
-                      "classArgs": {"strategy": {"name": "evolution", "population_size": 4, "sample_size": 2},
-                                    "seed": 5}},
-            "trainingService": {"platform": "local"},
-        }  # fmt: skip
+        (folder / "results.json").write_text(json.dumps(TABLE))
+        config = CONFIG | {"trialCommand": f"{sys.executable} {trial} --table results.json"}
         (folder / "search.yml").write_text(yaml.safe_dump(config | changes))
 
     @property
@@ -123,21 +106,6 @@ class Disturbed:
 
     # What there is
 
-    def journals(self) -> list[Path]:
-        return sorted((self.folder / "runs").glob(f"*/{FILE}"))
-
-    @property
-    def id(self) -> str:
-        return self.journals()[-1].parent.name
-
-    def journal(self) -> Journal:
-        journal = Journal(self.journals()[-1])
-        journal.refresh()
-        return journal
-
-    def told(self) -> int:
-        return len(self.journal().ended()) if self.journals() else 0
-
     def status(self) -> str:
         """NNI's word; empty where no manager answers."""
         from nas.search.manager import Manager
@@ -146,15 +114,6 @@ class Disturbed:
             return Manager(self.port).status()[0]
         except (OSError, ValueError, KeyError):
             return ""
-
-    def result(self) -> Told:
-        """The first TRIALS trials in order; each was told once, and no line is damaged."""
-        journal = self.journal()
-        assert journal.unreadable == 0
-        for kind in ("asked", "told"):
-            numbers = [event["number"] for event in journal.events if event["event"] == kind]
-            assert len(numbers) == len(set(numbers)), f"{kind} twice: {numbers}"
-        return [(t.number, t.sample, t.state, t.reward) for t in journal.ended()][:TRIALS]
 
     # What is done to it
 
@@ -197,16 +156,6 @@ class Disturbed:
                     continue
         if self.process is not None:
             self.process.wait()
-
-
-def wait_for(condition: Any, seconds: float, must: bool = True) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            assert not must, "waited in vain"
-            return False
-        time.sleep(0.3)
-    return True
 
 
 def by_nas(
@@ -269,3 +218,6 @@ def by_nnictl(
 def out_of(search: Disturbed) -> str:
     path = search.folder / "out.txt"
     return path.read_text() if path.exists() else ""
+
+
+__all__ = ["TARGETS", "TRIALS", "Disturbed", "Told", "by_nas", "by_nnictl", "out_of", "wait_for"]

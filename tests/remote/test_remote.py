@@ -70,7 +70,7 @@ def test_trials_run_on_all_hosts_with_the_result_of_a_search_at_home_and_passwor
     begin, undisturbed
 ):
     search, a, b = begin(by_password)
-    (search.project / ".nniignore").write_text("search.yml\nruns/\n")
+    (search.folder / ".nniignore").write_text("search.yml\nruns/\n")
     stranger = search.machine.lan.machine("x")
     search.nas()
     wait_for(lambda: search.told() >= 2 or search.process.poll() is not None, 120)
@@ -137,7 +137,7 @@ def test_code_data_and_space_reach_hosts_that_train(begin):
     )  # fmt: skip
     pixels, labels = load_digits(return_X_y=True)
     images = (pixels.reshape(-1, 8, 8) * 15).astype(np.uint8)
-    np.savez(search.project / "own.npz", x_train=images[:1500], y_train=labels[:1500], x_test=images[1500:],
+    np.savez(search.folder / "own.npz", x_train=images[:1500], y_train=labels[:1500], x_test=images[1500:],
              y_test=labels[1500:])  # fmt: skip
     space = yaml.safe_load((Path(__file__).parents[2] / "search_spaces" / "digits.yml").read_text()) | {
         "name": "mine"
@@ -149,7 +149,7 @@ def test_code_data_and_space_reach_hosts_that_train(begin):
     assert [trial.state for trial in trials] == ["complete"] * 4
     assert all(0.05 < trial.accuracy <= 1 for trial in trials)
     assert len(search.trials_on(a)) == len(search.trials_on(b)) == 2
-    assert (search.project / "found.yml").exists()
+    assert (search.folder / "found.yml").exists()
     assert_clean(a, b, search.machine)
 
 
@@ -175,13 +175,13 @@ def test_a_list_of_services_runs_trials_on_this_machine_and_on_a_host(begin, und
 
 def test_what_is_wrong_with_a_host_is_one_sentence_and_nothing_begins(begin):
     search, a, b = begin()
-    (search.project / ".nniignore").write_text("search.yml\n")  # which has a password in it, once
+    (search.folder / ".nniignore").write_text("search.yml\n")  # which has a password in it, once
 
     def refused(sentence: str, **changes: Any) -> None:
-        config = yaml.safe_load((search.project / "search.yml").read_text())
+        config = yaml.safe_load((search.folder / "search.yml").read_text())
         machine = by_key(a) | changes
         config["trainingService"]["machineList"] = [by_key(b), machine]
-        (search.project / "search.yml").write_text(yaml.safe_dump(config))
+        (search.folder / "search.yml").write_text(yaml.safe_dump(config))
         before = len(search.out)
         search.nas()
         assert search.wait(120) == 2

@@ -436,6 +436,16 @@ def test_a_killed_trial_is_handed_out_again_and_costs_nothing(start, tiny):
     assert fake.poll(finished=1) == 1  # it asks by itself
 
 
+def test_a_trial_cancelled_on_another_machine_is_handed_out_again_while_others_run(start):
+    """There no process writes that it has begun, so that those of others are known by their proposals alone."""
+    remote = {"platform": "remote", "machineList": [{"host": "a", "user": "me"}, {"host": "b", "user": "me"}]}
+    fake = start({"trainingService": remote, "trialConcurrency": 2})
+    lost, other = fake.launch(), fake.launch()
+    fake.end(lost, "USER_CANCELED")
+    assert other.status == "RUNNING"
+    assert fake.launch().parameters == lost.parameters
+
+
 def test_a_trial_that_is_always_killed_is_a_failure_in_the_end(start):
     fake = start()
     for _ in range(3):
