@@ -6,6 +6,8 @@ compoundly better than scaling one dimension? On CIFAR-10, at a size that two co
     .venv/bin/python benchmarks/cifar_family.py test   --data cifar10.npz
     .venv/bin/python benchmarks/cifar_family.py report
 
+What has its row in `results/cifar/` is done; all of it again, from nothing, with `--out FOLDER`.
+
 Protocol, written before any of it was run:
 
 - Data: 45,000 of the 50,000 training images train, the other 5,000 (stratified, seed 0) are `val`, by which
@@ -28,7 +30,8 @@ Protocol, written before any of it was run:
   same network trained as long, stands beside them.
 - Amended after the test labels were looked at: the planner had put nearly all new layers of depth-2x and compound-4x
   into one stage, and was mended. What it plans now in their place is trained as `depth-2x-even` and
-  `compound-4x-even`, the second attempt at them, judged on `val` alone: the test labels are not looked at again.
+  `compound-4x-even`, the second attempt at them, judged on `val` alone: the test labels are not looked at again
+  (in a run anew they are planned so at once, under these names).
 - A training that diverges is a row without an accuracy, is not repeated, and is reported.
 
 Cost, estimated before: 900 images a core-second at 6M; the search 40 x 150 s = 1.7 core-hours, four networks at 1x
@@ -51,8 +54,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import replace
 from pathlib import Path
 
+import cifar_rows
 import numpy as np
-from cifar_rows import OUT, SEEDS, Row, difference, mean, rows, values, write
+from cifar_rows import SEEDS, Row, difference, mean, rows, values, write
 
 import nas
 from nas.architecture import Architecture
@@ -113,6 +117,10 @@ def search(data: str, work: Path, jobs: int) -> None:
     space = nas.SearchSpace.load(SPACE)
     one = nas.Search(space, target=TARGET, form="hard", limit=TARGET, seed=0)
     done = rows("search")
+    if len(done) >= TRIALS:
+        sys.exit(
+            f"cifar_family: {cifar_rows.OUT} has the search's {TRIALS} trials; search anew with another --out"
+        )
     for row in done:
         one.tell(row["sample"], row.get("accuracy"))
     flying: dict[Future[Row], tuple[int, Row]] = {}
@@ -182,6 +190,9 @@ def train_all(data: str, work: Path, jobs: int) -> None:
     for _ in range(2):
         done = {(row["network"], row["seed"]) for row in rows("train")}
         tasks = [(n, arch, s) for n, arch in networks().items() for s in SEEDS if (n, s) not in done]
+        if not tasks:
+            print(f"{cifar_rows.OUT} has the rows of all trainings; train anew with another --out")
+            return
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
             futures = {
                 pool.submit(trained, arch, data, epochs(name), seed, work / f"{name}-{seed}"): (name, seed)
@@ -200,7 +211,7 @@ def test(data: str) -> None:
     from nas.data import load_data
 
     if rows("test"):
-        sys.exit("cifar_family: the test labels were looked at already; see results/cifar/test.jsonl")
+        sys.exit(f"cifar_family: the test labels were looked at already; see {cifar_rows.OUT / 'test.jsonl'}")
     done = {(row["network"], row["seed"]) for row in rows("train")}
     absent = [name for name in networks() for seed in SEEDS if (name, seed) not in done]
     if absent or len(networks()) < len(RIVALS) + len(SINGLE) + 5:
@@ -212,9 +223,9 @@ def test(data: str) -> None:
             predicted = np.frombuffer(zlib.decompress(base64.b64decode(row["predicted"])), np.uint8)
             accuracy = float((predicted == labels).mean())
             found.append({"network": row["network"], "seed": row["seed"], "accuracy": accuracy})
-    partial = OUT / ".test.partial"  # all or nothing: the labels are looked at once
+    partial = cifar_rows.OUT / ".test.partial"  # all or nothing: the labels are looked at once
     partial.write_text("".join(json.dumps(row) + "\n" for row in found))
-    partial.replace(OUT / "test.jsonl")
+    partial.replace(cifar_rows.OUT / "test.jsonl")
 
 
 def report() -> None:
@@ -270,10 +281,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("step", choices=("search", "train", "test", "report"))
-    parser.add_argument("--data", help="CIFAR-10 as an npz file, see docs/get-started.md")
+    parser.add_argument("--data", help="CIFAR-10 as an npz file, see docs/results.md")
     parser.add_argument("--work", type=Path, default=Path("runs/cifar-family"), help="checkpoints")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--out", type=Path, default=cifar_rows.OUT, help="rows, by default those published")
     options = parser.parse_args()
+    cifar_rows.OUT = options.out
     if options.step == "report":
         report()
         return

@@ -219,7 +219,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("step", choices=("networks", "alone", "supernet", "shared", "report"))
-    parser.add_argument("--data", help="CIFAR-10 as an npz file, see docs/get-started.md")
+    parser.add_argument("--data", help="CIFAR-10 as an npz file, see docs/results.md")
     parser.add_argument("--work", type=Path, default=Path("runs/supernet-ranking"), help="checkpoints")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--variant", choices=VARIANTS, default="base")

@@ -12,6 +12,16 @@ from nas.files import is_file
 KINDS = {"search_spaces": "search space", "baselines": "baseline"}
 LISTS = {kind: f"{kind}/README.md lists those of b0nas" for kind in KINDS}
 """Where to look for all names, for messages."""
+PUBLISHED = frozenset((
+    "efficientnet-b0", "efficientnet-b1", "efficientnet-b2", "efficientnet-b3", "efficientnet-b4",
+    "efficientnet-b5", "efficientnet-b6", "efficientnet-b7", "efficientnet-lite0", "efficientnet-lite1",
+    "efficientnet-lite2", "efficientnet-lite3", "efficientnet-lite4", "efficientnet-v2-s", "mnasnet-a1",
+    "mnasnet-b1", "mnasnet-b1-0.5", "mnasnet-b1-0.75", "mnasnet-b1-1.3", "mobilenet-v1", "mobilenet-v2",
+    "mobilenet-v3-large", "mobilenet-v3-small", "resnet-18", "resnet-34", "resnet-50",
+    "shufflenet-v2-0.5", "shufflenet-v2-1.0", "shufflenet-v2-1.5", "shufflenet-v2-2.0", "squeezenet-1.0",
+    "squeezenet-1.1", "xception",
+))  # fmt: skip
+"""The baselines that come with b0nas; in a checkout a user's own lie beside them."""
 
 
 def shipped(kind: str) -> Path:

@@ -217,10 +217,14 @@ def check_free(folder: Path, name: str, settings: str = TRAINING) -> None:
 
     A training that has no checkpoint yet has nothing to lose.
     """
-    begun = (folder / settings).exists()
+    begun, ended = (folder / settings).exists(), folder / f"{name}.safetensors"
+    if begun and ended.exists():
+        raise NasError(
+            f"{folder}: holds a training that has ended, with {ended.name}; give another --out to train again"
+        )
     if begun and has_checkpoint(folder):
         raise NasError(f"{folder}: holds a training; give --resume to go on with it, or another --out")
-    for file in (f"{name}.safetensors", *(() if begun else (INITIAL, CHECKPOINT, "log.jsonl"))):
+    for file in (ended.name, *(() if begun else (INITIAL, CHECKPOINT, "log.jsonl"))):
         if (folder / file).exists():
             raise NasError(f"{folder / file} exists, and the training would replace it; give another --out")
 

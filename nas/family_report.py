@@ -19,15 +19,14 @@ from rich.console import Console
 
 from nas.cam import activation_maps, framed, prepared, read_image, sees_whole, upsampled
 from nas.errors import NasError
+from nas.family_latency import latency_section
 from nas.family_pictures import Cell, ImageRow, Point, accuracy_figure, cam_figure
-from nas.latency import SECONDS, Latency, machine, measure
-from nas.members import BASE, KINDS, TRAINED, Member, common, family_of
-from nas.network import Network, build
+from nas.members import BASE, KINDS, TRAINED, Member, Score, common, family_of
+from nas.network import Network
 from nas.search.drawing import png
 from nas.tables import short
 from nas.weights import Facts, load_network, read_weights
 
-BATCHES = (1, 8)
 SHOWN = 224
 """Pixels of an image in the picture of maps."""
 HEADER: tuple[str, ...] = (
@@ -65,7 +64,7 @@ def family_files(console: Console, target: str, wanted: Wanted, command: str) ->
     files: Files = {}
     maps = _maps(members, wanted.images, files) if wanted.images else []
     curves = _curves(members, files)
-    latency = _latency(console, members) if wanted.latency else []
+    latency = latency_section(console, members) if wanted.latency else []
     of = common(members)
     text = [
         f"# {base.name}" + (" and its family" if len(members) > 1 else ""), "", f"`{command}`", "",
@@ -144,10 +143,23 @@ def _curves(members: Sequence[Member], files: Files) -> list[str]:
             f"Left out of the curves, which are of {of}, because theirs is another: {', '.join(other)}.",
             "",
         ]
-    recipes = dict.fromkeys(score.recipe for _, score in scored if score.recipe)
-    if recipes:
-        text += ["Trained: " + "; ".join(recipes) + ".", ""]
-    return [*text, "A point is one accuracy, without the spread that other seeds would give.", ""]
+    return [
+        *text,
+        *_trainings(scored),
+        "A point is one accuracy, without the spread that other seeds would give.",
+        "",
+    ]
+
+
+def _trainings(scored: Sequence[tuple[Member, Score]]) -> list[str]:
+    """How the members of the curves were trained, and that it was not alike."""
+    recipes: dict[str, list[str]] = {}
+    for member, score in scored:
+        recipes.setdefault(score.recipe or "not known", []).append(member.name)
+    if len(recipes) == 1:
+        return [f"Trained: {recipe}.", ""] if (recipe := next(iter(recipes))) != "not known" else []
+    text = "**Not trained alike, so that the curves compare trainings as much as networks:**"
+    return [text, "", *(f"- {recipe}: {', '.join(names)}" for recipe, names in recipes.items()), ""]
 
 
 def _label(member: Member, base: Member) -> str:
@@ -155,42 +167,6 @@ def _label(member: Member, base: Member) -> str:
     if member.kind == BASE:
         return base.name
     return member.name.removeprefix(f"{base.name}-").removeprefix(f"{base.name.rpartition('-')[0]}-")
-
-
-def _latency(console: Console, members: Sequence[Member]) -> list[str]:
-    """Measures every member; weights do not matter for that."""
-    nets = {member.name: build(member.arch) for member in members}
-    found: dict[int, dict[str, Latency]] = {}
-    for batch in BATCHES:
-        with console.status(f"measuring latency, batch {batch}, up to about {SECONDS:.0f} s of rounds"):
-            found[batch] = measure(nets, batch)
-    base, threads = members[0].name, torch.get_num_threads()
-    lines = [
-        "## Latency", "",
-        f"Of this machine alone: {machine()}; {threads} thread{'s' if threads > 1 else ''}. "
-        "Milliseconds a batch, float32 in eval mode: the median, and "
-        "the 10th to 90th percentile, of n passes after warm-up; the networks take turns.", "",
-        "| model | multiply-adds |" + "".join(f" batch {batch} | x base | n |" for batch in BATCHES),
-        "| --- | ---: |" + " ---: |" * 3 * len(BATCHES),
-    ]  # fmt: skip
-    for member in members:
-        cells = [member.name, short(member.arch.macs)]
-        for batch in BATCHES:
-            one = found[batch][member.name]
-            ratio = one.median / found[batch][base].median
-            spread = f"{milliseconds(one.median)} ({milliseconds(one.low)} to {milliseconds(one.high)})"
-            cells += [spread, f"{ratio:.2f}", str(one.n)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, ""]
-
-
-def milliseconds(value: float) -> str:
-    """In three digits, or whole.
-
-    >>> milliseconds(1.2345), milliseconds(1820.4)
-    ('1.23', '1,820')
-    """
-    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
 def compared(members: Sequence[Member]) -> list[Member]:

@@ -157,6 +157,9 @@ def _convert(
     )
 
 
+OWN_STEM = "stem.conv.weight"
+
+
 def recognize(package: Origin, weights: Weights, tensors: dict[str, Tensor]) -> str:
     """The package's name of the network whose state dict this is: as the file is called, else by its size.
 
@@ -169,6 +172,8 @@ def recognize(package: Origin, weights: Weights, tensors: dict[str, Tensor]) -> 
         mend = (
             f"give --from {seen.name}"
             if seen
+            else "its names are b0nas's own: there is nothing to import, give it to nas evaluate or nas train --weights"
+            if OWN_STEM in tensors
             else f"networks of it that are baselines here: {listed(package.models)}"
         )
         raise NasError(

@@ -2,6 +2,7 @@
 
 from rich.console import Console
 
+from nas.errors import listed
 from nas.planner import REACH
 from nas.scaling import Scaled
 from nas.tables import short
@@ -47,10 +48,14 @@ def _remarks(member: Scaled) -> list[str]:
     found = [
         f"{member.name}: {binding} bind, of the {name} {100 * used[name]:.0f} % are used" for name in others
     ]
-    furthest = max(member.deviation, key=lambda name: abs(member.deviation[name]))  # type: ignore[index]
-    if abs(off := member.deviation[furthest]) > REACH + 1e-9:
+    off = [
+        f"{name} {100 * value:+.0f} %"
+        for name, value in member.deviation.items()
+        if abs(value) > REACH + 1e-9
+    ]
+    if off:
         found.append(
-            f"{member.name}: {furthest} is {100 * off:+.0f} % off the direction; whole layers, eights of channels and "
-            "pixels in fours leave nothing nearer at this cost"
+            f"{member.name}: off the direction by {listed(off)}; whole layers, eights of channels and pixels in fours "
+            "leave nothing nearer at this cost"
         )
     return found

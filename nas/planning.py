@@ -74,7 +74,11 @@ def planned(
     for index in range(most):
         chosen = {name: found[index % len(found)].strip() for name, found in words.items()}
         costs = {name: _target(word, getattr(arch, name), f"--{name}") for name, word in chosen.items()}
-        found = plan(arch, Budget(**costs), *given)
+        try:
+            found = plan(arch, Budget(**costs), *given)
+        except NasError as error:
+            asked = " ".join(f"--{name} {word}" for name, word in chosen.items())
+            raise NasError(f"{baseline.name} at {asked}: {error}") from None
         width, depth, pixels = multipliers(arch, found.phi, *given)
         try:
             formula = resize(arch, width, depth, pixels)

@@ -201,7 +201,7 @@ def family_report(console: Console, baseline: Baseline, members: list[Scaled]) -
             *_cells(member),
             short(target),
             short(member.architecture.macs),
-            f"{100 * (member.architecture.macs / target - 1):+.0f} %",
+            _off(member.architecture.macs / target),
             f"{member.architecture.macs / baseline.architecture.macs:.2f}",
         )
     show(console, found)
@@ -209,6 +209,11 @@ def family_report(console: Console, baseline: Baseline, members: list[Scaled]) -
         "target: 2^phi times the baseline's multiply-adds (of one dimension: depth x width^2 x resolution^2); "
         "realised: with channels in eights and whole layers"
     )
+
+
+def _off(ratio: float) -> str:
+    """Realised against target, in percent while that can be read."""
+    return f"{100 * (ratio - 1):+.0f} %" if ratio < 100 else f"{ratio:.3g} x"
 
 
 def _cells(member: Scaled) -> list[str]:

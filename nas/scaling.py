@@ -227,7 +227,11 @@ def family(
         else:
             width, depth, resolution = multipliers(arch, phi, a, b, g)
             drop, name = dropout(phi, baseline.dropout), f"{baseline.name}-phi{phi:g}"
-        scaled = resize(arch, width, depth, resolution)
+        try:
+            scaled = resize(arch, width, depth, resolution)
+        except NasError as error:
+            nearer = "larger" if phi < 0 else "smaller"
+            raise NasError(f"{baseline.name} at phi {phi:g}: {error}, with a {nearer} phi") from None
         members.append(Scaled(name, phi, width, depth, drop, scaled, arch.macs * 2.0**phi))
     return members
 

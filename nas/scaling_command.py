@@ -56,11 +56,16 @@ def scale(
     for option, value in {"trials": trials, "port": port, "resume": resume}.items():
         if value is not None:
             raise NasError(f"--{option} belongs to --search SEARCH.yml; give it too, or leave --{option} out")
+    if force and not save:
+        raise NasError(
+            "--force belongs to --save or --search SEARCH.yml; give one of them too, or leave --force out"
+        )
     found = load(baseline)
     members = family_of(found, phi, official, alpha, beta, gamma, width, depth, resolution, macs, params)
     paths = save_family(found, members, force) if save else []
     if as_json:
-        print(json.dumps([member.as_json() for member in members]))
+        saved = [{"saved": str(path)} for path in paths] or [{}] * len(members)
+        print(json.dumps([member.as_json() | more for member, more in zip(members, saved, strict=True)]))
         return
     screen = console()
     family_report(screen, found, members)

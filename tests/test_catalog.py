@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nas import NasError, catalog
+from nas.documents import BaselineDocument
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,6 +62,17 @@ def test_a_path_is_taken_as_it_is(tmp_path):
     path = tmp_path / "y.yml"
     path.write_text("")
     assert catalog.find("baselines", str(path)) == path
+
+
+def test_what_comes_with_the_package_is_listed():
+    """Of the checkout's own documents, which a user's may join: those with a published source."""
+    files = catalog.shipped("baselines").glob("*.yml")
+    documents = {path.stem: BaselineDocument.read(path) for path in files}
+    shipped = {
+        name for name, document in documents.items() if document.source and document.provenance is None
+    }
+    assert shipped >= catalog.PUBLISHED
+    assert {name for name in shipped if "arXiv" in documents[name].source} <= catalog.PUBLISHED
 
 
 def test_unknown_names(tmp_path, monkeypatch):

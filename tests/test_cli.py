@@ -313,6 +313,23 @@ def test_scale_prints_promise_and_what_came_of_it(nas_):
     assert re.search(r"efficientnet-b0-phi1 +1 +1.1 +1.2 +258 .* 772M +993M +\+29 %", done.out)
 
 
+def test_a_phi_of_which_no_network_is_left_is_named(nas_):
+    sentence = (
+        "efficientnet-b0 at phi 100: width is 13780.6; give a ratio over 0, up to 1000, with a smaller phi"
+    )
+    assert refused(nas_("scale", "efficientnet-b0", "--phi", "1,100"), sentence)
+
+
+def test_what_costs_far_more_than_its_target_is_told_in_multiples(nas_):
+    out = nas_("scale", "efficientnet-b0", "--width", "0.01", "--depth", "0.01").out
+    assert re.search(r" 386 +15.3M +3.97e\+04 x ", out)
+
+
+def test_force_alone_is_refused(nas_):
+    sentence = "--force belongs to --save or --search SEARCH.yml; give one of them too, or leave --force out"
+    assert refused(nas_("scale", "efficientnet-b0", "--phi", "1", "--force"), sentence)
+
+
 def test_a_table_in_a_file_is_cut_nowhere(nas_, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     done = nas_("scale", "efficientnet-b0", "--macs", "2x", "--params", "5.5M")
@@ -327,7 +344,8 @@ def test_a_table_in_a_file_is_cut_nowhere(nas_, monkeypatch):
 def test_of_two_limits_the_one_that_binds_is_told_and_what_is_off(nas_):
     done = nas_("scale", "efficientnet-b0", "--macs", "2x", "--params", "5.5M")
     assert "efficientnet-b0-2x-params5.5M: params bind, of the macs 62 % are used\n" in done.out
-    assert "params5.5M: width is +123 % off the direction; whole layers, eights of" in done.out
+    line = r"-2x-params5.5M: off the direction by depth -\d+ %, width \+123 %, resolution \+\d+ %; whole layers, eights"
+    assert re.search(line, done.out)
     assert "off the direction" not in nas_("scale", "efficientnet-b0", "--macs", "2x,4x").out
 
 
@@ -358,7 +376,10 @@ def test_scale_saves_its_members(nas_, tmp_path):
         (["--phi", ""], "--phi is ''; give numbers"),
         (["--phi", "nan"], "phi is nan; give a number from -100 to 100"),
         (["--phi", "101"], "phi is 101; give a number from -100 to 100"),
-        (["--phi", "-50"], "no network is left at resolution 0"),
+        (
+            ["--phi", "-50"],
+            "efficientnet-b0 at phi -50: no network is left at resolution 0; give 1 to 16384 pixels, with a larger phi",
+        ),
         (["--phi", "50"], "depth is 9100.44; give a ratio over 0, up to 1000"),
         (["--official", "--phi", "8"], "phi is 8; the official table has 0, 1, 2, 3, 4, 5, 6 and 7"),
         (["--official", "--phi", "1.5"], "phi is 1.5; the official table has"),

@@ -65,10 +65,13 @@ def family(base: Baseline) -> Baseline:
     return base
 
 
-def trained(name: str, accuracy: float | None = 0.5, data: str = "digits", scored: str = "val") -> Path:
+def trained(
+    name: str, accuracy: float | None = 0.5, data: str = "digits", scored: str = "val", epochs: int = 5
+) -> Path:
     """Weights of a baseline where `nas train` leaves them."""
     facts = WeightsFacts(
-        baseline=name, data=data, recipe="cifar: 5 epochs", accuracy=accuracy, scored=scored if accuracy else "",
+        baseline=name, data=data, recipe=f"cifar: {epochs} epochs", accuracy=accuracy,
+        scored=scored if accuracy else "",
         class_names=("a", "b", "c"), mean=(0.5,), std=(0.25,),
     )  # fmt: skip
     torch.manual_seed(0)
@@ -252,6 +255,20 @@ def test_the_table_says_of_what_an_accuracy_is(family):
     assert "Trained: cifar: 5 epochs." in text
 
 
+def test_networks_that_were_not_trained_alike_are_told_apart(family):
+    trained("tiny", 0.9, epochs=12)
+    trained("tiny-w2", 0.7)
+    trained("tiny-d2", 0.6)
+    text, files = report()
+    assert "accuracy-macs.png" in files
+    assert "**Not trained alike, so that the curves compare trainings as much as networks:**\n\n" in text
+    lines = text.splitlines()
+    assert "- cifar: 12 epochs: tiny" in lines
+    (others,) = [line for line in lines if line.startswith("- cifar: 5 epochs: ")]
+    assert set(others.removeprefix("- cifar: 5 epochs: ").split(", ")) == {"tiny-w2", "tiny-d2"}
+    assert "Trained: " not in text
+
+
 def test_without_any_accuracy_the_costs_remain(family):
     text, files = report()
     assert set(files) == {"report.md", "table.csv"}
@@ -330,6 +347,19 @@ def test_the_report_says_what_measured(family):
     assert f"Of this machine alone: {machine()}; 1 thread." in text
     assert "| model | multiply-adds | batch 1 | x base | n | batch 8 | x base | n |" in text
     assert f"torch {torch.__version__}" in machine()
+
+
+@pytest.mark.parametrize(("slowest", "busy"), [(19.0, False), (21.0, True)])
+def test_a_busy_machine_is_told(family, monkeypatch, slowest, busy):
+    def measured(nets, batch):
+        found = {name: Latency(batch, (10.0, 10.0, 10.0)) for name in nets}
+        return found | {"tiny-w2": Latency(batch, (10.0,) * 8 + (slowest,) * 12)}
+
+    monkeypatch.setattr("nas.family_latency.measure", measured)
+    text, _ = report(latency=True, threads=1)
+    assert (
+        "**The machine was busy:** the 90th percentile of tiny-w2 is over 2 times the 10th" in text
+    ) is busy
 
 
 # A run

@@ -374,6 +374,10 @@ def test_files_of_other_networks(in_folder, mobilenet):
     refused("torchvision", "half.pth", "is of another architecture (1,968,680 parameters with 1000 classes)")
     torch.save(mobilenet, "mine.pth")
     refused("timm", "mine.pth", "has no tensor conv_stem.weight", "give --from torchvision")
+    torch.save(nas.build(nas.load("mobilenet-v2").architecture).state_dict(), "own.pth")
+    refused(
+        "timm", "own.pth", "its names are b0nas's own: there is nothing to import, give it to nas evaluate"
+    )
     torch.save(mobilenet, "efficientnet_b0.pth")
     refused(
         "torchvision",

@@ -188,7 +188,10 @@ def test_the_documents_own_coefficients_are_the_direction():
         ({"macs": "-2x"}, "--macs is '-2x'; give ratios"),
         ({"macs": "nanx"}, "--macs is 'nanx'; give ratios"),
         ({"macs": "2x,4x", "params": "1M,2M,3M"}, "there are 2 macs and 3 params; give lists of one length"),
-        ({"macs": "1k"}, r"no network of this direction costs macs 1,000; the nearest has macs [\d,]+: ask for that"),
+        (
+            {"macs": "2x,1k"},
+            r"^efficientnet-b0 at --macs 1k: no network .* costs macs 1,000; the nearest has macs [\d,]+: ask for that",
+        ),
         ({"macs": "2x", "alpha": 1, "beta": 1, "gamma": 1}, "all 1, which scales nothing; give one of them over 1"),
         ({"macs": "2x", "alpha": 0.9}, "alpha is 0.9; a planned family needs ratios from 1 to 10"),
         ({"params": "2x", "alpha": 1, "beta": 1}, "params do not grow with these coefficients"),
@@ -209,6 +212,7 @@ def test_the_command_prints_saves_and_excludes(in_folder):
     assert [member["name"] for member in members] == ["efficientnet-b0-2x", "efficientnet-b0-800M"]
     for member in members:
         saved = nas.load(f"./{member['name']}.yml").architecture
+        assert member["saved"] == f"{member['name']}.yml"
         assert (saved.macs, saved.resolution) == (member["macs"], member["resolution"])
         assert member["macs"] / member["target_macs"] == pytest.approx(1, abs=0.02)
         assert set(member["deviation"]) == {"depth", "width", "resolution"}

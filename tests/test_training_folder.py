@@ -120,6 +120,9 @@ def test_a_training_without_a_checkpoint_is_begun_anew(request_):
         replace(request_, resume=True), "has other images or classes .*; leave --resume out to begin anew"
     )
     run_training(Console(quiet=True), request_)
+    ended = "^trained/tiny: holds a training that has ended, with tiny.safetensors; give another --out to train again"
+    assert refused(request_, ended)
+    Path("trained/tiny/tiny.safetensors").unlink()
     assert refused(request_, "^trained/tiny: holds a training; give --resume to go on with it, or another --")
 
 

@@ -94,7 +94,7 @@ def check_free(
     if force or not path.exists():
         return path
     document = None if name else _document_at(path, subject)
-    if document is not None and _shipped(path, document):
+    if document is not None and _shipped(path):
         raise NasError(
             f"{path} comes with b0nas; search a copy of it under a name of yours, or give --force to write into it"
         )
@@ -112,7 +112,7 @@ def _home(subject: ScalingSubject, folder: Path) -> Path:
     """The document that was searched, where it is the user's own and still holds the same network."""
     path = subject.path
     document = None if path is None else _document_at(path, subject)
-    if path is not None and document is not None and not _shipped(path, document):
+    if path is not None and document is not None and not _shipped(path):
         return path
     return folder / f"{subject.baseline.name}.yml"
 
@@ -127,11 +127,9 @@ def _document_at(path: Path, subject: ScalingSubject) -> BaselineDocument | None
     return document if fingerprint(document) == subject.sha256 else None
 
 
-def _shipped(path: Path, document: BaselineDocument) -> bool:
-    """Whether a document came with the package; in a checkout, where a user's own lie beside, one of a run did not."""
-    folder = catalog.shipped("baselines").resolve()
-    installed = folder.parent.name == "_data"
-    return path.resolve().parent == folder and (installed or document.provenance is None)
+def _shipped(path: Path) -> bool:
+    """Whether a document came with the package; in a checkout a user's own lie beside those that did."""
+    return path.resolve().parent == catalog.shipped("baselines").resolve() and path.stem in catalog.PUBLISHED
 
 
 def _words(line: ScalingLine) -> str:

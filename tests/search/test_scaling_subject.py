@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 
 import nas
-from nas import NasError
+from nas import NasError, catalog
 from nas.documents import BaselineDocument
 from nas.grid_report import grid_report
 from nas.scale_job import grid_search
@@ -369,7 +369,8 @@ def test_a_run_elsewhere_needs_its_journal_alone(home, searched, monkeypatch, tm
 
 
 def test_a_shipped_baseline_is_copied(home, searched, monkeypatch):
-    monkeypatch.setattr("nas.search.scaling_winner.catalog.shipped", lambda kind: home / "shipped")
+    monkeypatch.setattr(catalog, "shipped", lambda kind: home / "shipped")
+    monkeypatch.setattr(catalog, "PUBLISHED", {"small"})
     (home / "shipped").mkdir()
     shipped = home / "shipped" / "small.yml"
     shutil.move(home / "baselines" / "small.yml", shipped)
@@ -379,6 +380,14 @@ def test_a_shipped_baseline_is_copied(home, searched, monkeypatch):
     _, path = freeze(searched)
     assert path == Path("baselines/small.yml")
     assert shipped.read_text() == before
+
+
+def test_a_document_of_ones_own_beside_those_that_came_is_written_into(home, searched, monkeypatch):
+    """In a checkout a user's own baselines, with no search behind them, lie in the folder of the shipped ones."""
+    monkeypatch.setattr(catalog, "shipped", lambda kind: home / kind)
+    _, path = freeze(searched)
+    assert path.resolve() == home / "baselines" / "small.yml"
+    assert nas.load(path).scaling is not None
 
 
 def test_the_table_is_printed_with_every_candidate(home, searched):
