@@ -380,7 +380,10 @@ def test_scale_saves_its_members(nas_, tmp_path):
             ["--phi", "-50"],
             "efficientnet-b0 at phi -50: no network is left at resolution 0; give 1 to 16384 pixels, with a larger phi",
         ),
-        (["--phi", "50"], "depth is 9100.44; give a ratio over 0, up to 1000"),
+        (
+            ["--phi", "50"],
+            "efficientnet-b0 at phi 50: depth is 9100.44; give a ratio over 0, up to 1000, with a sm",
+        ),
         (["--official", "--phi", "8"], "phi is 8; the official table has 0, 1, 2, 3, 4, 5, 6 and 7"),
         (["--official", "--phi", "1.5"], "phi is 1.5; the official table has"),
         (

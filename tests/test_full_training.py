@@ -433,7 +433,7 @@ def test_every_mistake_is_one_sentence_and_nothing_is_overwritten(begun):
     Path("taken").mkdir()
     Path("taken/tiny.safetensors").write_bytes(content)
     mistakes = [
-        (lambda: run(begun), "^trained/tiny: holds a training; give --resume to go on with it, or another --out$"),
+        (lambda: run(begun), "^trained/tiny: holds a training that has ended, with tiny.safetensors; give another"),
         (lambda: run(begun, resume=True, fields={"epochs": 3}), "epochs is 3 in the command, but .* begun with 1"),
         (lambda: run("./other.yml", resume=True, out=Path("trained/tiny")), "was begun with the baseline tiny, which"),
         (lambda: run(begun, resume=True, out=Path("nowhere")), "^nowhere: holds no training to resume"),

@@ -127,7 +127,9 @@ def test_a_space_it_cannot_express(run):
 
 def test_what_is_there_is_not_replaced_and_another_is_not_resumed(run, bright):
     run()
-    with pytest.raises(NasError, match=r"^supernets/small: holds a training; give --resume to go on with it"):
+    with pytest.raises(
+        NasError, match=r"^supernets/small: holds a training that has ended, with supernet.safe"
+    ):
         run()
     for given, sentence in (
         ({"lr": 0.2}, r"^supernets/small: lr is 0\.2 in the command, but the training was begun with 0\.05"),
