@@ -36,8 +36,12 @@ def make(name: str, options: Mapping[str, Any], seed: int) -> Strategy:
 class Evolution(nni_strategy.RegularizedEvolution):
     """NNI's regularized evolution (Real et al. 2019), drawing at random while there is nobody to mutate.
 
-    It would fail where as many as the population are proposed before any is evaluated.
+    It would fail where as many as the population are proposed before any is evaluated. What was proposed our space
+    refuses by itself; NNI's own memory of it takes some kilobytes for each.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(dedup=False, **options)
 
     def new_individual(self) -> ExecutableModelSpace:
         return super().new_individual() if self._population else self.random()
