@@ -199,7 +199,7 @@ class Architecture:
             channels = stage.channels
         return sizes
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Canonical form: two architectures with one key are the same network at this size.
 

@@ -31,6 +31,8 @@ from nas.parts import Head, Stage, Stem
 
 Sample = dict[str, Any]
 
+KEPT = 4096
+"""Architectures that a space remembers of what it decoded last: strategies ask for the same one several times."""
 _STEM = ("channels", "stride", "kernel", "first", "pool", "valid", "bias")
 _HEAD = ("channels", "hidden", "conv")
 
@@ -51,6 +53,7 @@ class SearchSpace:
         self.name = document.name
         self.stages: tuple[StageChoices, ...] = stage_choices(document)
         self.choices: dict[str, tuple[Any, ...]] = {}
+        self._decoded: dict[Any, Architecture] = {}
         for stage in self.stages:
             self.choices |= stage.open
         check_added(document, self.choices)
@@ -106,7 +109,22 @@ class SearchSpace:
 
     def decode(self, sample: Mapping[str, Any]) -> Architecture:
         """The architecture of a sample, with the document's classes and input channels."""
-        found = self.validate(sample)
+        try:
+            asked = (
+                tuple(sample.items()),
+                tuple(map(type, sample.values())),
+            )  # 1 is True to a dict, and not to us
+            known = self._decoded.get(asked)
+        except (TypeError, AttributeError):  # no mapping, or of a value that is no choice
+            return self._decode(self.validate(sample))
+        if known is None:
+            known = self._decode(self.validate(sample))
+            if len(self._decoded) >= KEPT:
+                self._decoded.clear()
+            self._decoded[asked] = known
+        return known
+
+    def _decode(self, found: Sample) -> Architecture:
         return replace(
             self.frame,
             stages=tuple(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import nas
 from nas import Architecture, NasError, SearchSpace, Stage, catalog
+from nas import space as space_module
 from nas.documents import HeadLine, SpaceDocument, StageLine, StemLine
 from nas.ops import make_divisible
 
@@ -119,6 +120,23 @@ def test_mistaken_samples_are_refused_with_what_is_allowed(space):
         space.decode({k: v for k, v in sample.items() if k != label})
     with pytest.raises(NasError, match=rf"sample: '{label}s' is no choice of .* \(did you mean '{label}'"):
         space.decode({**sample, f"{label}s": values[0]})
+
+
+def test_what_was_decoded_before_is_still_checked(space, monkeypatch):
+    monkeypatch.setattr(space_module, "KEPT", 2)
+    monkeypatch.setattr(space, "_decoded", {})
+    first, second, third = samples(space, 3)
+    arch = space.decode(first)
+    same = [space.decode(sample) == arch for sample in (first, second, third, first)]
+    assert same == [True, False, False, True]
+    assert len(space._decoded) <= 2
+    ones = [label for label, values in space.choices.items() if 1 in values]
+    for label in ones[:1]:
+        space.decode({**first, label: 1})
+        with pytest.raises(NasError, match=f"{label} is True"):
+            space.decode({**first, label: True})
+    with pytest.raises(NasError, match="is no choice of"):
+        space.decode([1])
 
 
 def test_numbers_that_are_equal_are_the_lists_own(space):

@@ -45,7 +45,7 @@ class Allowance:
 
     @property
     def _repeats(self) -> int:
-        return sum(map(len, self._journal.repeats.values()))
+        return self._journal.repeated
 
     def begin(self) -> None:
         """At the tuner's start: what a crash left half done is done."""

@@ -26,7 +26,7 @@ from numpy.random import RandomState
 
 from nas.errors import NasError
 from nas.search.choice_space import ChoiceSpace
-from nas.search.own_strategy import OwnStrategy
+from nas.search.own_strategy import OwnStrategy, Recalling
 from nas.search.view import Sample, View
 
 
@@ -45,7 +45,7 @@ class StillEngine(ExecutionEngine):
         """Blocks the strategy until a proposal is wanted; results are delivered first."""
         with self.turn:
             self.turn.wait_for(lambda: self.wanted or self.closed)
-            self._deliver()
+            self.deliver()
             return not self.closed
 
     def budget_available(self) -> bool:
@@ -70,13 +70,15 @@ class StillEngine(ExecutionEngine):
         with self.turn:
             self._results.append((model, metric))
 
-    def _deliver(self) -> None:
-        for model, metric in self._results:
-            if metric is not None:
-                self.dispatch_model_event(FinalMetricEvent(model, metric))
-            status = ModelStatus.Failed if metric is None else ModelStatus.Trained
-            self.dispatch_model_event(TrainingEndEvent(model, status))
-        self._results.clear()
+    def deliver(self) -> None:
+        """Tells the strategy, which stands still, what came of its models."""
+        with self.turn:
+            for model, metric in self._results:
+                if metric is not None:
+                    self.dispatch_model_event(FinalMetricEvent(model, metric))
+                status = ModelStatus.Failed if metric is None else ModelStatus.Trained
+                self.dispatch_model_event(TrainingEndEvent(model, status))
+            self._results.clear()
 
 
 class AskTell:
@@ -158,9 +160,12 @@ class AskTell:
         A strategy that depends on what it was told alone need not think again.
         """
         self._begin()
-        if isinstance(self._strategy, OwnStrategy) and self._strategy.recall(sample):
-            self._remember(self._space.recorded(sample), sample)
-            return True
+        if isinstance(self._strategy, Recalling):
+            self._engine.deliver()
+            model = self._space.recorded(sample)
+            if self._strategy.recall(model):
+                self._remember(model, sample)
+                return True
         proposed = self.ask()
         return proposed is not None and self._view.key(proposed) == self._view.key(sample)
 

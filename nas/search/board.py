@@ -54,6 +54,8 @@ class StudyBoard:
     def __init__(self, run: Path, journal: Journal, written: int = 0) -> None:
         self._journal = journal
         self._written = written
+        self._shown = 0
+        self._best: float | None = None  # reward of those shown
         self._writer: Any = None
         self._path = run / STUDY
         if written == 0:
@@ -78,15 +80,14 @@ class StudyBoard:
             self._writer = _writer(self._path)
         if self._written == 0:
             self._writer.text("run", _settings(self._journal.run), 0)
-        best: float | None = None
-        for step, event in enumerate(told, 1):
+        for step, event in enumerate(told[self._shown :], self._shown + 1):
             worth = event.get("reward")
             if event["state"] == "complete" and worth is not None:
-                best = worth if best is None else max(best, worth)
+                self._best = worth if self._best is None else max(self._best, worth)
             if step <= self._written:
                 continue
             scalars = {
-                "search/best reward": best,
+                "search/best reward": self._best,
                 "search/reward": worth,
                 "search/accuracy": event.get("accuracy"),
                 "search/multiply-adds (M)": (self._journal.trials[int(event["number"])].macs or 0) / 1e6,
@@ -97,7 +98,7 @@ class StudyBoard:
                 if value is not None:
                     self._writer.scalar(tag, value, step)
         step, before = len(told), self._written
-        self._written = step
+        self._written = self._shown = step
         every = max(1, int(self._journal.max_trials or 0) // PICTURES)
         if step // every > before // every:
             self._pictures(step)

@@ -45,6 +45,7 @@ class ChoiceSpace(ExecutableModelSpace):
         self.accuracy: float | None = None
         self.stopped = False
         self._walk: Iterator[np.ndarray] | None = None
+        self._simple: dict[str, LabeledMutable] | None = None
 
     def freeze(self, sample: Sample) -> "ChoiceSpace":
         self.validate(sample)
@@ -61,6 +62,13 @@ class ChoiceSpace(ExecutableModelSpace):
 
     def check_contains(self, sample: Sample) -> SampleValidationError | None:
         return self.mutables.check_contains(sample)
+
+    def simplify(self, is_leaf: Callable[[Mutable], bool] | None = None) -> dict[str, LabeledMutable]:
+        if is_leaf is not None:
+            return super().simplify(is_leaf)
+        if self._simple is None:  # asked for by every proposal of NNI's evolution
+            self._simple = super().simplify()
+        return self._simple
 
     def leaf_mutables(self, is_leaf: Callable[[Mutable], bool]) -> Iterable[LabeledMutable]:
         return self.mutables.leaf_mutables(is_leaf)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+QUEUE = 1000
+"""Events that wait for TensorBoard's thread; with its ten that and ours wait for each other as a search is resumed."""
+
+
 class EventWriter:
     """One TensorBoard run: the event file of a folder, which is made.
 
@@ -35,7 +39,7 @@ class EventWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = EventFileWriter(str(folder))
+        self._file = EventFileWriter(str(folder), max_queue_size=QUEUE)
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         self._add(Summary.Value(tag=tag, simple_value=float(value)), step)

@@ -160,13 +160,13 @@ class Experiment:
         journal = runs.open_journal(self.run)
         try:
             if self._asked is None:
-                repeats = sum(map(len, journal.repeats.values()))  # NNI counts them too
+                repeats = journal.repeated  # NNI counts them too
                 self.trials = int(self.manager.profile()["params"]["maxTrialNumber"]) - repeats
                 return
             if self._asked != journal.max_trials:
                 journal.change("trials", trials=self._asked)
             told = None
-            while told != (told := self._asked + sum(map(len, runs.open_journal(self.run).repeats.values()))):
+            while told != (told := self._asked + runs.open_journal(self.run).repeated):
                 self.manager.set_trials(told)
         except NasError:  # of the journal
             raise

@@ -17,6 +17,7 @@ from typing import Any
 
 from nas.search.allowance import Allowance
 from nas.search.hosts import is_local
+from nas.search.jobs import Jobs, numbers_of
 from nas.search.journal import Trial
 from nas.search.last_words import last_words, shot
 from nas.search.manager import Job, Manager
@@ -45,6 +46,7 @@ class Flights:
         profile: NNI's configuration.
         allowance: how many trials NNI may start.
         assessed: the jobs that an assessor had NNI end.
+        ended: job -> number of its proposal, of jobs whose end NNI told.
     """
 
     study: Study
@@ -52,10 +54,15 @@ class Flights:
     profile: dict[str, Any]
     allowance: Allowance
     assessed: set[str] = field(default_factory=set)
-    _seen: list[Job] = field(default_factory=list)
+    ended: dict[str, int | None] = field(default_factory=dict)
     _handed: dict[int, int] = field(default_factory=dict)  # number -> its jobs before it was handed out
     _quiet: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Of jobs that succeeded: their number, and since when they are without a result."""
+    _jobs: Jobs = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.manager is not None:
+            self._jobs = Jobs(self.manager, self.study.journal, self.ended)
 
     def hand(self, number: int) -> None:
         """Takes note that a proposal is handed out now."""
@@ -63,7 +70,10 @@ class Flights:
             self.allowance.answered()
         except (OSError, ValueError, KeyError) as error:  # the next one makes up for it
             log.warning("NNI's manager did not lower trialConcurrency (%s)", error)
-        self._handed[number] = sum(number in _numbers(job) for job in self._seen)
+        self._handed[number] = 0
+        if self.manager is not None:
+            self._handed[number] = len(self._jobs.of(number))
+            self._jobs.handed()
 
     def waiting(self) -> tuple[list[int], int]:
         """Records what ended without a result; (numbers to hand out, how many fly or wait to).
@@ -74,39 +84,48 @@ class Flights:
         """
         journal = self.study.journal
         self.allowance.look()
-        numbers = [number for number, trial in sorted(journal.trials.items()) if trial.state == "running"]
-        if self.manager is None or not numbers:
-            unheard = [number for number in numbers if number not in self._handed]
-            return unheard, len(numbers) - len(unheard)
-        jobs = self._seen = self._jobs()
-        journal.refresh()  # what a process wrote before it ended
+        if self.manager is None or not journal.running:
+            unheard = [number for number in sorted(journal.running) if number not in self._handed]
+            return unheard, len(journal.running) - len(unheard)
+        jobs = self._jobs
+        journal.refresh()  # what processes wrote before they ended
+        jobs.look()
+        journal.refresh()
         waiting, flying = [], 0
-        owners = {job: number for number, job in journal.jobs.items()}
-        for trial in [t for _, t in sorted(journal.trials.items()) if t.state == "running"]:
-            number, repeated = trial.number, journal.repeats.get(trial.number, [])
-            theirs = [job for job in jobs if number in _numbers(job)]
-            now = [job for job in theirs if job.id not in repeated and owners.get(job.id, number) == number]
-            now = [job for job in jobs if owners.get(job.id) == number and job.id not in repeated] or now
+        for number, trial in sorted(journal.running.items()):
+            repeated = journal.repeats.get(number, [])
+            theirs = jobs.of(number)
+            now = [
+                job
+                for job in theirs
+                if job.id not in repeated and journal.owners.get(job.id, number) == number
+            ]
+            now = [job for job in jobs.begun_by(number) if job.id not in repeated] or now
             if any(job.lives for job in now):
                 flying += 1
-            elif theirs and not now and not self._far and any(j.lives and j.id not in owners for j in jobs):
-                flying += 1  # one that got another's sample, and has not said so yet; elsewhere none says so
             elif not now and len(theirs) <= self._handed.get(number, -1):
-                flying += 1  # NNI has not made a job of it yet
-            elif not now or self._ended(trial, now[-1], jobs):
+                flying += 1  # NNI has not made a job of it yet, or it has not ended
+            elif theirs and not now and self._astray():
+                flying += 1  # one that got another's sample, and has not said so yet
+            elif not now or self._ended(trial, now[-1]):
                 waiting.append(number)
             elif journal.trials[number].state == "running":
                 flying += 1  # its result is on its way
         return waiting, flying
 
-    def _ended(self, trial: Trial, job: Job, jobs: list[Job]) -> bool:
+    def _astray(self) -> bool:
+        """Whether a process lives that has not said whose sample it got; elsewhere none says so."""
+        owners = self.study.journal.owners
+        return not self._far and any(job.lives and job.id not in owners for job in self._jobs.every())
+
+    def _ended(self, trial: Trial, job: Job) -> bool:
         """Whether a trial whose process ended is to be repeated; else what came of it is recorded, or will be."""
         number, journal = trial.number, self.study.journal
         if (other := journal.answers.get(job.id, number)) != number:
             reason = f"NNI gave its process the parameters of trial {other}, which had ended"
-            return self._repeat(number, job, reason, len(jobs), killed=False)
+            return self._repeat(number, job, reason, killed=False)
         if job.status == "SUCCEEDED":
-            self._succeeded(number, job, jobs)
+            self._succeeded(number, job)
             return False
         if job.status == "FAILED" and number not in journal.jobs and not shot(job.id):  # not even begun
             self._fail(number, job, f" (NNI: FAILED){last_words(job.id, self._far)}")
@@ -131,14 +150,14 @@ class Flights:
         if told_to_end:
             self._fail(number, job, ": it was cancelled")
             return False
-        return self._killed(number, job, jobs)
+        return self._killed(number, job)
 
     @property
     def _far(self) -> Manager | None:
         """The manager, where trials run on other machines: of what happens there nothing is seen here."""
         return None if is_local(self.profile) else self.manager
 
-    def _killed(self, number: int, job: Job, jobs: list[Job]) -> bool:
+    def _killed(self, number: int, job: Job) -> bool:
         journal = self.study.journal
         words = last_words(job.id)
         if journal.kills.get(number, 0) + 1 >= REPEATS:
@@ -146,11 +165,12 @@ class Flights:
             self._fail(number, job, f" (NNI: {job.status}){often}{words}")
             return False
         reason = f"its process ended without a result (NNI: {job.status}){words}"
-        return self._repeat(number, job, reason, len(jobs))
+        return self._repeat(number, job, reason)
 
-    def _repeat(self, number: int, job: Job, reason: str, begun: int, killed: bool = True) -> bool:
+    def _repeat(self, number: int, job: Job, reason: str, killed: bool = True) -> bool:
         if self.study.journal.again(number, job.id, reason, killed):
-            self.allowance.one_more(begun)
+            trials = self.allowance.trials
+            self.allowance.one_more(self._jobs.begun(None if trials is None else trials - 1))
         return True
 
     def _lasted(self, number: int, job: Job) -> float:
@@ -167,11 +187,13 @@ class Flights:
         trials = self.study.journal.trials
         return any(trials[number].state == "running" for number, _ in self._quiet.values())
 
-    def _succeeded(self, number: int, job: Job, jobs: list[Job]) -> None:
+    def _succeeded(self, number: int, job: Job) -> None:
         """Its result is on its way, unless there is none."""
         if job.final is not None:
             parameter_id, value = job.final
-            known = [n for one in [job, *jobs] for n in _numbers(one, parameter_id)] or [number]
+            known = numbers_of(job, parameter_id)
+            jobs = [] if known[:1] == [number] else self._jobs.every()
+            known = known or [n for one in jobs for n in numbers_of(one, parameter_id)] or [number]
             self.study.record(known[0], value, job.id)
             if known[0] == number or any(one.lives for one in jobs):
                 self._quiet.pop(job.id, None)
@@ -181,7 +203,7 @@ class Flights:
             del self._quiet[job.id]
             if self._far and job.final is not None:  # it could not say whose parameters it was given
                 reason = "NNI gave its process the parameters of another trial"
-                self._repeat(number, job, reason, len(jobs), killed=False)
+                self._repeat(number, job, reason, killed=False)
                 return
             self._fail(number, job, ", though it ended with exit code 0")
 
@@ -191,27 +213,18 @@ class Flights:
 
     def lost(self) -> list[tuple[int, dict[str, Any]]]:
         """(number, parameters) of jobs whose proposal is not in the journal, whose tail was damaged."""
+        if self.manager is None:
+            return []
         known = self.study.journal.trials
         found = {
             number: packed["parameters"]
-            for job in self._jobs()
+            for job in self._jobs.every()
             for packed in job.parameters
             if (number := number_of(packed.get("parameters"))) is not None and number not in known
         }
+        if found:
+            self._jobs.forget()  # once they are written again, their jobs count
         return sorted(found.items())
-
-    def _jobs(self) -> list[Job]:
-        return [] if self.manager is None else self.manager.jobs()
-
-
-def _numbers(job: Job, parameter_id: Any = None) -> list[int]:
-    """The numbers of the proposals that NNI holds for a job (those of one parameter id)."""
-    return [
-        number
-        for packed in job.parameters
-        if parameter_id is None or str(packed.get("parameter_id")) == str(parameter_id)
-        if (number := number_of(packed.get("parameters"))) is not None
-    ]
 
 
 def seconds(duration: Any) -> float | None:

@@ -49,8 +49,8 @@ class ModelGuided(OwnStrategy):
         self._guide.asked(self._view.row(sample))
         return sample
 
-    def recall(self, sample: Sample) -> bool:
-        self._guide.asked(self._view.row(sample))
+    def recall(self, model: ExecutableModelSpace) -> bool:
+        self._guide.asked(self._view.row(sample_of(model)))
         return True
 
     def learn(self, model: ExecutableModelSpace, metric: float | None) -> None:

@@ -28,6 +28,7 @@ False
 
 import math
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ __all__ = ["DAMAGED", "FILE", "STATES", "Journal", "Trial"]
 
 FILE = "journal.jsonl"
 DAMAGED = "journal.damaged.jsonl"
+BLOCK = 1 << 22
+"""Bytes that are read at a time."""
 
 
 class Journal(Record):
@@ -70,6 +73,7 @@ class Journal(Record):
 
     def refresh(self) -> list[dict[str, Any]]:
         """Reads what was appended since the last call and returns the new events."""
+        fresh = []
         try:
             if self.path.stat().st_size < self._offset:  # somebody cut it: what is known is no longer there
                 self.clear()
@@ -77,12 +81,20 @@ class Journal(Record):
             check_file(self.path)
             with self.path.open("rb") as file:
                 file.seek(self._offset)
-                raw = file.read()
+                rest = b""
+                while block := file.read(BLOCK):
+                    raw = rest + block
+                    end = raw.rfind(b"\n") + 1
+                    fresh += self._take(raw[:end])
+                    rest = raw[end:]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise NasError(f"{self.path}: cannot be read ({error.strerror})") from None
-        fresh = []
+        return fresh
+
+    def _take(self, raw: bytes) -> Iterator[dict[str, Any]]:
+        """Takes note of whole lines, which follow on what was read."""
         for line in read(raw, self._offset):
             self._checked |= line.checked
             if line.event == FILLER:
@@ -95,9 +107,8 @@ class Journal(Record):
                 self.unreadable += 1
                 self._damaged.append(line)
                 continue
-            fresh.append(line.event)
-        self._offset += raw.rfind(b"\n") + 1
-        return fresh
+            yield line.event
+        self._offset += len(raw)
 
     # Writing
 

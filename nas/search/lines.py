@@ -17,6 +17,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
 CHECKED = re.compile(rb', "crc": "([0-9a-f]{8})"}\Z')
@@ -76,4 +77,6 @@ def _event(line: bytes) -> tuple[dict[str, Any] | None, bool]:
         event = json.loads(line)
     except (ValueError, RecursionError):
         return None, False
-    return (event, found is not None) if isinstance(event, dict) else (None, False)
+    if not isinstance(event, dict):
+        return None, False
+    return {intern(name): value for name, value in event.items()}, found is not None

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+PATIENCE, LONG = 10, 600
+"""Seconds in which an answer has to come; the list of 100,000 jobs takes NNI about a minute."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -51,8 +54,8 @@ class Manager:
         parts = urlsplit(url)
         return cls(parts.port or 80, parts.path.removesuffix("/tuner").strip("/"))
 
-    def get(self, path: str) -> Any:
-        return self._call("GET", path)
+    def get(self, path: str, patience: float = PATIENCE) -> Any:
+        return self._call("GET", path, patience=patience)
 
     def put(self, path: str, body: Any) -> Any:
         return self._call("PUT", path, body)
@@ -61,11 +64,11 @@ class Manager:
         """What a trial job has written to stderr, wherever it runs."""
         return self._text("GET", f"/trial-file/{job}/stderr")
 
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
-        text = self._text(method, path, body)
+    def _call(self, method: str, path: str, body: Any = None, patience: float = PATIENCE) -> Any:
+        text = self._text(method, path, body, patience)
         return json.loads(text) if text.strip() else None
 
-    def _text(self, method: str, path: str, body: Any = None) -> str:
+    def _text(self, method: str, path: str, body: Any = None, patience: float = PATIENCE) -> str:
         prefix = f"/{self.prefix}" if self.prefix else ""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{prefix}/api/v1/nni{path}",
@@ -75,7 +78,7 @@ class Manager:
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=10) as response:
+            with opener.open(request, timeout=patience) as response:
                 return response.read().decode()
         except http.client.HTTPException as error:  # it ended in the middle of its answer
             raise ConnectionError(f"{type(error).__name__}: {error}") from None
@@ -91,15 +94,11 @@ class Manager:
 
     def jobs(self) -> list[Job]:
         """Every trial job, finished ones included."""
-        found = []
-        for job in self.get("/trial-jobs") or []:
-            raw = job.get("hyperParameters") or []
-            begin, end = job.get("startTime"), job.get("endTime")
-            seconds = (end - begin) / 1000 if begin and end else None
-            parameters = [json.loads(p) for p in raw]
-            ended = end / 1000 if end else None
-            found.append(Job(job["trialJobId"], job["status"], parameters, _final(job), seconds, ended))
-        return found
+        return [_job(job) for job in self.get("/trial-jobs", LONG) or []]
+
+    def job(self, job: str) -> Job:
+        """One trial job."""
+        return _job(self.get(f"/trial-jobs/{job}"))
 
     def last_intermediate(self, job: str) -> float | None:
         """The last intermediate result that a trial job reported."""
@@ -120,6 +119,14 @@ class Manager:
         profile = self.profile()
         profile["params"]["trialConcurrency"] = trials
         self.put("/experiment?update_type=TRIAL_CONCURRENCY", profile)
+
+
+def _job(job: dict[str, Any]) -> Job:
+    begin, end = job.get("startTime"), job.get("endTime")
+    return Job(
+        job["trialJobId"], job["status"], [json.loads(packed) for packed in job.get("hyperParameters") or []],
+        _final(job), (end - begin) / 1000 if begin and end else None, end / 1000 if end else None,
+    )  # fmt: skip
 
 
 def _final(job: dict[str, Any]) -> tuple[Any, Any] | None:

@@ -1,6 +1,6 @@
 """What the strategies of ours share: one proposal at a time, on any engine of NNI's."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 from nni.nas.execution import ExecutionEngine
 from nni.nas.execution.event import FinalMetricEvent, ModelEventType, TrainingEndEvent
@@ -10,7 +10,19 @@ from nni.nas.strategy.base import Strategy
 from nas.search.view import Sample
 
 
-class OwnStrategy(Strategy):
+class Recalling(ABC):
+    """A strategy whose next proposal depends on the seed and on what was proposed and told alone, so that a search that
+    is resumed need not make the proposals of before again."""
+
+    @abstractmethod
+    def recall(self, model: ExecutableModelSpace) -> bool:
+        """Takes note of a proposal of before an interruption without making it again.
+
+        False, of a strategy whose proposals depend on more than that, has it propose again.
+        """
+
+
+class OwnStrategy(Strategy, Recalling):
     """A strategy of ours: one proposal at a time, from what was proposed and what came of it.
 
     It runs on any engine of NNI's. On another model space than `ChoiceSpace` it knows no cost, and
@@ -33,20 +45,16 @@ class OwnStrategy(Strategy):
     def begin(self) -> None:
         """Called once, when `model_space` is known."""
 
-    def recall(self, sample: Sample) -> bool:
-        """Takes note of a proposal of before an interruption without making it again.
-
-        False, of a strategy whose proposals depend on more than what was told, has it propose again.
-        """
+    def recall(self, model: ExecutableModelSpace) -> bool:
         return False
 
     def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
         self.begin()
+        engine.register_model_event_callback(ModelEventType.FinalMetric, self._final)
+        engine.register_model_event_callback(ModelEventType.TrainingEnd, self._end)
         return model_space
 
     def _run(self) -> None:
-        self.engine.register_model_event_callback(ModelEventType.FinalMetric, self._final)
-        self.engine.register_model_event_callback(ModelEventType.TrainingEnd, self._end)
         while self.wait_for_resource():
             sample = self.propose()
             if sample is None:

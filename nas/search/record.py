@@ -9,7 +9,10 @@ True
 0.5
 """
 
+from bisect import insort
+from collections.abc import Sequence
 from dataclasses import replace
+from sys import intern
 from typing import Any
 
 from nas.search.trials import Trial, told_fields
@@ -21,9 +24,13 @@ class Record:
     Attributes:
         run: what is searched.
         trials: by number.
+        running: those of them that have no result.
+        heard: the told lines of known proposals, in the order in which they came to be.
         jobs: number -> the NNI trial job whose process began it last.
+        owners: the same by job.
         began_at: number -> when that was, ISO 8601.
         repeats: number -> the NNI trial jobs that ended without its result, and are repeated.
+        repeated: how many these are in all.
         kills: number -> how many of them were killed.
         answers: NNI trial job -> the number, ended before, that its process was given.
         max_trials: how many trials there are to be, None where that is not known.
@@ -37,15 +44,21 @@ class Record:
         """Knows nothing (again)."""
         self.run: dict[str, Any] = {}
         self.trials: dict[int, Trial] = {}
+        self.running: dict[int, Trial] = {}
         self.events: list[dict[str, Any]] = []
+        self.heard: list[dict[str, Any]] = []
         self.jobs: dict[int, str] = {}
+        self.owners: dict[str, int] = {}
         self.began_at: dict[int, str] = {}
         self.repeats: dict[int, list[str]] = {}
+        self.repeated = 0
         self.kills: dict[int, int] = {}
         self.answers: dict[str, int] = {}
         self.max_trials: int | None = None
         self.exhausted = False
         self._nths: set[int] = set()
+        self._results: list[dict[str, Any]] = []  # those heard, in the order of their nth
+        self._next_number = self._next_nth = 0
         self._early: dict[int, dict[str, Any]] = {}  # results whose proposal is not there (yet)
 
     def apply(self, event: dict[str, Any]) -> None:
@@ -61,17 +74,24 @@ class Record:
         elif kind == "asked":
             number = int(event["number"])
             fields: dict[str, Any] = {k: event.get(k) for k in ("macs", "params", "latency", "job", "time")}
-            self.trials[number] = Trial(number, dict(event["sample"]), str(event["key"]), **fields)
+            event["sample"] = _shared(dict(event["sample"]))
+            self.trials[number] = Trial(number, event["sample"], str(event["key"]), **fields)
+            self.running[number] = self.trials[number]
+            self._next_number = max(self._next_number, number + 1)
             if number in self._early:
                 self._result(self._early.pop(number))
         elif kind == "told":
             self._result(event)
         elif kind == "began":
-            self.jobs[int(event["number"])] = str(event["job"])
-            self.began_at[int(event["number"])] = str(event.get("since") or event.get("time") or "")
+            number, job = int(event["number"]), str(event["job"])
+            if self.owners.get(before := self.jobs.get(number, "")) == number:
+                del self.owners[before]
+            self.jobs[number], self.owners[job] = job, number
+            self.began_at[number] = str(event.get("since") or event.get("time") or "")
         elif kind == "again":
             number = int(event["number"])
             self.repeats.setdefault(number, []).append(str(event["job"]))
+            self.repeated += 1
             self.kills[number] = self.kills.get(number, 0) + bool(event.get("killed", True))
         elif kind == "answered":
             self.answers[str(event["job"])] = int(event["number"])
@@ -86,20 +106,26 @@ class Record:
         number, fields = int(event["number"]), told_fields(event)
         event["nth"] = int(event.get("nth", len(self._nths)))  # older lines count themselves
         if number in self.trials:
-            self.trials[number] = replace(self.trials[number], **fields)
+            self.trials[number] = trial = replace(self.trials[number], **fields)
+            if trial.state != "running":
+                self.running.pop(number, None)
+            self.heard.append(event)
+            insort(self._results, event, key=lambda one: one["nth"])
         else:
             self._early[number] = event
+            self._next_number = max(self._next_number, number + 1)
         self._nths.add(event["nth"])
+        while self._next_nth in self._nths:
+            self._next_nth += 1
 
-    def results(self) -> list[dict[str, Any]]:
+    def results(self) -> Sequence[dict[str, Any]]:
         """The told lines of known proposals in the order of their `nth`, which need not be the file's."""
-        found = [e for e in self.events if e["event"] == "told" and int(e["number"]) in self.trials]
-        return sorted(found, key=lambda event: event["nth"])
+        return self._results
 
     @property
     def next_number(self) -> int:
         """The number of a new proposal; that of a lost one is not taken again."""
-        return max([*self.trials, *self._early], default=-1) + 1
+        return self._next_number
 
     def best(self) -> Trial | None:
         """The complete trial of highest reward, the earliest of equals; None before the first."""
@@ -113,4 +139,10 @@ class Record:
     @property
     def next_nth(self) -> int:
         """The place of a new result: that of a lost one where there is one."""
-        return next(n for n in range(len(self._nths) + 1) if n not in self._nths)
+        return self._next_nth
+
+
+def _shared(sample: dict[str, Any]) -> dict[str, Any]:
+    """A sample whose labels and words are the same objects as all others': JSON makes new ones of each line, which
+    would be half of what a journal takes in memory."""
+    return {intern(label): intern(value) if type(value) is str else value for label, value in sample.items()}

@@ -13,12 +13,13 @@ import nni.nas.strategy as nni_strategy
 from nni.mutable import SampleValidationError
 from nni.nas.space import ExecutableModelSpace
 from nni.nas.strategy.base import Strategy
-from numpy.random import RandomState
+from numpy.random import MT19937, RandomState, SeedSequence
 
 from nas.errors import NasError
 from nas.search.controller import Controller
 from nas.search.guided import ModelGuided
 from nas.search.local import LocalSearch
+from nas.search.own_strategy import Recalling
 
 
 def make(name: str, options: Mapping[str, Any], seed: int) -> Strategy:
@@ -33,14 +34,42 @@ def make(name: str, options: Mapping[str, Any], seed: int) -> Strategy:
         raise NasError(f"strategy {name}: {error}; found {dict(options)}") from None
 
 
-class Evolution(nni_strategy.RegularizedEvolution):
+class Evolution(nni_strategy.RegularizedEvolution, Recalling):
     """NNI's regularized evolution (Real et al. 2019), drawing at random while there is nobody to mutate.
 
-    It would fail where as many as the population are proposed before any is evaluated.
+    It would fail where as many as the population are proposed before any is evaluated. What was proposed our space
+    refuses by itself; NNI's own memory of it takes some kilobytes for each. Each proposal draws from a generator of its
+    own, of the seed and its number: a search that is resumed makes none of those of before again.
     """
 
-    def new_individual(self) -> ExecutableModelSpace:
-        return super().new_individual() if self._population else self.random()
+    def __init__(self, seed: int = 0, **options: Any) -> None:
+        super().__init__(dedup=False, seed=seed, **options)
+        self._seed, self._proposed = seed, 0
+
+    def _run(self) -> None:
+        while self.wait_for_resource():
+            model = self._individual()
+            if model is None:
+                return
+            self.recall(model)
+            self.engine.submit_models(model)
+
+    def recall(self, model: ExecutableModelSpace) -> bool:
+        self._running_models.append(model)
+        self._proposed += 1
+        return True
+
+    def _individual(self) -> ExecutableModelSpace | None:
+        self._random_state = RandomState(MT19937(SeedSequence((self._seed, self._proposed))))
+        grown = len(self._population) + len(self._running_models) >= self.population_size
+        if grown and self._population:
+            model = self._retry_helper.retry(self.new_individual)
+            if model is not None:
+                return model
+        try:
+            return self.random()
+        except SampleValidationError:
+            return None
 
 
 class TPE(nni_strategy.TPE):

@@ -56,7 +56,9 @@ class Study:
         self.journal = Journal(run_dir / FILE)
         self.journal.refresh()
         self._told: set[int] = set()
-        self._replayed = self._heard = 0
+        self._seen = 0  # up to which nth results were told, or are lost for good
+        self._heard: list[dict[str, Any]] = []  # the journal's, of which so many are learnt
+        self._replayed = self._learnt = 0
         self._settled = False
         self._begin(profile)
         self._talk = self._conversation()
@@ -154,8 +156,8 @@ class Study:
         trials, results = self.journal.trials, self.journal.results()
         asked = {int(e["number"]): e for e in self.journal.events if e["event"] == "asked"}
         first_lost = next((n for n, result in enumerate(results) if result["nth"] != n), len(results))
-        first_running = min((n for n, trial in trials.items() if trial.state == "running"), default=math.inf)
-        told = 0
+        first_running = min(self.journal.running, default=math.inf)
+        told, again = 0, self.journal.next_number
         while self._replayed < self.journal.next_number:
             number = self._replayed
             event = asked.get(number)
@@ -170,11 +172,13 @@ class Study:
                     told += 1
                 if not self._talk.ask_again(event["sample"]):
                     log.warning("from trial %s on the strategy proposes otherwise than recorded", number)
+                    again = number
                     break
             self._replayed += 1
         self._replayed = self.journal.next_number
-        for trial in trials.values():
-            self._talk.exclude(trial.sample)
+        for number, trial in trials.items():
+            if number >= again:
+                self._talk.exclude(trial.sample)
 
     def propose(self) -> int | None:
         """The number of a new trial; None where every network (within limits) was proposed."""
@@ -188,11 +192,6 @@ class Study:
         key, cost = self.subject.key(sample), self.subject.cost(sample)
         self._replayed = 1 + self.journal.asked(sample, key, **cost, seen=self._seen)
         return self._replayed - 1
-
-    @property
-    def _seen(self) -> int:
-        """Up to which `nth` results were told, or are lost for good."""
-        return max(self._told, default=-1) + 1
 
     def restore(self, number: int, parameters: dict[str, Any]) -> None:
         """Writes a proposal again that the journal lost and NNI still has.
@@ -208,20 +207,23 @@ class Study:
     def learn(self) -> None:
         """Tells the strategy every result that the journal has and it has not heard."""
         self.journal.refresh()
-        if len(self.journal.events) == self._heard and self.whole:
+        if self._heard is not self.journal.heard:  # it was read anew
+            self._heard, self._learnt = self.journal.heard, 0
+        elif self._learnt == len(self._heard) and self.whole:
             return
         if not self.whole:
             self._replay()
         if self.whole:
-            for result in self.journal.results():
+            for result in sorted(self._heard[self._learnt :], key=lambda event: event["nth"]):
                 self._tell(result)
-        self._heard = len(self.journal.events)
+            self._learnt = len(self._heard)
         self._board.update()
 
     def _tell(self, event: dict[str, Any]) -> None:
         if event["nth"] in self._told:
             return
         self._told.add(event["nth"])
+        self._seen = max(self._seen, event["nth"] + 1)
         worth = event.get("reward") if event["state"] in ("complete", "stopped", "duplicate") else None
         sample, stopped = self.journal.trials[int(event["number"])].sample, event["state"] == "stopped"
         self._talk.tell(sample, worth, event.get("accuracy"), stopped)
@@ -229,6 +231,8 @@ class Study:
     def record(self, number: int, value: Any, job: str | None) -> None:
         """Writes down what NNI passed on of a trial: its final report, or an intermediate result,
         which is NNI's last word of a trial that was stopped early."""
+        if self.journal.trials[number].state not in ("running", "stopped"):
+            return
         facts = dict(value) if isinstance(value, dict) else {"default": value}
         if facts.get("macs") not in (None, self.journal.trials[number].macs):
             log.warning("trial %s: a result of another network is passed over", number)

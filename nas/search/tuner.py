@@ -54,6 +54,8 @@ def _is_recovered(self: Recoverable, param_id: int | None) -> bool:
 
 _assessed: set[str] = set()
 """Jobs that an assessor, which is in this process, had NNI end."""
+_over: dict[str, int | None] = {}
+"""Jobs whose end NNI told, and the numbers of their proposals, until somebody looks."""
 _send = MsgDispatcherBase.send
 
 
@@ -67,11 +69,14 @@ _process_command = MsgDispatcherBase.process_command
 
 
 def _process(self: MsgDispatcherBase, command: Any, data: Any) -> None:
-    """Tells NNI's manager why a tuner gives up.
+    """Hears of the end of every trial, of which NNI tells a tuner neither the job nor, after a resume, anything; and
+    tells NNI's manager why a tuner gives up.
 
     Of what a tuner only raises the manager hears nothing, and the experiment would run on without a trial.
     """
     try:
+        if command is CommandType.TrialEnd:
+            _over[str(data["trial_job_id"])] = number_of(json.loads(data["hyper_params"])["parameters"])
         _process_command(self, command, data)
     except NasError as error:
         self.report_error(f"nas.errors.NasError: {error}")
@@ -99,6 +104,7 @@ class StrategyTuner(Tuner):
         self._flights: Any = None
         self._allowance: Any = None
         self._brought: dict[str, Any] = {}
+        self._lost: list[tuple[int, dict[str, Any]]] | None = None
         self._restored = self._looking = False
         self._ended = threading.Event()
         channel = os.environ.get("NNI_TUNER_COMMAND_CHANNEL")
@@ -125,7 +131,7 @@ class StrategyTuner(Tuner):
             )
             self._allowance = Allowance(self._study.journal, self._manager)
             self._brought = documents_for_others(self._study.journal.run, profile)
-            self._flights = Flights(self._study, self._manager, profile, self._allowance, _assessed)
+            self._flights = Flights(self._study, self._manager, profile, self._allowance, _assessed, _over)
             try:
                 self._allowance.begin()
             except NasError:  # of the journal
@@ -209,22 +215,24 @@ class StrategyTuner(Tuner):
         """Results that NNI had of an earlier start of this experiment; most are in the journal."""
         with self._lock:
             for entry in data:
+                known = len(self._study.journal.events)
                 self._restore(number_of(entry.get("parameter")) or 0)
                 self._record(entry.get("parameter"), entry.get("value"))
-                self._study.learn()
+                if len(self._study.journal.events) > known:
+                    self._study.learn()
 
     def _restore(self, last: int | None = None) -> None:
         """Writes again what a damaged end of the journal proposed, as NNI knows it, up to a number."""
         if self._restored:
             return
         try:
-            lost = self._flights.lost()
+            if self._lost is None:
+                self._lost = self._flights.lost()
         except (OSError, ValueError, KeyError) as error:
             log.warning("NNI's manager did not list its trials (%s)", error)
             return
-        for number, parameters in lost:
-            if last is None or number <= last:
-                self._study.restore(number, parameters)
+        while self._lost and (last is None or self._lost[0][0] <= last):
+            self._study.restore(*self._lost.pop(0))
         if last is None:
             self._restored = True
             self._study.settle()

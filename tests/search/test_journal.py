@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nas import NasError
+from nas.search import journal as journal_module
 from nas.search.journal import DAMAGED, STATES, Journal
 from nas.search.lines import dump
+from nas.search.record import Record
 
 WRITERS, TRIALS = 4, 25
 
@@ -304,6 +307,59 @@ def test_one_that_was_cut_is_read_anew(journal: Journal):
     journal.refresh()
     assert list(journal.trials) == [0]
     assert journal.asked({"a": 2}, key="k2") == 1
+
+
+@pytest.mark.parametrize("block", [1, 70, 1000])
+def test_it_is_read_in_parts_as_at_once(journal: Journal, monkeypatch: pytest.MonkeyPatch, block: int):
+    for number in range(5):
+        journal.asked({"a": number}, key=f"k{number}")
+    with journal.path.open("ab") as file:
+        file.write(
+            b'{"event": "ask\n' + dump({"event": "told", "number": 3, "state": "failed"}) + b'{"event": "to'
+        )
+    whole = reread(journal)
+    monkeypatch.setattr(journal_module, "BLOCK", block)
+    parts = reread(journal)
+    assert parts.events == whole.events
+    assert len(parts.events) == 6
+    assert (parts._offset, parts._damaged) == (whole._offset, whole._damaged)
+    assert parts.unreadable == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_counted_as_events_come_is_what_they_say_together(seed: int):
+    """In any order: results of lost proposals and lost results, processes that begin another's, repeats."""
+    rng = np.random.default_rng(seed)
+    events: list[dict[str, Any]] = [
+        {"event": "asked", "number": n, "sample": {"a": "conv"}, "key": str(n)} for n in range(8)
+    ]
+    places = rng.permutation(12)
+    for n in range(8):
+        state = "stopped" if rng.random() < 0.3 else "complete"
+        events.append({"event": "told", "number": n, "nth": int(places[n]), "state": state, "reward": 0.5})
+        events.append({"event": "began", "number": n, "job": f"j{n}"})
+    for n in range(8, 11):
+        events.append(
+            {"event": "told", "number": n - 8, "nth": int(places[n]), "state": "complete", "reward": 0.6}
+        )
+        events.append({"event": "began", "number": n - 8, "job": f"again{n}"})
+        events.append({"event": "again", "number": n - 8, "job": f"j{n - 8}"})
+    record, seen = Record(), []
+    for number in rng.permutation(len(events))[: rng.integers(5, len(events))]:
+        record.apply(dict(events[number]))
+        seen.append(events[number])
+        asked = {e["number"] for e in seen if e["event"] == "asked"}
+        told = [e for e in seen if e["event"] == "told"]
+        known = sorted(e["nth"] for e in told if e["number"] in asked)
+        assert [event["nth"] for event in record.results()] == sorted(event["nth"] for event in record.heard)
+        if len({e["number"] for e in told}) == len(told):  # of two results of a lost proposal one is kept
+            assert [event["nth"] for event in record.results()] == known
+        assert set(record.running) == asked - {e["number"] for e in told}
+        assert all(record.trials[number] is trial for number, trial in record.running.items())
+        assert record.next_number == max([*asked, *(e["number"] for e in told)], default=-1) + 1
+        assert record.next_nth == min(set(range(20)) - {e["nth"] for e in told})
+        assert record.owners == {job: number for number, job in record.jobs.items()}
+        assert record.repeated == sum(map(len, record.repeats.values()))
 
 
 def test_the_number_of_trials_is_the_one_that_was_changed_last(journal: Journal):

@@ -87,6 +87,8 @@ def test_jobs_have_their_parameters(server, manager):
         {"trialJobId": "b", "status": "SUCCEEDED", "hyperParameters": [json.dumps(parameters)]},
     ]
     assert manager.jobs() == [Job("a", "WAITING", []), Job("b", "SUCCEEDED", [parameters])]
+    server.answers["/api/v1/nni/trial-jobs/b"] = server.answers["/api/v1/nni/trial-jobs"][1]
+    assert manager.job("b") == manager.jobs()[1]
     server.answers["/api/v1/nni/trial-jobs"] = None
     assert manager.jobs() == []
 

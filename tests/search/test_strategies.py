@@ -295,6 +295,36 @@ def test_a_failure_is_no_member_of_the_population():
     assert apart[3] < 9
 
 
+@pytest.mark.parametrize("name", ["model", "evolution"])
+@pytest.mark.parametrize("flying", [1, 5])
+def test_a_resumed_search_proposes_nothing_again(name, flying, monkeypatch):
+    """Failures at the beginning leave the population smaller than what was proposed."""
+    choices = {f"choice{index}": ("w", "x", "y", "z") for index in range(8)}
+    options = {"population_size": 6, "sample_size": 2} if name == "evolution" else {}
+
+    def begun() -> AskTell:
+        return AskTell(View(choices), make(name, options, seed=3), seed=3)
+
+    undisturbed = begun()
+    asked, told, numbers = [], [], iter(range(100))
+    for _ in range(25):
+        asked.append(undisturbed.ask())
+        if len(asked) - len(told) > flying:
+            number = next(numbers)
+            told.append((asked[number], None if number < 4 else number % 7 / 10))
+            undisturbed.tell(*told[-1])
+    with monkeypatch.context() as patch:
+        patch.setattr(AskTell, "ask", lambda self: pytest.fail("it proposed again"))
+        resumed = begun()
+        for number, sample in enumerate(asked):
+            assert resumed.ask_again(sample)
+            if number >= flying:
+                resumed.tell(*told[number - flying])
+    assert [resumed.ask() for _ in range(5)] == [undisturbed.ask() for _ in range(5)]
+    undisturbed.close()
+    resumed.close()
+
+
 def test_random_is_uniform(talk: Talk):
     """Each letter a quarter of 6 x 100 x 10 times: 1500, standard deviation 34 (five of them allowed)."""
     letters: list[str] = []

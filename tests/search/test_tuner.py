@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from nas import NasError, SearchSpace, reward
-from nas.search import board, choice_space, flights, last_words
+from nas.search import board, choice_space, flights, jobs, last_words
 from nas.search import tuner as tuner_module
 from nas.search.asktell import AskTell
 from nas.search.journal import FILE, Journal, Trial
@@ -33,6 +33,7 @@ from nas.search.view import View
 TARGET = 60_000
 """The small space's own."""
 
+REMOTE = {"platform": "remote", "machineList": [{"host": "a", "user": "me"}, {"host": "b", "user": "me"}]}
 FEW = {"evolution": {"population_size": 4, "sample_size": 2}, "tpe": {"n_startup_jobs": 5}}
 """Hyper-parameters with which a short search goes beyond a strategy's random beginning."""
 
@@ -80,6 +81,7 @@ class FakeNNI:
         self.jobs_: list[TrialJob] = []
         self.silent = False
         self.change = 0
+        self.lists = 0
         self.ended_at: list[int] = []
         self.lowered = threading.Event()
         self.ids = iter(range(1000))
@@ -103,16 +105,19 @@ class FakeNNI:
 
     def jobs(self) -> list[Job]:
         self._answer()
-        return [
-            Job(
-                job.id,
-                job.status,
-                [{"parameter_id": job.parameter_id, "parameters": job.parameters}],
-                None if job.value is None else (job.parameter_id, job.value),
-                job.seconds,
-            )
-            for job in self.jobs_
-        ]
+        self.lists += 1
+        return [self.job(job.id) for job in self.jobs_]
+
+    def job(self, job_id: str) -> Job:
+        self._answer()
+        job = next(job for job in self.jobs_ if job.id == job_id)
+        return Job(
+            job.id,
+            job.status,
+            [{"parameter_id": job.parameter_id, "parameters": job.parameters}],
+            None if job.value is None else (job.parameter_id, job.value),
+            job.seconds,
+        )
 
     def last_intermediate(self, job: str) -> float | None:
         self._answer()
@@ -172,6 +177,7 @@ class FakeNNI:
 
     def end(self, job: TrialJob, status: str) -> None:
         job.status = status
+        tuner_module._over[job.id] = job.number  # the dispatcher's message, which comes in any case
         if job.id not in self.live_before:
             self.tuner.trial_end(job.parameter_id, status == "SUCCEEDED")
 
@@ -204,6 +210,7 @@ def start(
     monkeypatch.setenv("NNI_LOG_DIRECTORY", str(logs))
     monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:8080/tuner")
     monkeypatch.setattr(board, "StudyBoard", SilentBoard)
+    monkeypatch.setattr(tuner_module, "_over", {})
     talks: list[AskTell] = []
     begun: list[FakeNNI] = []
     monkeypatch.setattr(AskTell, "__init__", _noting(AskTell.__init__, talks))
@@ -438,8 +445,7 @@ def test_a_killed_trial_is_handed_out_again_and_costs_nothing(start, tiny):
 
 def test_a_trial_cancelled_on_another_machine_is_handed_out_again_while_others_run(start):
     """There no process writes that it has begun, so that those of others are known by their proposals alone."""
-    remote = {"platform": "remote", "machineList": [{"host": "a", "user": "me"}, {"host": "b", "user": "me"}]}
-    fake = start({"trainingService": remote, "trialConcurrency": 2})
+    fake = start({"trainingService": REMOTE, "trialConcurrency": 2})
     lost, other = fake.launch(), fake.launch()
     fake.end(lost, "USER_CANCELED")
     assert other.status == "RUNNING"
@@ -644,6 +650,55 @@ def test_a_sample_that_another_trial_got_is_not_handed_out_twice(start, tiny):
     assert fake.launch().number == 2
     Journal(fake.run / FILE).began(second.number, first.id, pid=2)
     assert fake.launch().number == 3
+
+
+@pytest.mark.parametrize("service", [{"platform": "local"}, REMOTE], ids=["here", "elsewhere"])
+@pytest.mark.parametrize("resumed", [False, True])
+def test_of_a_long_list_of_jobs_those_alone_that_ended_are_asked_for(
+    start, tiny, tmp_path, document, monkeypatch, resumed, service
+):
+    """Here the list is asked for again where a killed trial's parameters may be in another's hands."""
+    args: dict[str, Any] = {"strategy": {"name": "evolution", **FEW["evolution"]}, "seed": 1}
+    params = {"maxTrialNumber": 60, "trainingService": service}
+
+    def searched() -> FakeNNI:
+        fake = start(dict(params), **args)
+        if resumed:
+            search(fake, tiny, 40, stop=45)
+            fake.resume(document)
+        search(fake, tiny, 40)
+        return fake
+
+    short = searched()
+    found = [(trial.number, trial.key, trial.state, trial.reward) for trial in short.journal().ended()]
+    assert {state for _, _, state, _ in found} == {"complete", "failed"}
+    assert short.journal().repeats
+    (tmp_path / "runs").rename(tmp_path / "before")
+    monkeypatch.setattr(jobs, "MANY", -1)
+    monkeypatch.setattr(jobs, "SHARE", 1e9)
+    long = searched()
+    assert [choices_of(job.parameters) for job in long.jobs_] == [
+        choices_of(job.parameters) for job in short.jobs_
+    ]
+    assert [(trial.number, trial.key, trial.state, trial.reward) for trial in long.journal().ended()] == found
+    assert service is not REMOTE or long.lists == 1 + resumed < 40 < short.lists
+
+
+def test_the_end_of_a_trial_is_heard_of_from_nnis_messages(start, monkeypatch):
+    from nni.runtime.msg_dispatcher import MsgDispatcher
+
+    monkeypatch.setattr(jobs, "MANY", -1)
+    monkeypatch.setattr(jobs, "SHARE", 1e9)
+    fake = start({"trainingService": REMOTE})
+    lost = fake.launch()
+    fake.launch()
+    lost.status = "USER_CANCELED"
+    packed = json.dumps({"parameter_id": lost.parameter_id, "parameters": lost.parameters})
+    dispatcher = MsgDispatcher("ws://_unittest_", fake.tuner)
+    end = {"trial_job_id": lost.id, "event": lost.status, "hyper_params": packed}
+    dispatcher.process_command(tuner_module.CommandType.TrialEnd, end)
+    assert fake.journal().repeats == {0: [lost.id]}
+    assert fake.launch().parameters == lost.parameters
 
 
 class Dispatcher:
