@@ -84,7 +84,7 @@ def _spread(row: Row) -> str:
 
 def _idle(rows: list[Row]) -> str:
     names = {"seen": "end seen", "proposed": "proposal", "started": "handed on", "begun": "begun"}
-    found = {name: statistics.mean(row["idle"][name] for row in rows[1:]) for name in names}
+    found = {name: statistics.mean(row["idle"][name] for row in rows[1:-1]) for name in names}
     return f"{sum(found.values()):.1f}: " + ", ".join(
         f"{names[name]} {value:.1f}" for name, value in found.items()
     )

@@ -1,10 +1,10 @@
 """Claim: see what `report` prints; whether one machine that types `nas search` can keep 64 and 1,000 workers busy.
 
     .venv/bin/python benchmarks/simulate.py manager --work DIR          NNI's own manager, with 100,000 jobs: 10 minutes
-    .venv/bin/python benchmarks/simulate.py run model --work DIR        8,000 trials on 64 workers: about an hour
-    .venv/bin/python benchmarks/simulate.py run evolution --work DIR    100,000 trials on 1,000 workers: about an hour
+    .venv/bin/python benchmarks/simulate.py run model --work DIR        8,000 trials on 64 workers: an hour
+    .venv/bin/python benchmarks/simulate.py run evolution --work DIR    100,000 trials on 1,000 workers: half an hour
     .venv/bin/python benchmarks/simulate.py replay --work DIR           resumes both once more: some minutes
-    .venv/bin/python benchmarks/simulate.py sweep --work DIR            shorter and shorter trials: about an hour
+    .venv/bin/python benchmarks/simulate.py sweep --work DIR            shorter and shorter trials: an hour
     .venv/bin/python benchmarks/simulate.py pictures                    docs/images/scale.png
     .venv/bin/python benchmarks/simulate.py report                      the tables of docs/scale.md, from rows alone
 

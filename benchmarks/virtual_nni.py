@@ -25,7 +25,7 @@ POLL = 5.0
 """Seconds between two looks of NNI's manager at its jobs (pollInterval), and of its service at what it is to start."""
 PHASE = 2.5
 """Seconds by which the looks of the service are behind the manager's."""
-LISTED, ONE, SETTINGS = 0.0005, 0.02, 0.008
+LISTED, ONE, SETTINGS = 0.0001, 0.015, 0.003
 """Seconds that NNI takes to list its jobs, each; to tell of one; to tell the experiment's settings."""
 PARTS = ("seen", "proposed", "started", "begun")
 """Of the time between two trials of a worker: until the manager sees the end of the first, until there is a proposal,
@@ -46,7 +46,8 @@ class World:
         now: virtual seconds since the start.
         messages: (time, number, kind, content) to the dispatcher, the earliest first.
         busy: seconds for which workers ran trials whose end the manager has seen.
-        last, last_busy: when the last trial began, so that there was work for all until then, and busy seconds then.
+        last, last_busy: until when there was work for all: when as many jobs were begun as trials were wanted at first,
+            later ones being repeats; and busy seconds then.
         idle: part of `PARTS` -> the sum of seconds, and of how many.
         lists, listing: how often the manager was asked for all jobs, and virtual seconds that it took to answer.
         thought: real seconds of what was inside `thinking` last.
@@ -77,6 +78,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.ended = Ended(self.folder / "jobs.jsonl")
+        self.wanted = self.params["maxTrialNumber"]
 
     # The clock
 
@@ -169,7 +171,8 @@ class World:
             self.send(job.ends, "result", content)
         self.live[job.id] = job
         self.submitted += 1
-        self.last, self.last_busy = begins, self.worked(begins)
+        if self.submitted <= self.wanted:
+            self.last, self.last_busy = begins, self.worked(begins)
         self.idled("started", at - proposed)
         self.idled("begun", PHASE)
 
