@@ -43,7 +43,7 @@ faults: setup
 
 # Searches on two other machines, which are network namespaces with sshd; takes root, and some minutes.
 remote: setup
-	@$(BIN)/python -m pytest tests/remote -m remote -n 0 -v
+	@$(BIN)/python -m pytest tests/remote -m remote -n 0 -v -rs
 
 # Known vulnerabilities of what the locks name; asks a public database, and needs the network for it.
 audit:
