@@ -173,7 +173,7 @@ def networks() -> dict[str, Architecture]:
     for name, direction in {**SINGLE, "compound": COMPOUND}.items():
         found[EVEN.get(f"{name}-2x", f"{name}-2x")] = plan(base, double, *direction).architecture
     found[EVEN["compound-4x"]] = plan(base, Budget(macs=4 * base.macs), *COMPOUND).architecture
-    means = {name: mean(f"{name}-2x") for name in SINGLE}
+    means = {name: mean(f"{name}-2x") or mean(EVEN.get(f"{name}-2x", "")) for name in SINGLE}
     if all(value is not None for value in means.values()):
         best = max(SINGLE, key=lambda name: means[name] or 0.0)
         found[f"{best}-4x"] = plan(base, Budget(macs=4 * base.macs), *SINGLE[best]).architecture
@@ -256,13 +256,10 @@ def report() -> None:
         print("| " + " | ".join([*cells, *off]) + " |")
     print("\n| contrast | val | test |\n| --- | --- | --- |")
     pairs = [("searched", name) for name in RIVALS] + [("compound-2x", f"{name}-2x") for name in SINGLE]
-    pairs += [("compound-4x", name) for name in facts if name.endswith("-4x") and name != "compound-4x"]
-    pairs += (
-        [("compound-2x", "depth-2x-even"), ("compound-4x-even", "width-4x")]
-        if EVEN["depth-2x"] in facts
-        else []
-    )
-    for left, right in pairs:
+    best = [name for name in facts if name.endswith("-4x") and name != "compound-4x"]
+    pairs += [("compound-4x", name) for name in best] + [("compound-2x", EVEN["depth-2x"])]
+    pairs += [(EVEN["compound-4x"], name) for name in best]
+    for left, right in [pair for pair in pairs if facts.keys() >= {*pair}]:
         cells = []
         for file in ("train", "test"):
             one, other = values(left, file=file), values(right, file=file)

@@ -14,12 +14,15 @@
 from dataclasses import dataclass
 
 import nas
+from nas.supernet.sampling import extremes
 
 RATE = 1751.72
 """Images a second, of model efficientnet_b0 in the file above."""
 IMAGES = 1_281_167
 HELD_OUT = IMAGES // 10
 GPUS = (1, 8, 64)
+BETWEEN = 2
+"""Networks of a supernet's step beside the smallest and the largest, as `nas supernet` has it by default."""
 HOUR, DAY = 3600.0, 86400.0
 
 
@@ -60,30 +63,12 @@ class Fidelity:
 
 def supernet(epochs: int) -> float:
     """Seconds of a GPU for so many epochs of a supernet of `efficientnet`: each step trains the largest network, the
-    smallest and one between (the median of random ones)."""
+    smallest and BETWEEN (the median of random ones)."""
     space = nas.SearchSpace.load("efficientnet")
     b0 = nas.load("efficientnet-b0").architecture.macs
-    (_, ends), (_, random) = (
-        space.costs(space.costs.indices(extremes(space))),
-        space.costs.of_random(4096, seed=0),
-    )
-    step = (float(ends.sum()) + sorted(random.tolist())[2048]) / b0
+    _, random = space.costs.of_random(4096, seed=0)
+    step = (sum(arch.macs for arch in extremes(space)) + BETWEEN * sorted(random.tolist())[2048]) / b0
     return epochs * (IMAGES - HELD_OUT) * step / RATE
-
-
-def extremes(space: nas.SearchSpace) -> list[dict[str, object]]:
-    """The samples of least and most multiply-adds: each choice by itself at the value that has them, twice over, for
-    what one choice costs hangs on others."""
-    found = []
-    for sign in (1, -1):
-        sample = {label: values[0] for label, values in space.choices.items()}
-        for _ in range(2):
-            for label, values in space.choices.items():
-                sample[label] = min(
-                    values, key=lambda value: sign * space.decode({**sample, label: value}).macs
-                )
-        found.append(sample)
-    return found
 
 
 def fidelities() -> list[Fidelity]:

@@ -6,7 +6,6 @@ Called by `simulate.py manager`. The jobs have proposals of space `mnasnet`, and
 import json
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import numpy as np
 import nas
 import nas.search  # before nni
 from nas.search.manager import Manager
+from nas.search.ports import free_port
 
 SIZES = (1000, 10_000, 100_000)
 ROUNDS = 3
@@ -137,9 +137,3 @@ def wait(manager: Manager) -> None:
             if not left:
                 raise
             time.sleep(1)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]

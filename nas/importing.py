@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from nas import baseline as baselines
 from nas.errors import NasError, listed, near
-from nas.fitting import fill
+from nas.fitting import channels_of, fill
 from nas.network import Network, build
 from nas.origins import Origin, Weights, labels_beside
 from nas.packages import ORIGINS
@@ -157,9 +157,6 @@ def _convert(
     )
 
 
-OWN_STEM = "stem.conv.weight"
-
-
 def recognize(package: Origin, weights: Weights, tensors: dict[str, Tensor]) -> str:
     """The package's name of the network whose state dict this is: as the file is called, else by its size.
 
@@ -173,7 +170,7 @@ def recognize(package: Origin, weights: Weights, tensors: dict[str, Tensor]) -> 
             f"give --from {seen.name}"
             if seen
             else "its names are b0nas's own: there is nothing to import, give it to nas evaluate or nas train --weights"
-            if OWN_STEM in tensors
+            if channels_of(tensors)
             else f"networks of it that are baselines here: {listed(package.models)}"
         )
         raise NasError(

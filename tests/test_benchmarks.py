@@ -362,6 +362,20 @@ def test_the_tables_of_cifar_are_those_of_its_rows(capsys):
     assert printed in page
 
 
+def test_cifar_anew_ends_with_the_best_dimension_at_4x(tmp_path, monkeypatch):
+    """Where nothing was planned by the earlier planner, the networks that it had planned badly have no rows."""
+    family, cifar_rows = module("cifar_family"), module("cifar_rows")
+    there = cifar_rows.OUT
+    monkeypatch.setattr(cifar_rows, "OUT", tmp_path)
+    (tmp_path / "search.jsonl").write_text((there / "search.jsonl").read_text())
+    worth = {"width-2x": 0.7, "depth-2x-even": 0.8, "resolution-2x": 0.6}
+    assert not any(name.endswith("-4x") for name in family.networks())
+    for name, accuracy in worth.items():
+        for seed in cifar_rows.SEEDS:
+            cifar_rows.write("train", {"network": name, "seed": seed, "accuracy": accuracy})
+    assert "depth-4x" in family.networks()
+
+
 def test_the_section_of_digits_is_that_of_its_files():
     page = (BENCHMARKS.parent / "docs" / "results.md").read_text()
     assert module("digits_run").report() in page

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import nas
 from nas.search.journal import Journal
 
 ROOT = Path(__file__).parent.parent
@@ -215,10 +214,7 @@ def test_what_imagenet_costs_is_arithmetic():
     assert one.total(64) == pytest.approx(8000 * seconds / 64)
     half = imagenet_cost.Fidelity("", 2, 1, fraction=0.5, ratio=0.5, held_out=0, first=7.0)
     assert half.total(1) == pytest.approx(7 + 2 * 0.25 * 0.5 * 1_281_167 / 1751.72)
-    space = nas.SearchSpace.load("efficientnet")
-    least, most = (space.decode(sample).macs for sample in imagenet_cost.extremes(space))
-    _, random = space.costs.of_random(5000, seed=1)
-    assert least <= random.min() < random.max() <= most
+    assert imagenet_cost.supernet(2) == 2 * imagenet_cost.supernet(1) > 0
 
 
 def test_the_page_has_what_the_rows_say():

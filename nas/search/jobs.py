@@ -1,9 +1,9 @@
 """NNI's trial jobs, as far as they say what became of the proposals without a result.
 
-NNI's list has every job that ever was, and takes it a tenth of a millisecond for each, several times that on a busy
-machine, in which it does nothing else: seconds once there are tens of thousands. So a list of more than MANY jobs is
-asked for at the start and, lest a message was missed, now and then; between, NNI's messages say which jobs ended, and
-it is asked for those alone whose proposal has no result. What is not known to have ended is in flight.
+NNI's list has every job that ever was, and takes it the longer the more there are, in which it does nothing else
+(`benchmarks/simulate.py manager` measures it). So a list of more than MANY jobs is asked for at the start and, lest a
+message was missed, now and then; between, NNI's messages say which jobs ended, and it is asked for those alone whose
+proposal has no result. What is not known to have ended is in flight.
 """
 
 import time

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PATIENCE, LONG = 10, 600
-"""Seconds in which an answer has to come; a list of 100,000 jobs takes NNI ten, and a minute on a busy machine."""
+"""Seconds in which an answer has to come, and a list of all jobs, which takes NNI the longer the more there are."""
 
 
 @dataclass(frozen=True)
