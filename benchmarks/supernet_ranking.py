@@ -64,6 +64,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "more-between": {"between": 4},
     "attentive": {"sampler": "attentive", "target": COST},
     "transform": {"transform": True},
+    "fair": {"sampler": "fair", "between": 3},
+    "fair-6": {"sampler": "fair", "between": 6},
 }
 """Name -> changes of the supernet's recipe."""
 CHOSEN: str | None = None

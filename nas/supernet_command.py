@@ -23,7 +23,8 @@ def supernet(
         int | None, typer.Option(help="Networks of a step beside the smallest and the largest.", min=0)
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="How those are drawn: uniform, or attentive to the target.")
+        str | None,
+        typer.Option(help="How those are drawn: uniform, fair to every value, or attentive to the target."),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="Multiply-adds of an attentive sampler (by default the space's).")

@@ -5,13 +5,16 @@
 >>> (smallest.macs, largest.macs) == space.costs.macs_range()
 True
 >>> target = 700_000
->>> near = [sampler("attentive", space, target).draw(np.random.default_rng(seed)).macs for seed in range(100)]
+>>> near = [arch.macs for arch in sampler("attentive", space, target).draw(np.random.default_rng(0), 100)]
 >>> bool(abs(np.median(near) / target - 1) < 0.1)
+True
+>>> three = sampler("fair", space, target).draw(np.random.default_rng(0), 3)
+>>> sorted(arch.stages[1].op for arch in three) == sorted(space.choices["stage2.op"])
 True
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,15 +60,37 @@ class Sampler(ABC):
         self.space = space
 
     @abstractmethod
-    def draw(self, rng: np.random.Generator) -> Architecture:
-        """One network; the same state of `rng` gives the same."""
+    def draw(self, rng: np.random.Generator, count: int) -> list[Architecture]:
+        """Those of one step; the same state of `rng` gives the same."""
 
 
 class Uniform(Sampler):
     """Every choice uniform and independent."""
 
-    def draw(self, rng: np.random.Generator) -> Architecture:
-        return self.space.decode(self.space.sample(rng))
+    def draw(self, rng: np.random.Generator, count: int) -> list[Architecture]:
+        return [self.space.decode(self.space.sample(rng)) for _ in range(count)]
+
+
+class Fair(Sampler):
+    """Every choice uniform and independent of the others, and its values as often in a step as each other.
+
+    With as many networks as a choice has values, each value is trained by every step: strict fairness (FairNAS, Chu et
+    al. 2019, arXiv:1907.01845, section 3), which is for what shares no weights, such as ops. Where the numbers do not
+    divide, some values come once more than others, at random.
+    """
+
+    def draw(self, rng: np.random.Generator, count: int) -> list[Architecture]:
+        columns = {label: self._spread(values, count, rng) for label, values in self.space.choices.items()}
+        return [
+            self.space.decode({label: column[number] for label, column in columns.items()})
+            for number in range(count)
+        ]
+
+    @staticmethod
+    def _spread(values: Sequence[Any], count: int, rng: np.random.Generator) -> list[Any]:
+        """`count` values in random order, none more than once oftener than another."""
+        rounds = -(-count // len(values))
+        return [values[index] for _ in range(rounds) for index in rng.permutation(len(values))][:count]
 
 
 class Attentive(Sampler):
@@ -79,7 +104,10 @@ class Attentive(Sampler):
         super().__init__(space)
         self.target = target
 
-    def draw(self, rng: np.random.Generator) -> Architecture:
+    def draw(self, rng: np.random.Generator, count: int) -> list[Architecture]:
+        return [self._near(rng) for _ in range(count)]
+
+    def _near(self, rng: np.random.Generator) -> Architecture:
         samples = [self.space.sample(rng) for _ in range(DRAWS)]
         _, macs = self.space.costs(self.space.costs.indices(samples))
         off = np.log(macs / self.target) / SPREAD
@@ -89,6 +117,7 @@ class Attentive(Sampler):
 
 SAMPLERS: dict[str, Callable[[SearchSpace, float], Sampler]] = {
     "uniform": lambda space, target: Uniform(space),
+    "fair": lambda space, target: Fair(space),
     "attentive": Attentive,
 }
 

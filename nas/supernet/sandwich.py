@@ -76,7 +76,7 @@ class Sandwich(Objective):
     def networks(self, net: Supernet, seed: int, number: tuple[int, int]) -> list[Architecture]:
         """The networks of a step beside the largest, from the seed and the step's number alone."""
         rng = np.random.default_rng([seed, *number])
-        return [net.smallest, *(self.sampler.draw(rng) for _ in range(self.between))]
+        return [net.smallest, *self.sampler.draw(rng, self.between)]
 
     def backward(self, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         assert isinstance(model, Supernet)

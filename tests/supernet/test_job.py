@@ -97,7 +97,7 @@ def test_two_processes_train_as_one(run, space_file, bright):
     ("given", "sentence"),
     [
         ({"sandwich": (("target", "2M"),)}, r"^--target is what an attentive sampler is attentive to; add --sampler"),
-        ({"sandwich": (("sampler", "best"),)}, r"^sampler is 'best'; allowed: uniform, attentive"),
+        ({"sandwich": (("sampler", "best"),)}, r"^sampler is 'best'; allowed: uniform, fair, attentive"),
         ({"sandwich": (("sampler", "attentive"), ("target", "no"))}, r"^nas supernet: target is 'no'; give a number"),
         ({"sandwich": (("between", -1),)}, r"^nas supernet: between is -1"),
         ({"epochs": 0}, r"^recipe cifar: epochs is 0"),

@@ -1,5 +1,7 @@
 """A supernet holds every network of its space: what it computes for one is what that one computes."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -173,17 +175,34 @@ def test_the_extremes_are_those_of_the_cost_table(name):
 
 def test_samplers_draw_the_same_again_and_an_attentive_one_near_its_target():
     space = SearchSpace.load("cifar")
-    uniform, attentive = sampler("uniform", space, 0), sampler("attentive", space, 6e6)
-    for one in (uniform, attentive):
-        first, again = (one.draw(np.random.default_rng([3, 1])) for _ in range(2))
+    found = {name: sampler(name, space, 6e6) for name in ("uniform", "fair", "attentive")}
+    for one in found.values():
+        first, again = (one.draw(np.random.default_rng([3, 1]), 3) for _ in range(2))
         assert first == again
-        assert len({one.draw(np.random.default_rng(seed)).key for seed in range(20)}) == 20
+        assert len({arch.key for arch in one.draw(np.random.default_rng(0), 20)}) == 20
     off = {
-        name: np.median([abs(np.log(one.draw(np.random.default_rng(s)).macs / 6e6)) for s in range(200)])
-        for name, one in (("uniform", uniform), ("attentive", attentive))
+        name: np.median([abs(np.log(arch.macs / 6e6)) for arch in one.draw(np.random.default_rng(0), 200)])
+        for name, one in found.items()
     }
-    assert off["attentive"] < 0.2 < off["uniform"]
+    assert off["attentive"] < 0.2 < min(off["uniform"], off["fair"])
     with pytest.raises(
-        NasError, match=r"^sampler is 'attentiv' \(did you mean 'attentive'\?\); allowed: uniform, att"
+        NasError, match=r"^sampler is 'attentiv' \(did you mean 'attentive'\?\); allowed: uniform, fair, att"
     ):
         sampler("attentiv", space, 6e6)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_a_fair_step_has_the_values_of_a_choice_as_often_as_each_other_whichever_goes_with_which(count):
+    space = SearchSpace.load("cifar")
+    fair, rng, together = sampler("fair", space, 0), np.random.default_rng(0), Counter()
+    for _ in range(200):
+        archs = fair.draw(rng, count)
+        assert len(archs) == count
+        for name in ("op", "kernel", "se", "channels", "layers"):
+            drawn = [getattr(arch.stages[1], name) for arch in archs]
+            often = [drawn.count(value) for value in space.choices[f"stage2.{name}"]]
+            assert sum(often) == count
+            assert max(often) - min(often) <= 1
+        together.update((arch.stages[0].op, arch.stages[1].op) for arch in archs)
+    assert len(together) == 9
+    assert max(together.values()) < 2 * min(together.values())
