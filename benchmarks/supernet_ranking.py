@@ -27,8 +27,9 @@ Protocol, written before any of it was run (and amended before: seeds, failures,
   seed is left out of the figures, its number reported; where its 2 epochs fail, that judge takes it for the worst; a
   supernet that fails is reported, and cannot be chosen.
 - Cost of 1,000 candidates, in core-seconds (CPU time of one thread): each alone, by the mean of those that did not
-  fail; the supernet's training, and as many evaluations with its weights, by the mean of those here. Of an interrupted
-  training the time up to each checkpoint counts; what was lost after it, and done again, counts once.
+  fail; the supernet's training, and as many evaluations with its weights, by the mean of those here. Rows of the
+  supernet's processor alone count. Of an interrupted training the time up to each checkpoint counts; what was lost
+  after it, and done again, counts once.
 - Aim: 0.8 of the ceiling over all; among the 24 better than every cheaper judge; at least 20 times cheaper.
 
 Cost, estimated before: 1,000 images a core-second at 6M; 48 networks x 2 seeds x 80,000 images = 2.1 core-hours, the
@@ -59,13 +60,13 @@ import nas
 MOST, COST, WITHIN = 10_000_000, 6_000_000, 0.05
 IMAGES, BATCH, SUPERNET_EPOCHS = 10_000, 64, 12
 VARIANTS: dict[str, dict[str, Any]] = {
-    "base": {},
-    "labels": {"distill": False},
-    "more-between": {"between": 4},
-    "attentive": {"sampler": "attentive", "target": COST},
-    "transform": {"transform": True},
-    "fair": {"sampler": "fair", "between": 3},
-    "fair-6": {"sampler": "fair", "between": 6},
+    "base": {"fixed": True},
+    "labels": {"fixed": True, "distill": False},
+    "more-between": {"fixed": True, "between": 4},
+    "attentive": {"fixed": True, "sampler": "attentive", "target": COST},
+    "transform": {"fixed": True, "transform": True},
+    "drawn": {},
+    "drawn-fair": {"sampler": "fair", "between": 4},
 }
 """Name -> changes of the supernet's recipe."""
 CHOSEN: str | None = None
@@ -173,7 +174,9 @@ def supernet(path: str, work: Path, variant: str) -> None:
     with seeded(0):
         net = Supernet(space, changes.get("transform", False))
     drawn = sampler(changes.get("sampler", "uniform"), space, changes.get("target", COST))
-    objective = Sandwich(drawn, changes.get("between", 2), changes.get("distill", True))
+    objective = Sandwich(
+        drawn, changes.get("between", 2), changes.get("distill", True), changes.get("fixed", False)
+    )
     watch = Checkpoints(work / f"supernet-{variant}", f"{space.sha256} {variant}")
     cpu = Cpu(watch)
     try:

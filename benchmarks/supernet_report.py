@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,21 @@ def report(folder: Path, chosen: str | None) -> None:
         table({**judges, f"{SHORT} epochs alone": short[some]}, both, cost)
         where = "" if title == "all" else " over all"
         print(f"\nthe supernet's tau, of the ceiling: {of_ceiling(ours, both):.2f} (aim{where}: {AIM})")
-    each = mean_cost(r for r in single if r["epochs"] == EPOCHS)
-    train = mean_cost(r for r in supernets if r["variant"] == chosen)
-    evaluation = mean_cost(r for r in taken if r["variant"] == chosen)
-    print(f"\n1,000 candidates: alone {1000 * each / 3600:.1f} core-hours, by supernet {train / 3600:.2f} + "
-          f"{1000 * evaluation / 3600:.2f}: {1000 * each / (train + 1000 * evaluation):.0f} times cheaper")  # fmt: skip
+    print(f"\n1,000 candidates: {costs(single, taken, supernets, chosen)}")
+
+
+def costs(single: list[Row], taken: list[Row], supernets: list[Row], chosen: str | None) -> str:
+    """What 1,000 candidates take, by the rows of the processor that the chosen supernet was trained on."""
+    training = next(row for row in supernets if row["variant"] == chosen)
+
+    def here(found: Iterable[Row]) -> list[Row]:
+        return [row for row in found if row["processor"] == training["processor"]]
+
+    alone = here(row for row in single if row["epochs"] == EPOCHS)
+    evaluations = here(row for row in taken if row["variant"] == chosen)
+    each, evaluation, train = mean_cost(alone), mean_cost(evaluations), training["cpu_seconds"]
+    return (
+        f"alone {1000 * each / 3600:.1f} core-hours, by supernet {train / 3600:.2f} + {1000 * evaluation / 3600:.2f}: "
+        f"{1000 * each / (train + 1000 * evaluation):.0f} times cheaper ({len(alone)} trainings and {len(evaluations)} "
+        f"evaluations on {training['processor']})"
+    )

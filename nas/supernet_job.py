@@ -170,7 +170,10 @@ def _train(
         markup=False,
     )
     objective = Sandwich(
-        sampler(chosen.sampler, space, chosen.target or space.target), chosen.between, chosen.distill
+        sampler(chosen.sampler, space, chosen.target or space.target),
+        chosen.between,
+        chosen.distill,
+        chosen.fixed,
     )
     return conducted(
         console, folder, request.words, checkpoints, supernet, data, config, device, processes, objective

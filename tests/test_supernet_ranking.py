@@ -80,7 +80,7 @@ def test_intervals_over_networks():
 
 def lines(folder, name, *rows):
     with (folder / f"{name}.jsonl").open("a") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
+        file.writelines(json.dumps({"processor": "one", **row}) + "\n" for row in rows)
 
 
 def experiment(folder, seeds, shared, failing=()):
@@ -115,6 +115,14 @@ ORDER = [number / 100 for number in range(36)]
 
 def test_a_report_recomputes_all_from_the_rows(tmp_path, capsys):
     experiment(tmp_path, (ORDER, ORDER), ORDER)
+    dear = {
+        "processor": "another",
+        "set": "tuned",
+        "number": 0,
+        "cpu_seconds": 1e6,
+    }  # no cost is of two machines
+    lines(tmp_path, "alone", dear | {"epochs": 8, "seed": 0, "accuracy": 0.0})
+    lines(tmp_path, "shared", dear | {"variant": "base", "accuracy": 0.12})
     text, tables = told(tmp_path, capsys)
     assert "| base | 0.1000 | 0.2000 | 0.3000 | -1.00 | 60 |" in text
     assert [tables[n]["supernet (base)"]["tau"] for n in (0, 1)] == ["1.00 [1.00, 1.00]"] * 2
@@ -122,7 +130,8 @@ def test_a_report_recomputes_all_from_the_rows(tmp_path, capsys):
     for figure in ("tau", "rho", "tau given multiply-adds"):
         value, low, high = map(float, re.findall(r"-?\d\.\d\d", tables[0]["2 epochs alone"][figure]))
         assert low < value < high
-    assert "1,000 candidates: alone 27.8 core-hours, by supernet 1.00 + 0.28: 22 times cheaper" in text
+    costs = "alone 27.8 core-hours, by supernet 1.00 + 0.28: 22 times cheaper (96 trainings and 48 evaluations on one)"
+    assert f"1,000 candidates: {costs}" in text
     for aim in ("(aim: 0.8)", "(aim over all: 0.8)"):
         assert f"the supernet's tau, of the ceiling: 1.00 [1.00, 1.00] {aim}" in text
     assert "nan" not in text
@@ -170,7 +179,7 @@ def test_networks_that_fail_are_left_out_and_named(tmp_path, capsys):
 def test_a_short_training_that_fails_counts_as_the_worst_and_a_missing_one_is_missing(tmp_path, capsys):
     experiment(tmp_path, (ORDER, ORDER), ORDER)
     path = tmp_path / "alone.jsonl"
-    path.write_text(path.read_text().replace('{"set": "fresh", "number": 20, "epochs": 2', ""))  # no row
+    path.write_text(path.read_text().replace('"set": "fresh", "number": 20, "epochs": 2', ""))  # no row
     assert "the fresh networks do not have all their rows yet" in told(tmp_path, capsys)[0]
     lines(tmp_path, "alone", {"set": "fresh", "number": 20, "epochs": 2, "seed": 2, "failed": "diverged"})
     assert "all, 36 networks" in told(tmp_path, capsys)[0]

@@ -38,6 +38,7 @@ class Recipe(BaseModel):
         sampler: how they are drawn.
         target: multiply-adds that an attentive sampler is attentive to.
         distill: they and the smallest learn what the largest says, else the labels.
+        fixed: the largest and the smallest network of each step are the space's, else of ops and skips that are drawn.
         transform: smaller kernels are learnt transforms of the larger's centre.
     """
 
@@ -47,6 +48,7 @@ class Recipe(BaseModel):
     sampler: str = "uniform"
     target: Annotated[Number, Field(gt=0)] | None = None
     distill: bool = True
+    fixed: bool = False
     transform: bool = False
 
 

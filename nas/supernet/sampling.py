@@ -5,11 +5,13 @@
 >>> (smallest.macs, largest.macs) == space.costs.macs_range()
 True
 >>> target = 700_000
->>> near = [arch.macs for arch in sampler("attentive", space, target).draw(np.random.default_rng(0), 100)]
->>> bool(abs(np.median(near) / target - 1) < 0.1)
+>>> near = sampler("attentive", space, target).draw(np.random.default_rng(0), 100)
+>>> bool(abs(np.median([space.decode(sample).macs for sample in near]) / target - 1) < 0.1)
 True
 >>> three = sampler("fair", space, target).draw(np.random.default_rng(0), 3)
->>> sorted(arch.stages[1].op for arch in three) == sorted(space.choices["stage2.op"])
+>>> sorted(sample["stage2.op"] for sample in three) == sorted(space.choices["stage2.op"])
+True
+>>> stretched(space, three[0], 1)["stage2.op"] == three[0]["stage2.op"]
 True
 """
 
@@ -53,22 +55,33 @@ def _extreme(space: SearchSpace, sign: int) -> Architecture:
     return space.decode(sample)
 
 
+def stretched(space: SearchSpace, sample: Sample, sign: int) -> Sample:
+    """The largest network (`sign` 1) or the smallest (-1) of those that have the sample's words: its ops and skips,
+    of which none holds another as a larger kernel, width or depth holds the smaller."""
+    numbers = {
+        label: (max if sign > 0 else min)(values)
+        for label, values in space.choices.items()
+        if not isinstance(values[0], str)
+    }
+    return {**sample, **numbers}
+
+
 class Sampler(ABC):
-    """Draws the networks between the smallest and the largest."""
+    """Draws the networks of a step."""
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
 
     @abstractmethod
-    def draw(self, rng: np.random.Generator, count: int) -> list[Architecture]:
+    def draw(self, rng: np.random.Generator, count: int) -> list[Sample]:
         """Those of one step; the same state of `rng` gives the same."""
 
 
 class Uniform(Sampler):
     """Every choice uniform and independent."""
 
-    def draw(self, rng: np.random.Generator, count: int) -> list[Architecture]:
-        return [self.space.decode(self.space.sample(rng)) for _ in range(count)]
+    def draw(self, rng: np.random.Generator, count: int) -> list[Sample]:
+        return [self.space.sample(rng) for _ in range(count)]
 
 
 class Fair(Sampler):
@@ -79,12 +92,9 @@ class Fair(Sampler):
     divide, some values come once more than others, at random.
     """
 
-    def draw(self, rng: np.random.Generator, count: int) -> list[Architecture]:
+    def draw(self, rng: np.random.Generator, count: int) -> list[Sample]:
         columns = {label: self._spread(values, count, rng) for label, values in self.space.choices.items()}
-        return [
-            self.space.decode({label: column[number] for label, column in columns.items()})
-            for number in range(count)
-        ]
+        return [{label: column[number] for label, column in columns.items()} for number in range(count)]
 
     @staticmethod
     def _spread(values: Sequence[Any], count: int, rng: np.random.Generator) -> list[Any]:
@@ -104,15 +114,15 @@ class Attentive(Sampler):
         super().__init__(space)
         self.target = target
 
-    def draw(self, rng: np.random.Generator, count: int) -> list[Architecture]:
+    def draw(self, rng: np.random.Generator, count: int) -> list[Sample]:
         return [self._near(rng) for _ in range(count)]
 
-    def _near(self, rng: np.random.Generator) -> Architecture:
+    def _near(self, rng: np.random.Generator) -> Sample:
         samples = [self.space.sample(rng) for _ in range(DRAWS)]
         _, macs = self.space.costs(self.space.costs.indices(samples))
         off = np.log(macs / self.target) / SPREAD
         weights = np.exp(-0.5 * (off**2 - (off**2).min()))
-        return self.space.decode(samples[rng.choice(DRAWS, p=weights / weights.sum())])
+        return samples[rng.choice(DRAWS, p=weights / weights.sum())]
 
 
 SAMPLERS: dict[str, Callable[[SearchSpace, float], Sampler]] = {

@@ -30,7 +30,7 @@ from nas.recipe import TrainingConfig
 from nas.supernet.layers import SharedNorm
 from nas.supernet.module import Supernet
 from nas.supernet.recalibration import recalibrate
-from nas.supernet.sampling import Sampler
+from nas.supernet.sampling import Sampler, stretched
 from nas.synced import synced
 
 SCORED = 4
@@ -43,14 +43,19 @@ class Sandwich(Objective):
     Drop path and dropout are the largest network's alone, as in BigNAS (section 3.3); the gradients of all networks
     of a step are added up.
 
+    The rule is for choices whose smaller values are parts of the larger. Ops and skips are not, so by default a step's
+    largest and smallest network have ops and skips that are drawn, as those between have; with those of the space's
+    extremes in every step, all other ops are strangers (docs/supernet.md has the figures).
+
     Args:
-        sampler: draws the networks between.
-        between: how many of them in a step.
+        sampler: draws the networks of a step.
+        between: how many of them beside the largest and the smallest.
         distill: they, and the smallest, learn the largest one's softmax; else the labels.
+        fixed: the largest and the smallest network of a step are always the space's.
     """
 
-    def __init__(self, sampler: Sampler, between: int = 2, distill: bool = True) -> None:
-        self.sampler, self.between, self.distill = sampler, between, distill
+    def __init__(self, sampler: Sampler, between: int = 2, distill: bool = True, fixed: bool = False) -> None:
+        self.sampler, self.between, self.distill, self.fixed = sampler, between, distill, fixed
 
     def prepare(self, net: nn.Module, config: TrainingConfig) -> None:
         assert isinstance(net, Supernet)
@@ -74,25 +79,29 @@ class Sandwich(Objective):
         return net  # several passes a step, each of other weights: averaged once at its end
 
     def networks(self, net: Supernet, seed: int, number: tuple[int, int]) -> list[Architecture]:
-        """The networks of a step beside the largest, from the seed and the step's number alone."""
-        rng = np.random.default_rng([seed, *number])
-        return [net.smallest, *self.sampler.draw(rng, self.between)]
+        """The networks of a step, the largest first, then the smallest; from the seed and the step's number alone."""
+        rng, space = np.random.default_rng([seed, *number]), net.space
+        drawn = self.sampler.draw(rng, self.between + (0 if self.fixed else 2))
+        if self.fixed:
+            return [net.largest, net.smallest, *map(space.decode, drawn)]
+        large, small, *others = drawn
+        return [*map(space.decode, (stretched(space, large, 1), stretched(space, small, -1), *others))]
 
     def backward(self, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         assert isinstance(model, Supernet)
         config, processes = step.config, step.processes
-        others = self.networks(model, config.seed, step.number)
+        largest, *others = self.networks(model, config.seed, step.number)
         losses, hits = [], []
         for part, weight in step.parts(y):
 
             def learn(arch: Architecture, target: Tensor, smoothing: float, part=part, weight=weight):
                 with torch.autocast(x.device.type, torch.float16, enabled=step.amp):
-                    logits = model(x[part], arch, regularize=arch is model.largest)
+                    logits = model(x[part], arch, regularize=arch is largest)
                     loss = F.cross_entropy(logits, target, label_smoothing=smoothing) * weight
                 step.scaler.scale(loss).backward()
                 return logits.detach(), loss.detach()
 
-            logits, loss = learn(model.largest, y[part], config.label_smoothing)
+            logits, loss = learn(largest, y[part], config.label_smoothing)
             soft = logits.float().softmax(1)
             for arch in others:
                 learn(

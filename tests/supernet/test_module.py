@@ -179,9 +179,11 @@ def test_samplers_draw_the_same_again_and_an_attentive_one_near_its_target():
     for one in found.values():
         first, again = (one.draw(np.random.default_rng([3, 1]), 3) for _ in range(2))
         assert first == again
-        assert len({arch.key for arch in one.draw(np.random.default_rng(0), 20)}) == 20
+        assert len({space.decode(sample).key for sample in one.draw(np.random.default_rng(0), 20)}) == 20
     off = {
-        name: np.median([abs(np.log(arch.macs / 6e6)) for arch in one.draw(np.random.default_rng(0), 200)])
+        name: np.median(
+            [abs(np.log(space.decode(s).macs / 6e6)) for s in one.draw(np.random.default_rng(0), 200)]
+        )
         for name, one in found.items()
     }
     assert off["attentive"] < 0.2 < min(off["uniform"], off["fair"])
@@ -196,13 +198,13 @@ def test_a_fair_step_has_the_values_of_a_choice_as_often_as_each_other_whichever
     space = SearchSpace.load("cifar")
     fair, rng, together = sampler("fair", space, 0), np.random.default_rng(0), Counter()
     for _ in range(200):
-        archs = fair.draw(rng, count)
-        assert len(archs) == count
-        for name in ("op", "kernel", "se", "channels", "layers"):
-            drawn = [getattr(arch.stages[1], name) for arch in archs]
-            often = [drawn.count(value) for value in space.choices[f"stage2.{name}"]]
+        samples = fair.draw(rng, count)
+        assert len(samples) == count
+        for label, values in space.choices.items():
+            drawn = [sample[label] for sample in samples]
+            often = [drawn.count(value) for value in values]
             assert sum(often) == count
             assert max(often) - min(often) <= 1
-        together.update((arch.stages[0].op, arch.stages[1].op) for arch in archs)
+        together.update((sample["stage1.op"], sample["stage2.op"]) for sample in samples)
     assert len(together) == 9
     assert max(together.values()) < 2 * min(together.values())

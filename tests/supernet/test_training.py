@@ -36,20 +36,22 @@ def step_of(config, number=(0, 0)):
     return Step(config, torch.amp.GradScaler("cpu", enabled=False), False, ALONE, number)
 
 
-def test_a_step_adds_up_the_gradients_of_the_largest_by_labels_and_of_others_by_the_largest(space, digits):
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_step_adds_up_the_gradients_of_the_largest_by_labels_and_of_others_by_the_largest(
+    space, digits, fixed
+):
     config = TrainingConfig(label_smoothing=0.1, channels_last=False)
-    objective = Sandwich(sampler("uniform", space, 0), between=2)
+    objective = Sandwich(sampler("uniform", space, 0), between=2, fixed=fixed)
     supernet, again = fresh(space), fresh(space)
     x, y = next(iter(digits.batches("train", 32, train=False)))
     loss, hits = objective.backward(supernet, x, y, step_of(config))
 
-    logits = again(x, again.largest)
+    largest, *others = objective.networks(again, config.seed, (0, 0))
+    logits = again(x, largest)
     by_labels = F.cross_entropy(logits, y, label_smoothing=0.1)
     by_labels.backward()
     assert loss.item() == pytest.approx(by_labels.item(), abs=1e-6)
     assert hits.item() == (logits.argmax(1) == y).sum().item()
-    others = objective.networks(again, config.seed, (0, 0))
-    assert others[0] is again.smallest
     assert len(others) == 3
     target = logits.detach().softmax(1)
     for arch in others:
@@ -62,7 +64,7 @@ def test_a_step_adds_up_the_gradients_of_the_largest_by_labels_and_of_others_by_
 
 def test_a_step_in_parts_is_weighted_as_a_whole(space, digits):
     """With the batch norm of each part, so it is compared with the sum of the parts."""
-    objective = Sandwich(sampler("uniform", space, 0), between=0, distill=False)
+    objective = Sandwich(sampler("uniform", space, 0), between=0, distill=False, fixed=True)
     x, y = next(iter(digits.batches("train", 33, train=False)))
     whole, parts = fresh(space), fresh(space)
     objective.backward(parts, x, y, step_of(TrainingConfig(accumulate=2, channels_last=False)))
@@ -83,6 +85,23 @@ def test_the_networks_of_a_step_follow_from_seed_and_number(space):
     }  # fmt: skip
     assert len(set(keys.values())) == 6
     assert keys[0, (0, 1)] == tuple(arch.key for arch in objective.networks(supernet, 0, (0, 1)))
+
+
+def test_the_extremes_of_a_step_are_the_spaces_or_those_of_the_ops_and_skips_that_were_drawn(space):
+    supernet, ops = fresh(space), set()
+    fixed = Sandwich(sampler("uniform", space, 0), fixed=True)
+    assert fixed.networks(supernet, 0, (0, 0))[:2] == [supernet.largest, supernet.smallest]
+    drawn = Sandwich(sampler("uniform", space, 0))
+    for step in range(20):
+        largest, smallest, *others = drawn.networks(supernet, 0, (0, step))
+        assert len(others) == 2
+        for arch, sign in ((largest, 1), (smallest, -1)):
+            ops.add((sign, *(stage.op for stage in arch.stages)))
+            sample = space.encode(arch)
+            for other in (space.sample(np.random.default_rng(seed)) for seed in range(20)):
+                words = {label: value for label, value in sample.items() if isinstance(value, str)}
+                assert sign * space.decode({**other, **words}).macs <= sign * arch.macs
+    assert len(ops) > 20
 
 
 def test_only_the_largest_is_regularized(space):
