@@ -35,6 +35,12 @@ def supernet(
     no_distill: Annotated[
         bool, typer.Option("--no-distill", help="Train all networks by the labels, not by the largest.")
     ] = False,
+    fixed_extremes: Annotated[
+        bool,
+        typer.Option(
+            "--fixed-extremes", help="The space's smallest and largest in every step, of no other ops."
+        ),
+    ] = False,
     drop_path: Annotated[float | None, typer.Option(help="Stochastic depth, of the largest.")] = None,
     ema: Annotated[float | None, typer.Option(help="Decay of the averaged weights; 0 for none.")] = None,
     augment: Annotated[str | None, typer.Option(help="none, basic or autoaugment.")] = None,
@@ -58,6 +64,7 @@ def supernet(
     sandwich = {
         "between": between, "sampler": sampler, "target": target,
         "transform": transform or None, "distill": False if no_distill else None,
+        "fixed": fixed_extremes or None,
     }  # fmt: skip
     request = Request(
         space, data, data_dir, epochs, batch_size, lr,
