@@ -65,7 +65,7 @@ class SupernetEvaluator(Evaluator):
         """The network with its share of the weights, its batch norm recalibrated; NasError for one of another space."""
         arch = arch.with_data(self.data.classes, self.data.in_chans)
         net = self.supernet.extract(arch).to(memory_format=torch.channels_last)
-        recalibrate(net, self.data, self.images, self.batch_size, amp=self._amp)
+        recalibrate(net, self.data, self.images, amp=self._amp)
         return net
 
     def evaluate(

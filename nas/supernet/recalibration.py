@@ -7,7 +7,7 @@ In a supernet the running statistics follow whichever network passed last; witho
 >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
 >>> recalibrate(net, load_data("digits"), images=500)
 >>> net[1].training, int(net[1].num_batches_tracked)
-(False, 5)
+(False, 8)
 """
 
 import torch
@@ -16,15 +16,15 @@ from torch import nn
 from nas.data import Data
 from nas.optimization import norms_learning
 
-IMAGES = 2048
-"""Training images that statistics are estimated on."""
+IMAGES, BATCH = 2048, 64
+"""Training images that statistics are estimated on, and how many at a time: the statistics hang on both."""
 
 
 def recalibrate(
     net: nn.Module,
     data: Data,
     images: int = IMAGES,
-    batch_size: int = 128,
+    batch_size: int = BATCH,
     channels_last: bool = True,
     amp: bool = False,
 ) -> None:
