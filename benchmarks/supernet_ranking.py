@@ -65,16 +65,17 @@ import nas
 
 MOST, COST, WITHIN = 10_000_000, 6_000_000, 0.05
 IMAGES, BATCH, SUPERNET_EPOCHS = 10_000, 64, 12
+LAST = {"sampler": "fair", "between": 4, "distill": False, "lr": 0.2, "batch_size": 32}
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {"fixed": True},
     "labels": {"fixed": True, "distill": False},
     "more-between": {"fixed": True, "between": 4},
     "attentive": {"fixed": True, "sampler": "attentive", "target": COST},
-    "transform": {"fixed": True, "transform": True},
     "drawn": {},
     "drawn-fast": {"sampler": "fair", "between": 4, "lr": 0.2},
     "drawn-labels": {"sampler": "fair", "between": 4, "distill": False, "lr": 0.2},
-    "drawn-labels-32": {"sampler": "fair", "between": 4, "distill": False, "lr": 0.2, "batch_size": 32},
+    "drawn-labels-32": LAST,
+    "transform": {**LAST, "transform": True},
 }
 """Name -> changes of the supernet's recipe."""
 CHOSEN: str | None = None
