@@ -110,17 +110,19 @@ def table(judges: dict[str, np.ndarray], seeds: list[np.ndarray], macs: np.ndarr
 
 def variants(single: list[Row], taken: list[Row], supernets: list[Row]) -> None:
     """The table of the supernets, with what each gave on the tuned networks."""
-    print("| variant | epochs' end: smallest | between | largest | tau on the 12 | core-minutes |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| variant | epochs' end: smallest | between | largest | tau on the 12 | rho | core-minutes |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     kept = np.setdiff1d(np.arange(TUNED), failed("tuned", single))
     tuned = [column("tuned", single, epochs=EPOCHS, seed=seed)[kept] for seed in SEEDS]
     for row in supernets:
         if "failed" in row:
-            print(f"| {row['variant']} | failed: {row['failed']} | | | | |")
+            print(f"| {row['variant']} | failed: {row['failed']} | | | | | |")
             continue
         there = column("tuned", taken, variant=row["variant"])[kept]
-        found = "" if np.isnan([there, *tuned]).any() else f"{tau(there, tuned):.2f}"
-        cells = [row["variant"], *(f"{row[k]:.4f}" for k in ("smallest", "accuracy", "largest")), found]
+        found = ["", ""]
+        if not np.isnan([there, *tuned]).any():
+            found = [f"{tau(there, tuned):.2f}", f"{np.mean([spearman(there, seed) for seed in tuned]):.2f}"]
+        cells = [row["variant"], *(f"{row[k]:.4f}" for k in ("smallest", "accuracy", "largest")), *found]
         print("| " + " | ".join([*cells, f"{row['cpu_seconds'] / 60:.0f}"]) + " |")
 
 

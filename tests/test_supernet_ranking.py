@@ -124,7 +124,7 @@ def test_a_report_recomputes_all_from_the_rows(tmp_path, capsys):
     lines(tmp_path, "alone", dear | {"epochs": 8, "seed": 0, "accuracy": 0.0})
     lines(tmp_path, "shared", dear | {"variant": "base", "accuracy": 0.12})
     text, tables = told(tmp_path, capsys)
-    assert "| base | 0.1000 | 0.2000 | 0.3000 | -1.00 | 60 |" in text
+    assert "| base | 0.1000 | 0.2000 | 0.3000 | -1.00 | -1.00 | 60 |" in text
     assert [tables[n]["supernet (base)"]["tau"] for n in (0, 1)] == ["1.00 [1.00, 1.00]"] * 2
     assert tables[0]["supernet (base)"]["tau given multiply-adds"] == "1.00 [1.00, 1.00]"
     for figure in ("tau", "rho", "tau given multiply-adds"):
@@ -171,7 +171,12 @@ def test_networks_that_fail_are_left_out_and_named(tmp_path, capsys):
     text, tables = told(tmp_path, capsys)
     for name, out in (("tuned", "3"), ("fresh", "5, 30")):
         assert f"{name} networks left out, since their training alone failed: {out}\n" in text
-    for part in ("all, 34 networks", "one cost, 23", "| 0.3000 | -1.00 | 60 |", "| labels | failed: d"):
+    for part in (
+        "all, 34 networks",
+        "one cost, 23",
+        "| 0.3000 | -1.00 | -1.00 | 60 |",
+        "| labels | failed: d",
+    ):
         assert part in text
     assert tables[0]["supernet (base)"]["tau"] == "1.00 [1.00, 1.00]"
 
