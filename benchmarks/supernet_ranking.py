@@ -4,6 +4,7 @@
     .venv/bin/python benchmarks/supernet_ranking.py alone    --data cifar10.npz --work WORK --jobs 2
     .venv/bin/python benchmarks/supernet_ranking.py supernet --data cifar10.npz --work WORK --variant NAME
     .venv/bin/python benchmarks/supernet_ranking.py shared   --data cifar10.npz --work WORK --variant NAME [--fresh]
+    .venv/bin/python benchmarks/supernet_ranking.py ops      --data cifar10.npz --work WORK --variant NAME
     .venv/bin/python benchmarks/supernet_ranking.py report [--from benchmarks/results/supernet]
 
 Protocol, written before any of it was run (and amended before: seeds, failures, figures of two seeds, CPU time):
@@ -213,6 +214,16 @@ def shared(path: str, work: Path, variant: str, fresh: bool) -> None:
     left = [(number, sample) for number, sample in enumerate(networks()[name]) if number not in done]
     if not left:
         sys.exit(f"supernet_ranking: {name} networks have their rows of {variant}")
+    judge, space = judge_of(path, work, variant)
+    for number, sample in left:
+        cpu = time.process_time()
+        found = judge.evaluate(space.decode(sample))
+        row = {"set": name, "number": number, "variant": variant, "accuracy": found.accuracy}
+        write("shared", row | {"cpu_seconds": round(time.process_time() - cpu, 2)})
+
+
+def judge_of(path: str, work: Path, variant: str) -> tuple[Any, nas.SearchSpace]:
+    """The evaluator with a variant's weights, and the space."""
     import torch
 
     from nas.evaluators.supernet import SupernetEvaluator
@@ -223,19 +234,29 @@ def shared(path: str, work: Path, variant: str, fresh: bool) -> None:
     space = nas.SearchSpace.load(SPACE)
     net = Supernet(space, VARIANTS[variant].get("transform", False))
     net.load_state_dict(read_tensors(work / f"supernet-{variant}.safetensors")[0])
-    judge = SupernetEvaluator(net, data_of(path))
-    for number, sample in left:
-        cpu = time.process_time()
-        found = judge.evaluate(space.decode(sample))
-        row = {"set": name, "number": number, "variant": variant, "accuracy": found.accuracy}
-        write("shared", row | {"cpu_seconds": round(time.process_time() - cpu, 2)})
+    return SupernetEvaluator(net, data_of(path)), space
+
+
+def ops(path: str, work: Path, variant: str) -> None:
+    """The smallest network, and the same with another op in one stage: what strangers a variant's ops are."""
+    from nas.supernet.sampling import extremes
+
+    if any(row["variant"] == variant for row in rows("ops")):
+        sys.exit(f"supernet_ranking: the ops of {variant} have their rows")
+    judge, space = judge_of(path, work, variant)
+    smallest = space.encode(extremes(space)[0])
+    for label in (label for label in space.choices if label.endswith(".op")):
+        for op in space.choices[label]:
+            accuracy = judge.evaluate(space.decode({**smallest, label: op})).accuracy
+            row = {"variant": variant, "choice": label, "op": op, "smallest": op == smallest[label]}
+            write("ops", row | {"accuracy": accuracy})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("step", choices=("networks", "alone", "supernet", "shared", "report"))
+    parser.add_argument("step", choices=("networks", "alone", "supernet", "shared", "ops", "report"))
     parser.add_argument("--data", help="CIFAR-10 as an npz file, see docs/results.md")
     parser.add_argument("--work", type=Path, default=Path("runs/supernet-ranking"), help="checkpoints")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
@@ -253,6 +274,8 @@ def main() -> None:
         alone(options.data, options.work, options.jobs)
     elif options.step == "supernet":
         supernet(options.data, options.work, options.variant)
+    elif options.step == "ops":
+        ops(options.data, options.work, options.variant)
     else:
         shared(options.data, options.work, options.variant, options.fresh)
 

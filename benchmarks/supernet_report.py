@@ -126,10 +126,22 @@ def variants(single: list[Row], taken: list[Row], supernets: list[Row]) -> None:
         print("| " + " | ".join([*cells, f"{row['cpu_seconds'] / 60:.0f}"]) + " |")
 
 
+def strangers(found: list[Row]) -> None:
+    """What one other op, in one stage, takes from the smallest network, by variant."""
+    for variant in dict.fromkeys(row["variant"] for row in found):
+        here = [row for row in found if row["variant"] == variant]
+        own = {row["accuracy"] for row in here if row["smallest"]}
+        assert len(own) == 1  # one network, once for each stage
+        off = [100 * (row["accuracy"] - max(own)) for row in here if not row["smallest"]]
+        print(f"\n{variant}: the smallest network with one other op, in one stage: {min(off):+.1f} to {max(off):+.1f} "
+              f"points, mean {np.mean(off):+.1f}")  # fmt: skip
+
+
 def report(folder: Path, chosen: str | None) -> None:
     """Every figure, from the rows."""
     single, taken, supernets = (rows(name, folder) for name in ("alone", "shared", "supernets"))
     variants(single, taken, supernets)
+    strangers(rows("ops", folder))
     for name in ("tuned", "fresh"):
         if out := failed(name, single):
             print(

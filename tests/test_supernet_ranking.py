@@ -214,6 +214,38 @@ def test_a_step_goes_on_where_it_was_interrupted_and_no_further(tmp_path, monkey
         ranking.supernet("x.npz", tmp_path, "base")
 
 
+def test_strangers_are_the_smallest_network_with_each_other_op(tmp_path, monkeypatch, capsys):
+    import nas
+
+    space = nas.SearchSpace.load("cifar")
+    seen, worth = [], {"dsconv": 0.5, "conv": 0.4, "mbconv": 0.45}
+
+    def evaluate(arch):
+        ops = [stage.op for stage in arch.stages]
+        seen.append((arch.macs, ops))
+        return SimpleNamespace(accuracy=min(worth[op] for op in ops))
+
+    monkeypatch.setattr(made, "OUT", tmp_path)
+    monkeypatch.setattr(ranking, "judge_of", lambda *_: (SimpleNamespace(evaluate=evaluate), space))
+    ranking.ops("x.npz", tmp_path, "base")
+    assert len(seen) == 12
+    assert all(ops.count("dsconv") >= 3 for _, ops in seen)
+    assert min(macs for macs, _ in seen) == space.costs.macs_range()[0]
+    with pytest.raises(SystemExit, match="the ops of base have their rows"):
+        ranking.ops("x.npz", tmp_path, "base")
+    report.strangers(made.rows("ops"))
+    line = "base: the smallest network with one other op, in one stage: -10.0 to -5.0 points, mean -7.5"
+    assert capsys.readouterr().out.strip() == line
+
+
+def test_the_section_of_the_supernets_ranking_is_that_of_its_rows(capsys):
+    ranking.report(made.OUT, ranking.CHOSEN)
+    page = (BENCHMARKS.parent / "docs" / "results.md").read_text()
+    printed = capsys.readouterr().out.strip()
+    assert printed.count("\n| ") > 5
+    assert printed in page
+
+
 def test_cpu_seconds_go_on_from_the_checkpoint(tmp_path, monkeypatch):
     cpu, now, path = module("supernet_cpu"), [1000.0], tmp_path / "checkpoint.safetensors"
     monkeypatch.setattr(cpu.time, "process_time", lambda: now[0])

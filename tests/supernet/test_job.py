@@ -31,8 +31,9 @@ def equal(one, two):
 
 
 def test_what_is_written_is_what_was_trained(run, small):
-    run(sandwich=(("sampler", "attentive"), ("transform", True)))
+    run(sandwich=(("sampler", "attentive"), ("transform", True), ("fixed", True)))
     found = load_supernet(Path("supernets/small"))
+    assert found.settings.recipe.fixed
     assert found.settings.recipe.target == 60_000
     assert found.settings.config["weight_decay"] == 1e-4
     assert found.supernet.transform
