@@ -81,7 +81,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "transform": {**LAST, "transform": True},
 }
 """Name -> changes of the supernet's recipe."""
-CHOSEN: str | None = None
+CHOSEN: str | None = "drawn-labels-32"
 
 
 def draw() -> None:
