@@ -32,8 +32,9 @@ def supernet(
     transform: Annotated[
         bool, typer.Option("--transform", help="Learn matrices from larger to smaller kernels.")
     ] = False,
-    no_distill: Annotated[
-        bool, typer.Option("--no-distill", help="Train all networks by the labels, not by the largest.")
+    distill: Annotated[
+        bool,
+        typer.Option("--distill", help="All but the largest learn what the largest says, not the labels."),
     ] = False,
     fixed_extremes: Annotated[
         bool,
@@ -63,8 +64,7 @@ def supernet(
     fields = {"accumulate": accumulate, "drop_path": drop_path, "ema": ema, "augment": augment, "seed": seed}
     sandwich = {
         "between": between, "sampler": sampler, "target": target,
-        "transform": transform or None, "distill": False if no_distill else None,
-        "fixed": fixed_extremes or None,
+        "transform": transform or None, "distill": distill or None, "fixed": fixed_extremes or None,
     }  # fmt: skip
     request = Request(
         space, data, data_dir, epochs, batch_size, lr,

@@ -44,10 +44,10 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    between: Annotated[int, Field(ge=0, le=64)] = 2
-    sampler: str = "uniform"
+    between: Annotated[int, Field(ge=0, le=64)] = 4
+    sampler: str = "fair"
     target: Annotated[Number, Field(gt=0)] | None = None
-    distill: bool = True
+    distill: bool = False
     fixed: bool = False
     transform: bool = False
 

@@ -1,5 +1,5 @@
-"""The sandwich rule: each step trains the largest network by the labels, and the smallest and some between by what the
-largest says (Yu & Huang 2019, arXiv:1903.05134, section 3; BigNAS, arXiv:2003.11142, section 3.1).
+"""The sandwich rule: each step trains the largest network, the smallest, and some between; by the labels, or all but the
+largest by what that says (Yu & Huang 2019, arXiv:1903.05134, section 3; BigNAS, arXiv:2003.11142, section 3.1).
 
 >>> from nas.data import load_data
 >>> from nas.recipe import TrainingConfig
@@ -54,7 +54,9 @@ class Sandwich(Objective):
         fixed: the largest and the smallest network of a step are always the space's.
     """
 
-    def __init__(self, sampler: Sampler, between: int = 2, distill: bool = True, fixed: bool = False) -> None:
+    def __init__(
+        self, sampler: Sampler, between: int = 4, distill: bool = False, fixed: bool = False
+    ) -> None:
         self.sampler, self.between, self.distill, self.fixed = sampler, between, distill, fixed
 
     def prepare(self, net: nn.Module, config: TrainingConfig) -> None:

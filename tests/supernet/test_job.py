@@ -135,7 +135,7 @@ def test_what_is_there_is_not_replaced_and_another_is_not_resumed(run, bright):
     for given, sentence in (
         ({"lr": 0.2}, r"^supernets/small: lr is 0\.2 in the command, but the training was begun with 0\.05"),
         ({"sandwich": (("target", "no"),)}, r"^nas supernet: target is 'no'; give a number"),
-        ({"sandwich": (("between", 5),)}, r"between is 5 in the command, but the training was begun with 2"),
+        ({"sandwich": (("between", 5),)}, r"between is 5 in the command, but the training was begun with 4"),
         ({"space": "digits"}, r"^supernets/small: was begun with another space than digits"),
     ):
         with pytest.raises(NasError, match=sentence):

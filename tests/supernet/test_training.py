@@ -41,7 +41,7 @@ def test_a_step_adds_up_the_gradients_of_the_largest_by_labels_and_of_others_by_
     space, digits, fixed
 ):
     config = TrainingConfig(label_smoothing=0.1, channels_last=False)
-    objective = Sandwich(sampler("uniform", space, 0), between=2, fixed=fixed)
+    objective = Sandwich(sampler("uniform", space, 0), between=2, distill=True, fixed=fixed)
     supernet, again = fresh(space), fresh(space)
     x, y = next(iter(digits.batches("train", 32, train=False)))
     loss, hits = objective.backward(supernet, x, y, step_of(config))
@@ -91,7 +91,7 @@ def test_the_extremes_of_a_step_are_the_spaces_or_those_of_the_ops_and_skips_tha
     supernet, ops = fresh(space), set()
     fixed = Sandwich(sampler("uniform", space, 0), fixed=True)
     assert fixed.networks(supernet, 0, (0, 0))[:2] == [supernet.largest, supernet.smallest]
-    drawn = Sandwich(sampler("uniform", space, 0))
+    drawn = Sandwich(sampler("uniform", space, 0), between=2)
     for step in range(20):
         largest, smallest, *others = drawn.networks(supernet, 0, (0, step))
         assert len(others) == 2
