@@ -1,4 +1,4 @@
-"""The sandwich rule: each step trains the largest network, the smallest, and some between; by the labels, or all but the
+"""The sandwich rule: each step trains the largest network, the smallest and some between, by the labels, or all but the
 largest by what that says (Yu & Huang 2019, arXiv:1903.05134, section 3; BigNAS, arXiv:2003.11142, section 3.1).
 
 >>> from nas.data import load_data
