@@ -33,6 +33,7 @@ import psutil
 import torch
 from rounds import Row, run, spread
 
+from nas.architecture import Architecture
 from nas.data import load_data
 from nas.evaluators.proxy import ProxyEvaluator
 from nas.search import runs
@@ -47,6 +48,13 @@ ROUNDS = 9
 LONG = 10.0  # processor seconds of a training
 WAYS = ("plain", "cold", "warm")
 EXPERIMENT = "trialstart"
+
+
+def training(arch: Architecture) -> float:
+    """Processor seconds of one epoch on digits, in this process."""
+    start = time.process_time()
+    ProxyEvaluator(load_data("digits"), TrainingConfig(epochs=1, seed=SEED)).evaluate(arch)
+    return time.process_time() - start
 
 
 class Place:
@@ -71,9 +79,7 @@ class Place:
 
     def training(self) -> float:
         """Processor seconds of one epoch in this process."""
-        start = time.process_time()
-        ProxyEvaluator(load_data("digits"), TrainingConfig(epochs=1, seed=SEED)).evaluate(self._arch)
-        return time.process_time() - start
+        return training(self._arch)
 
     def start(self, way: str, epochs: int) -> tuple[subprocess.Popen[bytes], Path]:
         """One trial, and its folder."""
