@@ -98,8 +98,12 @@ def begun(request: Request, baseline: Baseline) -> Beginning:
     if not given and (request.transfer or request.recipe == "transfer"):
         asked = "--transfer" if request.transfer else "--recipe transfer"
         raise NasError(f"{asked} needs weights to begin from; give --weights FILE, or leave it out")
-    if request.init is not None and (request.weights is not None or request.transfer):
+    if request.init is not None and request.weights is not None:
         raise NasError("--init and --weights both say what the network begins with; keep one")
+    if request.init is not None and request.transfer:
+        raise NasError(
+            "--transfer is a new classifier for --weights, and what --init gives has the data's; leave it out"
+        )
     source = Facts() if request.weights is None else read_weights(request.weights)[1]
     data = _data(baseline, request.data, request, request.data_dir, source)
     name, config = chosen(request, baseline, len(data.split(request.fields.get("split") or "train")))

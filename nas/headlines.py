@@ -17,8 +17,8 @@ from nas.splits import METRICS, metric_of, metric_words
 from nas.tables import short
 
 
-def opening(console: Console, config: SearchConfig, trials: int) -> None:
-    """What is searched, how, and what for."""
+def opening(console: Console, config: SearchConfig, trials: int, at_once: int | None = None) -> None:
+    """What is searched, how, and what for; `at_once` instead of the file's trialConcurrency."""
     subject, tuner = config.subject, config.tuner
     if subject is None or tuner is None:
         console.print(f"{trials} trials, proposed by {config.proposer}", markup=False)
@@ -27,7 +27,7 @@ def opening(console: Console, config: SearchConfig, trials: int) -> None:
     target = unit.short(tuner.reward.target or subject.default_target(cost))
     console.print(
         f"{subject.headline()}; {trials} trials by {tuner.strategy.name}, "
-        f"{config.data.get('trialConcurrency', 1)} at a time, seed {tuner.seed}"
+        f"{at_once or config.data.get('trialConcurrency', 1)} at a time, seed {tuner.seed}"
     )
     alpha, beta = tuner.reward.exponents
     if tuner.reward.only_rescales:

@@ -97,7 +97,7 @@ def _followed(console: Console, experiment: Experiment | InProcess, resume: str 
     config = experiment.config
     if isinstance(experiment, InProcess):
         if resume is None:
-            opening(console, config, experiment.trials)
+            opening(console, config, experiment.trials, at_once=1)
         console.print(f"TensorBoard: tensorboard --logdir {shown(config.code / 'runs')}")
         return experiment.follow(console, resume)
     if resume is None:

@@ -21,7 +21,7 @@ from nas.reading import number, validate
 from nas.recipe import TrainingConfig
 from nas.recipes import recipe, words
 from nas.space import SearchSpace
-from nas.supernet.folder import FORMAT, SETTINGS, Recipe, Settings, save_supernet, settings_of
+from nas.supernet.folder import FORMAT, SETTINGS, SandwichRecipe, SupernetSettings, save_supernet, settings_of
 from nas.supernet.module import Supernet
 from nas.supernet.sampling import sampler
 from nas.supernet.sandwich import Sandwich
@@ -41,7 +41,7 @@ class Request:
         space, data, data_dir: of the command.
         epochs, batch_size, lr: instead of those of recipe 'cifar'.
         fields: others of `TrainingConfig`, those that were given.
-        sandwich: of `nas.supernet.folder.Recipe`, those that were given.
+        sandwich: of `nas.supernet.folder.SandwichRecipe`, those that were given.
         out: folder of the supernet; by default supernets/SPACE.
         resume: go on with what is there.
         device, threads, workers: of this machine, free to differ when a training is resumed.
@@ -111,7 +111,7 @@ def _run(console: Console, request: Request, device: str, processes: Processes) 
             _ended(console, request, result, save_supernet(supernet, folder))
 
 
-def _begun(request: Request, space: SearchSpace, data: Data) -> Settings:
+def _begun(request: Request, space: SearchSpace, data: Data) -> SupernetSettings:
     """The settings of a new supernet; NasError for a mistake in the request."""
     fitted = space.with_data(data.classes, data.in_chans)
     asked: dict[str, Any] = dict(request.sandwich)
@@ -119,23 +119,23 @@ def _begun(request: Request, space: SearchSpace, data: Data) -> Settings:
         asked.setdefault("target", fitted.target)
     elif "target" in asked:
         raise NasError("--target is what an attentive sampler is attentive to; add --sampler attentive")
-    chosen = validate(Recipe, asked, "nas supernet")
-    sampler(chosen.sampler, fitted, chosen.target or 1)
-    return Settings(
+    chosen = validate(SandwichRecipe, asked, "nas supernet")
+    sampler(chosen.sampler, fitted)
+    return SupernetSettings(
         format=FORMAT, space=space.document.model_dump(mode="json"), classes=data.classes, in_chans=data.in_chans,
-        class_names=tuple(data.class_names), data=request.data, data_dir=request.data_dir, images=contents(data),
+        data=request.data, data_dir=request.data_dir, images=contents(data),
         recipe=chosen, config=request.config.model_dump(mode="json"),
     )  # fmt: skip
 
 
-def _resumed(request: Request, space: SearchSpace, data: Data, folder: Path) -> Settings:
+def _resumed(request: Request, space: SearchSpace, data: Data, folder: Path) -> SupernetSettings:
     """The settings of a supernet that was begun in `folder`; NasError where the request is of another."""
     settings = settings_of(folder)
     if settings.fitted.sha256 != space.with_data(settings.classes, settings.in_chans).sha256:
         raise NasError(
             f"{folder}: was begun with another space than {request.space}; give that, or another --out"
         )
-    validate(Recipe, dict(request.sandwich), "nas supernet")
+    validate(SandwichRecipe, dict(request.sandwich), "nas supernet")
     known = {**settings.config, **settings.recipe.model_dump(), "data": settings.data}
     for name, value in request.given.items():
         if name == "target":
@@ -156,21 +156,23 @@ def _resumed(request: Request, space: SearchSpace, data: Data, folder: Path) -> 
 
 
 def _train(
-    console: Console, request: Request, settings: Settings, config: TrainingConfig, supernet: Supernet, data: Data,
-    folder: Path, device: str, processes: Processes,
+    console: Console, request: Request, settings: SupernetSettings, config: TrainingConfig, supernet: Supernet,
+    data: Data, folder: Path, device: str, processes: Processes,
 ) -> Result:  # fmt: skip
     space, chosen = supernet.space, settings.recipe
     checkpoints = Checkpoints(folder, space.sha256, processes=processes, each=True)
     parameters = sum(p.numel() for p in supernet.parameters())
+    worded = not chosen.fixed and any(isinstance(values[0], str) for values in space.choices.values())
+    extremes = "a smallest and a largest of drawn ops and skips" if worded else "the smallest, the largest"
     console.print(
         f"supernet of {space.name}: {space.size:.3g} architectures of {short(supernet.smallest.macs)} to "
-        f"{short(supernet.largest.macs)} multiply-adds in {parameters:,} parameters; a step trains the smallest, the "
-        f"largest and {chosen.between} more, {chosen.sampler}; {words('cifar', config)}; {device}"
+        f"{short(supernet.largest.macs)} multiply-adds in {parameters:,} parameters; a step trains {extremes} "
+        f"and {chosen.between} more, {chosen.sampler}; {words('cifar', config)}; {device}"
         + (f", {processes.count} processes" if processes.count > 1 else ""),
         markup=False,
     )
     objective = Sandwich(
-        sampler(chosen.sampler, space, chosen.target or space.target),
+        sampler(chosen.sampler, space, chosen.target),
         chosen.between,
         chosen.distill,
         chosen.fixed,
@@ -182,13 +184,14 @@ def _train(
 
 def _ended(console: Console, request: Request, result: Result, path: Path) -> None:
     last = result.history[-1]
+    folder = "" if request.data_dir is None else f" --data-dir {request.data_dir}"
     console.print(
         f"accuracy on val, held out of the training set, with shared weights: smallest {last['smallest']:.4f}, largest "
         f"{last['largest']:.4f}, mean of others {last['accuracy']:.4f}"
     )
     console.print(f"supernet: {path}", markup=False)
     console.print(
-        f"search it: in search.yml, trialCommand: python -m nas.search.trial --data {request.data} --supernet "
+        f"search it: in search.yml, trialCommand: python -m nas.search.trial --data {request.data}{folder} --supernet "
         f"{path.parent}",
         markup=False,
     )

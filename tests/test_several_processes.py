@@ -81,12 +81,16 @@ def everything(processes, folder, watched=True):
     torch.set_num_threads(1)
     data = load_data("digits").with_part(0.3)
     space, net, supernet = networks()
-    sandwich = Sandwich(sampler("uniform", space, 0), between=1)
+    sandwich = Sandwich(sampler("uniform", space), between=1)
     found = {}
-    for name, one, objective in (("network", net, CLASSIFYING), ("supernet", supernet, sandwich)):
+    without = CONFIG.model_copy(update={"ema": 0.0})
+    for name, one, config, objective in (
+        ("network", net, CONFIG, CLASSIFYING),
+        ("supernet", supernet, without, sandwich),
+    ):
         watch = Stop(folder / name, processes) if watched else None
         try:
-            train(one, data, CONFIG, watch=watch, processes=processes, objective=objective)
+            train(one, data, config, watch=watch, processes=processes, objective=objective)
         except Interrupted:
             continue
         found[name] = one.state_dict()

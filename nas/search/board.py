@@ -11,6 +11,7 @@ written anew when a search is resumed; a full disk costs pictures, never the sea
 import contextlib
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 STUDY = "study"
 PICTURES = 40
 """Pictures drawn over a search of known length: one a result in a short one."""
+SHARE = 20
+"""Pictures wait until so many times as long as the last ones took to draw has passed, or the search ends."""
 
 
 @contextlib.contextmanager
@@ -57,6 +60,10 @@ class StudyBoard:
         self._shown = 0
         self._best: float | None = None  # reward of those shown
         self._writer: Any = None
+        self._due, self._waiting = (
+            0.0,
+            False,
+        )  # when pictures may be drawn again, and whether some were left out
         self._path = run / STUDY
         if written == 0:
             shutil.rmtree(self._path, ignore_errors=True)
@@ -70,6 +77,8 @@ class StudyBoard:
     def close(self) -> None:
         with or_without():
             if self._writer is not None:
+                if self._waiting:
+                    self._pictures(self._written)
                 self._writer.close()
 
     def _update(self) -> None:
@@ -100,8 +109,10 @@ class StudyBoard:
         step, before = len(told), self._written
         self._written = self._shown = step
         every = max(1, int(self._journal.max_trials or 0) // PICTURES)
-        if step // every > before // every:
+        self._waiting |= step // every > before // every
+        if self._waiting and (began := time.monotonic()) >= self._due:
             self._pictures(step)
+            self._due, self._waiting = (ended := time.monotonic()) + SHARE * (ended - began), False
         self._writer.flush()
 
     def _pictures(self, step: int) -> None:

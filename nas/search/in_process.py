@@ -23,6 +23,7 @@ from nas.search.changes import changed_since
 from nas.search.config import SearchConfig
 from nas.search.evaluating import reason_of, run
 from nas.search.foreground import all_alike, line
+from nas.search.hosts import is_local
 from nas.search.journal import FILE, Journal
 from nas.search.measuring import Measuring, measuring
 from nas.search.options import options_of
@@ -106,21 +107,26 @@ class InProcess:
                 self._say(note)
             self.config = _as_begun(self.run, self.config)
             self.trials = self._asked or journal.max_trials or self.config.trials
+        config = self.config
+        assert config.tuner is not None
+        assert config.subject is not None
+        assert config.trial is not None
+        way = measuring(config.trial)
+        with contextlib.chdir(config.code):  # paths in trialCommand are against it
+            way.load()
         runs.hold(self.run)
         hush()
         if idle := self._idle():
             self._say(
                 f"note: {', '.join(idle)}: NNI's manager heeds them, and there is none with --in-process"
             )
-        profile = self.config.prepared(self.trials) | {"trialConcurrency": 1, "inProcess": True}
-        assert self.config.tuner is not None
-        assert self.config.subject is not None
-        study = Study(self.run, self.config.tuner, self.config.subject, profile)
+        profile = config.prepared(self.trials) | {"trialConcurrency": 1, "inProcess": True}
+        study = Study(self.run, config.tuner, config.subject, profile)
         try:
             if study.journal.max_trials != self.trials:
                 study.journal.change("trials", trials=self.trials)
-            with contextlib.chdir(self.config.code):  # paths in trialCommand are against it
-                failure = self._search(console, study)
+            with contextlib.chdir(config.code):
+                failure = self._search(console, study, way)
         finally:
             study.close()
         if failure is not None:
@@ -132,6 +138,8 @@ class InProcess:
     def _idle(self) -> list[str]:
         """Limits that do nothing here."""
         found = [name for name in ("maxExperimentDuration", "maxTrialDuration") if self.config.data.get(name)]
+        if not is_local(self.config.data):
+            found.append("trainingService")
         return found + ["--memory-limit"] * (self.config.trial.memory_limit is not None)
 
     def _new(self) -> str:
@@ -141,9 +149,9 @@ class InProcess:
             if not (self.config.code / "runs" / found).exists():
                 return found
 
-    def _search(self, console: Console, study: Study) -> str | None:
+    def _search(self, console: Console, study: Study, way: Measuring) -> str | None:
         """Why it failed, or None at its regular end."""
-        journal, way = study.journal, measuring(self.config.trial)
+        journal = study.journal
         before = {trial.number for trial in journal.ended()}
         with progress_bar(console, TextColumn("{task.fields[best]}")) as progress:
             task = progress.add_task("search", total=self.trials, completed=len(before), best="")
@@ -183,13 +191,20 @@ class InProcess:
 
 
 def _as_begun(run: Path, config: SearchConfig) -> SearchConfig:
-    """A resumed run keeps its trialCommand and classArgs, whatever search.yml says by now."""
+    """A resumed run keeps its trialCommand and classArgs, whatever search.yml says by now.
+
+    Raises:
+        NasError: where they are lost.
+    """
     try:
         then = json.loads((run / runs.CONFIG).read_text())
         command, tuner = then["trialCommand"], then["tuner"]
         args = tuner.get("classArgs")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return config
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise NasError(
+            f"{run / runs.CONFIG}: cannot be read ({error}), and it has what the search was begun with; restore it, or "
+            "start another search"
+        ) from None
     settings = TunerSettings.read(args, f"{run / runs.CONFIG}: classArgs")
     return replace(
         config, data={**config.data, "trialCommand": command, "tuner": tuner}, tuner=settings,

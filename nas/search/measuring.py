@@ -48,6 +48,13 @@ class Measuring(ABC):
         """
 
     @abstractmethod
+    def load(self) -> None:
+        """Loads what all samples have in common, once; NasError where it is not there or not what it should be.
+
+        Paths are against the working directory. What is loaded for each sample is left to `measure`.
+        """
+
+    @abstractmethod
     def subject(self, task: Task, run_dir: Path | None) -> Subject:
         """What the trial's sample is of; NasError where it is not the run's."""
 
@@ -65,6 +72,9 @@ class Training(Measuring):
     def fitted(self, subject: Subject | None) -> Subject | None:
         classes, in_chans = self._described()
         return subject and subject.with_data(classes, in_chans)
+
+    def load(self) -> None:
+        """Data are loaded for each sample, at its resolution."""
 
     def subject(self, task: Task, run_dir: Path | None) -> Subject:
         return load_trained(task, run_dir).with_data(*self._described())
@@ -131,6 +141,9 @@ class Inheriting(Training):
                 f"and {subject.name} is searched ({subject.space.sha256[:12]}); train one of it with nas supernet"
             )
 
+    def load(self) -> None:
+        assert self.evaluator
+
     @cached_property
     def evaluator(self) -> "SupernetEvaluator":
         """What measures; NasError for data that the supernet was not trained on."""
@@ -165,6 +178,9 @@ class LookingUp(Measuring):
         if subject is None:
             Table.read(self.options.table, self.options.space and SearchSpace.load(self.options.space))
         return subject
+
+    def load(self) -> None:
+        """The table comes with the search."""
 
     def subject(self, task: Task, run_dir: Path | None) -> Subject:
         return load_table(task, run_dir)

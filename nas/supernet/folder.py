@@ -27,10 +27,10 @@ from nas.weights import read_tensors, write_tensors
 SETTINGS, WEIGHTS = "supernet.json", "supernet.safetensors"
 FORMAT = "b0nas supernet 1"
 MOST = 4 << 20
-"""Bytes of supernet.json: a document, the settings, and the names of the classes."""
+"""Bytes of supernet.json: a document and the settings."""
 
 
-class Recipe(BaseModel):
+class SandwichRecipe(BaseModel):
     """What a supernet is and how its steps are taken, beside the TrainingConfig.
 
     Attributes:
@@ -52,7 +52,7 @@ class Recipe(BaseModel):
     transform: bool = False
 
 
-class Settings(BaseModel):
+class SupernetSettings(BaseModel):
     """supernet.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,11 +61,10 @@ class Settings(BaseModel):
     space: dict[str, Any]
     classes: Annotated[int, Field(ge=1)]
     in_chans: Annotated[int, Field(ge=1)]
-    class_names: tuple[str, ...]
     data: str
     data_dir: str | None
     images: str
-    recipe: Recipe
+    recipe: SandwichRecipe
     config: dict[str, Any]
 
     @property
@@ -79,19 +78,20 @@ class Trained:
     """A supernet that was trained to its end, in eval mode."""
 
     folder: Path
-    settings: Settings
+    settings: SupernetSettings
     supernet: Supernet
 
     def check_images(self, data: Data) -> None:
         """Raises NasError for data that it was not trained on: images that it learnt might score it."""
+        where = "" if self.settings.data_dir is None else f" --data-dir {self.settings.data_dir}"
         if contents(data) != self.settings.images:
             raise NasError(
                 f"{self.folder}: its supernet was trained on other images than those of {data.name}, some of which may "
-                f"score it here; give --data {self.settings.data}"
+                f"score it here; give --data {self.settings.data}{where}"
             )
 
 
-def settings_of(folder: Path) -> Settings:
+def settings_of(folder: Path) -> SupernetSettings:
     """What the supernet in a folder was begun with.
 
     Raises:
@@ -107,13 +107,14 @@ def settings_of(folder: Path) -> Settings:
             f"{folder / SETTINGS}: its format is {written!r} instead of {FORMAT!r}; train the supernet anew with nas "
             "supernet"
         )
-    settings = validate(Settings, found, str(folder / SETTINGS))
+    settings = validate(SupernetSettings, found, str(folder / SETTINGS))
+    SearchSpace.from_data(settings.space, str(folder / SETTINGS))
     if settings.recipe.sampler not in SAMPLERS:
         raise NasError(f"{folder / SETTINGS}: sampler is {settings.recipe.sampler!r}; restore the file")
     return settings
 
 
-def ready(folder: Path) -> Settings:
+def ready(folder: Path) -> SupernetSettings:
     """What the trained supernet in a folder is of; its weights are not read.
 
     Raises:

@@ -56,7 +56,7 @@ class SharedConv(nn.Module):
     """A convolution of the first channels, whose smaller kernels are the centre of the largest.
 
     With `transform` each smaller kernel is the centre of the next larger times a learned matrix, one for all channels
-    and the identity at first (Once-for-All, section 3.2).
+    and the identity at first (Once-for-All, section 3.3).
     """
 
     def __init__(self, shape: ConvShape, settings: Settings, transform: bool) -> None:

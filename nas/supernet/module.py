@@ -36,19 +36,19 @@ class Supernet(nn.Module):
     Args:
         space: of the data's classes and channels (`SearchSpace.with_data`).
         transform: smaller kernels are transformed centres of the larger (`SharedConv`).
-        settings: of all layers; drop path and dropout are applied where they are asked for (`forward`).
 
     Attributes:
+        settings: of all layers; drop path and dropout are applied where they are asked for (`forward`).
         smallest, largest: the networks of the fewest and of the most multiply-adds.
 
     Raises:
         NasError: for a space whose networks cannot share weights, naming stage and op.
     """
 
-    def __init__(self, space: SearchSpace, transform: bool = False, settings: Settings | None = None) -> None:
+    def __init__(self, space: SearchSpace, transform: bool = False) -> None:
         super().__init__()
         self.space, self.transform = space, transform
-        self.settings = settings = settings or Settings(dropout=0.0, drop_path=0.0)
+        self.settings = settings = Settings(dropout=0.0, drop_path=0.0)
         self.smallest, self.largest = extremes(space)
         frame = space.frame
         self.activation = frame.activation

@@ -8,7 +8,7 @@ True
 >>> near = sampler("attentive", space, target).draw(np.random.default_rng(0), 100)
 >>> bool(abs(np.median([space.decode(sample).macs for sample in near]) / target - 1) < 0.1)
 True
->>> three = sampler("fair", space, target).draw(np.random.default_rng(0), 3)
+>>> three = sampler("fair", space).draw(np.random.default_rng(0), 3)
 >>> sorted(sample["stage2.op"] for sample in three) == sorted(space.choices["stage2.op"])
 True
 >>> stretched(space, three[0], 1)["stage2.op"] == three[0]["stage2.op"]
@@ -89,7 +89,8 @@ class Fair(Sampler):
 
     With as many networks as a choice has values, each value is trained by every step: strict fairness (FairNAS, Chu et
     al. 2019, arXiv:1907.01845, section 3), which is for what shares no weights, such as ops. Where the numbers do not
-    divide, some values come once more than others, at random.
+    divide, some values come once more than others, at random. Where a step's largest and smallest are `stretched`, that
+    holds for the words of all and, since the numbers of two are replaced, no more than nearly for the other numbers.
     """
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Sample]:
@@ -125,15 +126,19 @@ class Attentive(Sampler):
         return samples[rng.choice(DRAWS, p=weights / weights.sum())]
 
 
-SAMPLERS: dict[str, Callable[[SearchSpace, float], Sampler]] = {
+SAMPLERS: dict[str, Callable[[SearchSpace, float | None], Sampler]] = {
     "uniform": lambda space, target: Uniform(space),
     "fair": lambda space, target: Fair(space),
-    "attentive": Attentive,
+    "attentive": lambda space, target: Attentive(space, target or space.target),
 }
 
 
-def sampler(name: str, space: SearchSpace, target: float) -> Sampler:
-    """The sampler called `name`; NasError for another."""
+def sampler(name: str, space: SearchSpace, target: float | None = None) -> Sampler:
+    """The sampler called `name`; NasError for another.
+
+    Args:
+        target: multiply-adds that an attentive one is attentive to; by default the space's T.
+    """
     if name not in SAMPLERS:
         raise NasError(f"sampler is {name!r}{near(name, SAMPLERS)}; allowed: {listed(SAMPLERS)}")
     return SAMPLERS[name](space, target)

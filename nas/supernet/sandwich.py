@@ -1,5 +1,5 @@
 """The sandwich rule: each step trains the largest network, the smallest and some between, by the labels, or all but the
-largest by what that says (Yu & Huang 2019, arXiv:1903.05134, section 3; BigNAS, arXiv:2003.11142, section 3.1).
+largest by what that says (Yu & Huang 2019, arXiv:1903.05134, section 4; BigNAS, arXiv:2003.11142, section 3.1).
 
 >>> from nas.data import load_data
 >>> from nas.recipe import TrainingConfig
@@ -8,7 +8,7 @@ largest by what that says (Yu & Huang 2019, arXiv:1903.05134, section 3; BigNAS,
 >>> from nas.training import train
 >>> space, data = SearchSpace.load("digits"), load_data("digits")
 >>> supernet = Supernet(space)
->>> sandwich = Sandwich(sampler("uniform", space, 0), between=1)
+>>> sandwich = Sandwich(sampler("uniform", space), between=1)
 >>> result = train(supernet, data, TrainingConfig(epochs=1), objective=sandwich)
 >>> sorted(result.history[0])
 ['accuracy', 'largest', 'loss', 'lr', 'seconds', 'smallest', 'train_accuracy']
@@ -40,8 +40,8 @@ SCORED = 4
 class Sandwich(Objective):
     """Trains a Supernet.
 
-    Drop path and dropout are the largest network's alone, as in BigNAS (section 3.3); the gradients of all networks
-    of a step are added up.
+    Drop path and dropout are the largest network's alone, as in BigNAS (section 3.1), where it alone learns the
+    labels; the gradients of all networks of a step are added up. What a step reports, loss and hits, is of the largest.
 
     The rule is for choices whose smaller values are parts of the larger. Ops and skips are not, so by default a step's
     largest and smallest network have ops and skips that are drawn, as those between have; with those of the space's
@@ -81,7 +81,10 @@ class Sandwich(Objective):
         return net  # several passes a step, each of other weights: averaged once at its end
 
     def networks(self, net: Supernet, seed: int, number: tuple[int, int]) -> list[Architecture]:
-        """The networks of a step, the largest first, then the smallest; from the seed and the step's number alone."""
+        """The networks of a step, the largest first, then the smallest; from the seed and the step's number alone.
+
+        All are drawn together, so that a fair sampler is fair to the ops and skips of all of them.
+        """
         rng, space = np.random.default_rng([seed, *number]), net.space
         drawn = self.sampler.draw(rng, self.between + (0 if self.fixed else 2))
         if self.fixed:
@@ -96,14 +99,21 @@ class Sandwich(Objective):
         losses, hits = [], []
         for part, weight in step.parts(y):
 
-            def learn(arch: Architecture, target: Tensor, smoothing: float, part=part, weight=weight):
+            def learn(
+                arch: Architecture,
+                target: Tensor,
+                smoothing: float,
+                regularize=False,
+                part=part,
+                weight=weight,
+            ):
                 with torch.autocast(x.device.type, torch.float16, enabled=step.amp):
-                    logits = model(x[part], arch, regularize=arch is largest)
+                    logits = model(x[part], arch, regularize=regularize)
                     loss = F.cross_entropy(logits, target, label_smoothing=smoothing) * weight
                 step.scaler.scale(loss).backward()
                 return logits.detach(), loss.detach()
 
-            logits, loss = learn(largest, y[part], config.label_smoothing)
+            logits, loss = learn(largest, y[part], config.label_smoothing, regularize=True)
             soft = logits.float().softmax(1)
             for arch in others:
                 learn(
@@ -129,7 +139,7 @@ class Sandwich(Objective):
             plain = net.extract(arch).to(
                 memory_format=torch.channels_last if last else torch.contiguous_format
             )
-            recalibrate(plain, data, batch_size=size, channels_last=last, amp=amp)
+            recalibrate(plain, data, channels_last=last, amp=amp)
             return evaluate(plain, data, batch_size=size, channels_last=last, amp=amp, processes=processes)
 
         return {

@@ -10,7 +10,7 @@ ConvShape(out_channels=480, group=1, kernels=(3, 5), norm=True, bias=False)
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from nas.architecture import Block, stage_blocks
+from nas.architecture import Block, block_words, stage_blocks
 from nas.choices import StageChoices
 from nas.errors import NasError
 from nas.space import SearchSpace
@@ -58,12 +58,21 @@ def shapes(space: SearchSpace) -> dict[Place, Shape]:
     """Every place of a space's networks and the largest layer there.
 
     Raises:
-        NasError: for a block whose channels are no simple sequence, naming stage and op.
+        NasError: for a block whose channels are no simple sequence, naming stage and op; and for one that two ops of a
+            stage make, which would have weights of its own under each.
     """
     found: dict[Place, Shape] = {}
     widths = {space.frame.stem.channels}
     for stage in space.stages:
+        makers: dict[tuple[int, str], str] = {}
         for layer, op, block in _blocks(stage, widths):
+            words = block_words(block)
+            if (other := makers.setdefault((layer, words), op)) != op:
+                raise NasError(
+                    f"{space.name}: stage{stage.number}.op has {other!r} and {op!r}, which both make {words}; "
+                    "a supernet would have two sets of weights for one network: leave one of them out, or the value of "
+                    "another choice that makes them equal, such as expand 1"
+                )
             for spec in (*block.layers, *block.projection):
                 if isinstance(spec, Activation):
                     continue

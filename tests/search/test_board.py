@@ -154,6 +154,26 @@ def test_a_long_search_is_drawn_now_and_then(make_run, monkeypatch):
     assert drawn == [4, 8, 12]  # 160 trials make 40 pictures
 
 
+def test_pictures_wait_where_they_take_longer_than_the_trials(make_run, monkeypatch):
+    now, drawn = [100.0], []
+
+    def draw(self, step):
+        drawn.append(step)
+        now[0] += 2.0
+
+    monkeypatch.setattr(StudyBoard, "_pictures", draw)
+    monkeypatch.setattr(board.time, "monotonic", lambda: now[0])
+    journal = make_run(*[("running", {})] * 12, max_trials=12)
+    shown = StudyBoard(journal.path.parent, journal)
+    for number in range(12):
+        journal.told(number, "complete", accuracy=0.5, reward=0.5)
+        shown.update()
+        now[0] += 5.0
+    assert drawn == [1, 9]  # 2 s to draw, and 20 times as long until the next
+    shown.close()
+    assert drawn == [1, 9, 12]
+
+
 def test_a_search_without_a_result_writes_nothing(make_run):
     journal = make_run(("running", {}))
     shown = StudyBoard(journal.path.parent, journal)

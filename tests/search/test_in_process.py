@@ -182,9 +182,23 @@ def test_images_that_the_supernet_did_not_train_on_are_refused(search, supernet,
     changed["y_train"] = 1 - changed["y_train"]
     np.savez(tmp_path / "others.npz", **changed)
     with pytest.raises(
-        NasError, match=r"its supernet was trained on other images than those of npz:others\.npz"
+        NasError,
+        match=r"^net: its supernet was trained on other images than those of npz:others\.npz.*give --data npz:",
     ):
         search("--data npz:others.npz --supernet net")
+    assert not Path("runs").exists()
+
+
+def test_settings_that_are_lost_are_not_replaced(search, supernet, images):
+    command = f"--data npz:{images} --supernet {supernet}"
+    assert "2 trials by evolution, 1 at a time" in search(command, trials=2)
+    run = only_run()
+    (run / "config.json").write_text("{}")
+    with pytest.raises(
+        NasError, match=r"config\.json: cannot be read \('trialCommand'\), and it has what the search"
+    ):
+        search(command, resume=run.name, asked=4)
+    assert len(told(run)[0]) == 2
 
 
 def test_the_same_labels_of_other_images_are_refused(search, supernet, images, tmp_path):
@@ -193,9 +207,11 @@ def test_the_same_labels_of_other_images_are_refused(search, supernet, images, t
     changed["x_train"][3, 0, 0] ^= 1
     np.savez(tmp_path / "others.npz", **changed)
     with pytest.raises(
-        NasError, match=r"its supernet was trained on other images than those of npz:others\.npz"
+        NasError,
+        match=r"^net: its supernet was trained on other images than those of npz:others\.npz.*give --data npz:",
     ):
         search("--data npz:others.npz --supernet net")
+    assert not Path("runs").exists()
 
 
 def test_a_resumed_run_keeps_its_own_command_limits_and_supernet(search, supernet, images):
@@ -310,6 +326,15 @@ def test_a_baseline_begins_from_a_supernets_weights(supernet, images):
         Console(quiet=True),
         Training("./one.yml", f"npz:{images}", init="supernet:net", out=Path("t"), resume=True, **given),
     )
+    with pytest.raises(
+        NasError, match=r"^--transfer is a new classifier for --weights, and what --init gives has"
+    ):
+        run_training(
+            Console(quiet=True),
+            Training(
+                "./one.yml", f"npz:{images}", init="supernet:net", transfer=True, out=Path("u"), **given
+            ),
+        )
     for init, sentence in (
         ("net", r"^--init is 'net'; give supernet:DIR"),
         ("supernet:gone", r"^gone: holds no supernet"),

@@ -22,7 +22,7 @@ stem: {channels: 8, stride: 1, in_chans: 3}
 stages:
   - {op: %s, kernel: [3, 5, 7], expand: [%s], se: [0, 0.25], skip: [%s], channels: [8, 16], layers: [1, 2],
      stride: 2%s}
-  - {op: [dsconv, mbconv], kernel: [3, 5], expand: [1, 4], se: 0, skip: identity, channels: [8, 24], layers: [1, 2, 3],
+  - {op: [dsconv, mbconv], kernel: [3, 5], expand: [2, 4], se: 0, skip: identity, channels: [8, 24], layers: [1, 2, 3],
      stride: 1}
 head: {channels: %s, classes: 5%s}
 activation: relu
@@ -165,6 +165,15 @@ def test_equal_networks_are_one_however_they_are_written():
     assert torch.equal(supernet.extract(written).head.conv.weight, supernet.extract(arch).head.conv.weight)
 
 
+def test_ops_that_make_one_block_are_refused_for_it_would_have_two_sets_of_weights():
+    with pytest.raises(
+        NasError,
+        match=r"^two: stage1\.op has 'dsconv' and 'mbconv', which both make .*: leave one of them out",
+    ):
+        Supernet(made("[dsconv, mbconv]", "1, 6"))
+    Supernet(made("[dsconv, mbconv]", "3, 6"))
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_the_extremes_are_those_of_the_cost_table(name):
     space = SearchSpace.load(name)
@@ -196,7 +205,7 @@ def test_samplers_draw_the_same_again_and_an_attentive_one_near_its_target():
 @pytest.mark.parametrize("count", [1, 3, 4])
 def test_a_fair_step_has_the_values_of_a_choice_as_often_as_each_other_whichever_goes_with_which(count):
     space = SearchSpace.load("cifar")
-    fair, rng, together = sampler("fair", space, 0), np.random.default_rng(0), Counter()
+    fair, rng, together = sampler("fair", space), np.random.default_rng(0), Counter()
     for _ in range(200):
         samples = fair.draw(rng, count)
         assert len(samples) == count

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from nas.data import load_data
+from nas.evaluators.supernet import SupernetEvaluator
 from nas.objectives import Step
 from nas.processes import ALONE
 from nas.recipe import TrainingConfig
@@ -41,7 +42,7 @@ def test_a_step_adds_up_the_gradients_of_the_largest_by_labels_and_of_others_by_
     space, digits, fixed
 ):
     config = TrainingConfig(label_smoothing=0.1, channels_last=False)
-    objective = Sandwich(sampler("uniform", space, 0), between=2, distill=True, fixed=fixed)
+    objective = Sandwich(sampler("uniform", space), between=2, distill=True, fixed=fixed)
     supernet, again = fresh(space), fresh(space)
     x, y = next(iter(digits.batches("train", 32, train=False)))
     loss, hits = objective.backward(supernet, x, y, step_of(config))
@@ -64,7 +65,7 @@ def test_a_step_adds_up_the_gradients_of_the_largest_by_labels_and_of_others_by_
 
 def test_a_step_in_parts_is_weighted_as_a_whole(space, digits):
     """With the batch norm of each part, so it is compared with the sum of the parts."""
-    objective = Sandwich(sampler("uniform", space, 0), between=0, distill=False, fixed=True)
+    objective = Sandwich(sampler("uniform", space), between=0, distill=False, fixed=True)
     x, y = next(iter(digits.batches("train", 33, train=False)))
     whole, parts = fresh(space), fresh(space)
     objective.backward(parts, x, y, step_of(TrainingConfig(accumulate=2, channels_last=False)))
@@ -78,7 +79,7 @@ def test_a_step_in_parts_is_weighted_as_a_whole(space, digits):
 
 
 def test_the_networks_of_a_step_follow_from_seed_and_number(space):
-    supernet, objective = fresh(space), Sandwich(sampler("uniform", space, 0), between=3)
+    supernet, objective = fresh(space), Sandwich(sampler("uniform", space), between=3)
     keys = {
         (seed, number): tuple(arch.key for arch in objective.networks(supernet, seed, number))
         for seed in (0, 1) for number in ((0, 0), (0, 1), (1, 0))
@@ -89,9 +90,9 @@ def test_the_networks_of_a_step_follow_from_seed_and_number(space):
 
 def test_the_extremes_of_a_step_are_the_spaces_or_those_of_the_ops_and_skips_that_were_drawn(space):
     supernet, ops = fresh(space), set()
-    fixed = Sandwich(sampler("uniform", space, 0), fixed=True)
+    fixed = Sandwich(sampler("uniform", space), fixed=True)
     assert fixed.networks(supernet, 0, (0, 0))[:2] == [supernet.largest, supernet.smallest]
-    drawn = Sandwich(sampler("uniform", space, 0), between=2)
+    drawn = Sandwich(sampler("uniform", space), between=2)
     for step in range(20):
         largest, smallest, *others = drawn.networks(supernet, 0, (0, step))
         assert len(others) == 2
@@ -106,7 +107,7 @@ def test_the_extremes_of_a_step_are_the_spaces_or_those_of_the_ops_and_skips_tha
 
 def test_only_the_largest_is_regularized(space):
     supernet = fresh(space)
-    objective = Sandwich(sampler("uniform", space, 0))
+    objective = Sandwich(sampler("uniform", space))
     objective.prepare(supernet, TrainingConfig(drop_path=0.9, dropout=0.9))
     x = torch.randn(16, 1, 8, 8)
     supernet.train()
@@ -119,6 +120,35 @@ def test_only_the_largest_is_regularized(space):
     assert torch.equal(one, two)
 
 
+def test_others_that_equal_the_largest_are_not_regularized(digits, monkeypatch):
+    """A space of two networks, so that they are drawn in most steps."""
+    stage = {"op": "conv", "kernel": 3, "channels": 8, "layers": [1, 2]}
+    two = {"name": "two", "resolution": 8, "stem": {"channels": 8, "stride": 1, "in_chans": 1}, "stages": [stage],
+           "head": {"channels": 8, "classes": 10}}  # fmt: skip
+    supernet, forward, seen = Supernet(SearchSpace.from_data(two)), Supernet.forward, []
+
+    def recorded(self, x, arch=None, regularize=False):
+        seen.append((arch, regularize))
+        return forward(self, x, arch, regularize)
+
+    monkeypatch.setattr(Supernet, "forward", recorded)
+    x, y = next(iter(digits.batches("train", 8, train=False)))
+    objective = Sandwich(sampler("uniform", supernet.space), between=4)
+    objective.backward(supernet, x, y, step_of(TrainingConfig(channels_last=False)))
+    assert [regularize for _, regularize in seen] == [True, *[False] * 5]
+    assert [arch for arch, _ in seen].count(supernet.largest) > 1
+
+
+def test_what_a_training_scores_is_what_a_search_does(space, digits):
+    supernet = fresh(space)
+    supernet.train()
+    config = TrainingConfig(batch_size=512)
+    found = Sandwich(sampler("uniform", space)).scores(supernet, digits, config, False, ALONE)
+    judge = SupernetEvaluator(supernet, digits)
+    assert judge.evaluate(supernet.largest).accuracy == found["largest"]
+    assert judge.evaluate(supernet.smallest).accuracy == found["smallest"]
+
+
 @pytest.mark.parametrize("distill", [True, False])
 def test_smallest_and_largest_learn_and_a_seed_repeats_it(small, bright, distill):
     data, space = load_data(bright), small.with_data(2, 1)
@@ -127,7 +157,7 @@ def test_smallest_and_largest_learn_and_a_seed_repeats_it(small, bright, distill
     for _ in range(2):
         with seeded(0):
             supernet = Supernet(space)
-        objective = Sandwich(sampler("uniform", space, 0), between=1, distill=distill)
+        objective = Sandwich(sampler("uniform", space), between=1, distill=distill)
         found.append(train(supernet, data, config, objective=objective).history)
     assert found[0][-1]["largest"] > 0.9
     assert found[0][-1]["smallest"] > 0.9
@@ -151,10 +181,11 @@ def test_recalibration_gives_the_statistics_of_the_training_images(space, digits
     assert not any(module.training for module in net.modules())
 
 
-def test_networks_differ_from_one_another_after_recalibration(space, digits):
-    """Were the statistics not set anew, an untrained network's would be what the supernet has."""
+def test_each_network_has_statistics_of_its_own(space, digits):
     supernet = fresh(space)
-    net = supernet.extract(supernet.largest)
-    before = net.head.norm.running_mean.clone()
-    recalibrate(net, digits, images=64, batch_size=64)
-    assert not np.allclose(before, net.head.norm.running_mean)
+    found = []
+    for arch in (supernet.smallest, supernet.largest):
+        net = supernet.extract(arch)
+        recalibrate(net, digits, images=64, batch_size=64)
+        found.append(net.head.norm.running_mean)
+    assert not torch.allclose(*found, rtol=0.1)
