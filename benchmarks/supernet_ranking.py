@@ -37,8 +37,9 @@ Protocol, written before any of it was run (and amended before: seeds, failures,
   supernet that fails is reported, and cannot be chosen.
 - Cost of 1,000 candidates, in core-seconds (CPU time of one thread): each alone, by the mean of those that did not
   fail; the supernet's training, and as many evaluations with its weights, by the mean of those here. Rows of the
-  supernet's processor alone count. Of an interrupted training the time up to each checkpoint counts; what was lost
-  after it, and done again, counts once.
+  supernet's processor alone count, and (amended with 92 of the 132 rows of networks alone there) of evaluations those
+  of networks that were trained alone on it. Of an interrupted training the time up to each checkpoint counts; what was
+  lost after it, and done again, counts once.
 - Aim: 0.8 of the ceiling over all; among the 24 better than every cheaper judge; at least 20 times cheaper.
 
 Cost, estimated before: 1,000 images a core-second at 6M; 48 networks x 2 seeds x 80,000 images = 2.1 core-hours, the

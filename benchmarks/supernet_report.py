@@ -168,14 +168,18 @@ def report(folder: Path, chosen: str | None) -> None:
 
 
 def costs(single: list[Row], taken: list[Row], supernets: list[Row], chosen: str | None) -> str:
-    """What 1,000 candidates take, by the rows of the processor that the chosen supernet was trained on."""
+    """What 1,000 candidates take, by the rows of the processor that the chosen supernet was trained on, and by the
+    networks that were trained alone there."""
     training = next(row for row in supernets if row["variant"] == chosen)
 
     def here(found: Iterable[Row]) -> list[Row]:
         return [row for row in found if row["processor"] == training["processor"]]
 
     alone = here(row for row in single if row["epochs"] == EPOCHS)
-    evaluations = here(row for row in taken if row["variant"] == chosen)
+    networks = {(row["set"], row["number"]) for row in alone}  # dear ones are as often on both sides
+    evaluations = here(
+        row for row in taken if row["variant"] == chosen and (row["set"], row["number"]) in networks
+    )
     each, evaluation, train = mean_cost(alone), mean_cost(evaluations), training["cpu_seconds"]
     return (
         f"alone {1000 * each / 3600:.1f} core-hours, by supernet {train / 3600:.2f} + {1000 * evaluation / 3600:.2f}: "

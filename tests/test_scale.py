@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nas.search.journal import Journal
+from nas.space import SearchSpace
 
 ROOT = Path(__file__).parent.parent
 if str(ROOT / "benchmarks") not in sys.path:
@@ -215,6 +216,17 @@ def test_what_imagenet_costs_is_arithmetic():
     half = imagenet_cost.Fidelity("", 2, 1, fraction=0.5, ratio=0.5, held_out=0, first=7.0)
     assert half.total(1) == pytest.approx(7 + 2 * 0.25 * 0.5 * 1_281_167 / 1751.72)
     assert imagenet_cost.supernet(2) == 2 * imagenet_cost.supernet(1) > 0
+
+
+def test_a_step_of_a_supernet_costs_what_its_networks_do():
+    """Of one choice of two values: the larger, the smaller, and four that are fair to both."""
+    stage = {"op": "conv", "kernel": 3, "channels": [8, 16]}
+    space = SearchSpace.from_data({
+        "name": "two", "resolution": 8, "stem": {"channels": 8, "stride": 1, "in_chans": 1}, "stages": [stage],
+        "head": {"channels": 8, "classes": 10},
+    })  # fmt: skip
+    small, large = (space.decode({"stage1.channels": channels}).macs for channels in (8, 16))
+    assert imagenet_cost.step_macs(space, 400) == pytest.approx(3 * (small + large), rel=0.02)
 
 
 def test_the_page_has_what_the_rows_say():

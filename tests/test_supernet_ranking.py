@@ -137,6 +137,18 @@ def test_a_report_recomputes_all_from_the_rows(tmp_path, capsys):
     assert "nan" not in text
 
 
+def test_costs_are_of_networks_that_have_both():
+    def row(number, seconds, processor="one", **more):
+        return {"set": "fresh", "number": number, "cpu_seconds": seconds, "processor": processor, **more}
+
+    alone = [row(0, 100, epochs=8), row(1, 900, "another", epochs=8), row(1, 7, epochs=2)]
+    shared = [row(0, 1, variant="base"), row(1, 9, variant="base"), row(0, 5, variant="labels")]
+    found = report.costs(alone, shared, [row(None, 3600, variant="base")], "base")
+    assert found == (
+        "alone 27.8 core-hours, by supernet 1.00 + 0.28: 22 times cheaper (1 trainings and 1 evaluations on one)"
+    )
+
+
 def test_judges_are_held_against_each_seed_and_these_against_each_other(tmp_path, capsys):
     """Seed 1 has the networks 34 and 35 swapped: one pair of 630, and the supernet agrees with seed 0."""
     swapped = [*ORDER[:34], ORDER[35], ORDER[34]]

@@ -1,7 +1,7 @@
 """Evaluators: Architecture -> measured metrics.
 
 A trial asks one for its accuracy; how it comes by it is its own (`proxy`: training from scratch,
-`table`: recorded results).
+`supernet`: shared weights, `table`: recorded results).
 
 >>> class Guess(Evaluator):
 ...     def evaluate(self, arch, report=None):
