@@ -80,6 +80,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "drawn-labels": {"sampler": "fair", "between": 4, "distill": False, "lr": 0.2},
     "drawn-labels-32": LAST,
     "transform": {**LAST, "transform": True},
+    "six-fair": {**LAST, "between": 6, "extremes": False},
+    "six-fair-16": {**LAST, "between": 6, "extremes": False, "lr": 0.15, "batch_size": 16},
 }
 """Name -> changes of the supernet's recipe."""
 CHOSEN: str | None = "drawn-labels-32"
@@ -179,6 +181,14 @@ def supernet(path: str, work: Path, variant: str) -> None:
     from nas.supernet.sandwich import Sandwich
     from nas.training import TrialFailure, seeded, train
     from nas.watching import Together
+
+    class Without(Sandwich):
+        """No largest and no smallest network, but those between alone."""
+
+        def networks(self, net, seed, number):
+            rng = np.random.default_rng([seed, *number])
+            return [net.space.decode(sample) for sample in self.sampler.draw(rng, self.between)]
+
     from nas.weights import write_tensors
 
     torch.set_num_threads(THREADS)
@@ -188,9 +198,8 @@ def supernet(path: str, work: Path, variant: str) -> None:
     with seeded(0):
         net = Supernet(space, changes.get("transform", False))
     drawn = sampler(changes.get("sampler", "uniform"), space, changes.get("target", COST))
-    objective = Sandwich(
-        drawn, changes.get("between", 2), changes.get("distill", True), changes.get("fixed", False)
-    )
+    made = Sandwich if changes.get("extremes", True) else Without
+    objective = made(drawn, changes.get("between", 2), changes.get("distill", True), changes.get("fixed", False))
     watch = Checkpoints(work / f"supernet-{variant}", f"{space.sha256} {variant}")
     cpu = Cpu(watch)
     try:
