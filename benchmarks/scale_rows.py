@@ -21,7 +21,7 @@ MEAN = 1200.0
 """Seconds of a trial: 20 minutes."""
 STAGES = 20
 MEANS = (1200.0, 600.0, 300.0, 120.0, 60.0, 30.0)
-SHORT = {"model": (64, 1216, 576), "evolution": (1000, 10_000, 2000)}
+SHORT = {"model": (64, 960, 576), "evolution": (1000, 6000, 2000)}
 """Workers, trials, and how many of them are left out: the first wave, in which all begin at once, and the next; of
 `model` all until it has over 500 results, for until then it thinks the longer the more there are."""
 SWEEP = [(kind, *sizes, mean) for kind, sizes in SHORT.items() for mean in MEANS]

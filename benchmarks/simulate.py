@@ -1,19 +1,21 @@
 """Claim: see what `report` prints; whether one machine that types `nas search` can keep 64 and 1,000 workers busy.
 
-    .venv/bin/python benchmarks/simulate.py manager --work DIR          NNI's own manager, with 100,000 jobs: 10 minutes
-    .venv/bin/python benchmarks/simulate.py run model --work DIR        8,000 trials on 64 workers: an hour
-    .venv/bin/python benchmarks/simulate.py run evolution --work DIR    100,000 trials on 1,000 workers: half an hour
+    .venv/bin/python benchmarks/simulate.py manager --work DIR          NNI's own manager: 12 minutes; first
+    .venv/bin/python benchmarks/simulate.py run model --work DIR        8,000 trials on 64 workers: 40 minutes
+    .venv/bin/python benchmarks/simulate.py run evolution --work DIR    100,000 trials on 1,000 workers: 30 minutes
     .venv/bin/python benchmarks/simulate.py replay --work DIR           resumes both once more: some minutes
-    .venv/bin/python benchmarks/simulate.py sweep --work DIR            shorter and shorter trials: an hour
+    .venv/bin/python benchmarks/simulate.py sweep --work DIR            shorter and shorter trials: 40 minutes
     .venv/bin/python benchmarks/simulate.py pictures                    docs/images/scale.png
     .venv/bin/python benchmarks/simulate.py report                      the tables of docs/scale.md, from rows alone
 
-Times are estimates for an idle machine of two cores; run it on one, for what the tuner takes of real time passes on
-the virtual clock. DIR takes 1 GB of an SSD: every line of a journal is synced to it. Each twentieth of a `run` is a row
-of results/scale/; `run` with the same DIR goes on after the last one, and the others begin with what has no row yet.
+Times are estimates, of an idle core each; nothing else may want it, for what the tuner takes of real time passes on the
+virtual clock. `manager` wants an idle machine. DIR takes 1 GB of an SSD: every line of a journal is synced to it. Each
+twentieth of a `run` is a row of DIR and of results/scale/; `run` with the same DIR goes on after the last one, and the
+others begin with what has no row yet. Rows of other code are run anew, and not told with those of this.
 With --trials, --workers or --mean a run is a trial run, whose rows stay in DIR.
 
-A world is in `virtual_nni.py`, its trials in `weather.py`, a search in `virtual_search.py`.
+A world is in `virtual_nni.py`, what its manager takes in `virtual_costs.py`, its trials in `weather.py`, a search in
+`virtual_search.py`; `manager_list.py` and `manager_submit.py` measure NNI's.
 """
 
 import argparse
