@@ -11,7 +11,7 @@
 Times are estimates, of an idle core each; nothing else may want it, for what the tuner takes of real time passes on the
 virtual clock. `manager` wants an idle machine. DIR takes 1 GB of an SSD: every line of a journal is synced to it. Each
 twentieth of a `run` is a row of DIR and of results/scale/; `run` with the same DIR goes on after the last one, and the
-others begin with what has no row yet. Rows of other code are run anew, and not told with those of this.
+others begin with what has no row yet. Rows of other code are left out, and a run that it began is refused.
 With --trials, --workers or --mean a run is a trial run, whose rows stay in DIR.
 
 A world is in `virtual_nni.py`, what its manager takes in `virtual_costs.py`, its trials in `weather.py`, a search in
