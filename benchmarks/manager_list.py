@@ -113,16 +113,19 @@ def fill(folder: Path, size: int) -> None:
     db.close()
 
 
-def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """NNI's manager over the experiment of a folder, listening on this machine alone."""
+def start(
+    folder: Path, port: int, action: str = "view", required: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """NNI's manager over the experiment of a folder, listening on this machine alone; its node loads `required`."""
     import nni_node
 
     from nas.search.guard import at_home
 
     node = Path(nni_node.__path__[0])
-    words = ["--port", port, "--experiment-id", "simulated", "--action", "view", "--experiments-directory", folder,
+    words = ["--port", port, "--experiment-id", "simulated", "--action", action, "--experiments-directory", folder,
              "--log-level", "info", "--python-interpreter", sys.executable, "--mode", "local"]  # fmt: skip
-    command = [str(node / "node"), "--max-old-space-size=4096", "main.js", *map(str, words)]
+    loaded = [] if required is None else ["--require", str(required)]
+    command = [str(node / "node"), "--max-old-space-size=4096", *loaded, "main.js", *map(str, words)]
     home = at_home({**os.environ, "HOME": str(folder)})
     return subprocess.Popen(command, cwd=node, env=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

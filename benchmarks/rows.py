@@ -21,19 +21,34 @@ def path(out: Path, setting: str, strategy: str) -> Path:
     return out / f"{setting}.{strategy}.jsonl"
 
 
-def read(file: Path) -> list[Row]:
-    """The rows of a file, the last of each seed, in order of the seeds; none where there is no file.
+def lines(file: Path) -> list[Row]:
+    """The rows of a file as they stand; none where there is no file.
 
-    A line that an interruption cut short is passed over; that there was nothing to measure with (a
-    row without a seed) counts until something was measured.
+    A line that an interruption cut short is passed over.
     """
-    found: dict[int, Row] = {}
+    found = []
     for line in file.read_text().splitlines() if file.exists() else ():
         try:
-            row = json.loads(line)
+            found.append(json.loads(line))
         except json.JSONDecodeError:
             continue
-        found[-1 if row["seed"] is None else row["seed"]] = row
+    return found
+
+
+def add(file: Path, row: Row) -> None:
+    """Writes one row at the end of a file, after a line that was cut short on a line of its own."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cut = file.exists() and file.read_bytes()[-1:] not in (b"", b"\n")
+    with file.open("a") as end:
+        end.write("\n" * cut + json.dumps(row) + "\n")
+
+
+def read(file: Path) -> list[Row]:
+    """The rows of a file, the last of each seed, in order of the seeds.
+
+    That there was nothing to measure with (a row without a seed) counts until something was measured.
+    """
+    found = {-1 if row["seed"] is None else row["seed"]: row for row in lines(file)}
     if len(found) > 1:
         found.pop(-1, None)
     return [found[seed] for seed in sorted(found)]
@@ -46,11 +61,7 @@ def read_all(out: Path) -> list[Row]:
 
 def append(out: Path, row: Row) -> None:
     """Writes one row at the end of its file."""
-    file = path(out, row["setting"], row["strategy"])
-    file.parent.mkdir(parents=True, exist_ok=True)
-    cut = file.exists() and file.read_bytes()[-1:] not in (b"", b"\n")
-    with file.open("a") as lines:
-        lines.write("\n" * cut + json.dumps(row) + "\n")
+    add(path(out, row["setting"], row["strategy"]), row)
 
 
 def missing(out: Path, strategy: str, setting: str, seeds: Iterable[int], budget: int) -> list[int]:
@@ -72,10 +83,10 @@ def facts() -> Row:
 
 
 @cache
-def code() -> str:
-    """A digest of our package's modules: rows of other code are other rows."""
+def code(*more: Path) -> str:
+    """A digest of our package's modules, and of more files: rows of other code are other rows."""
     digest = hashlib.sha256()
-    for file in sorted(Path(nas.__file__).parent.rglob("*.py")):
+    for file in (*sorted(Path(nas.__file__).parent.rglob("*.py")), *more):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:8]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import generations
 import imagenet_cost
-from scale_rows import FULL, MEAN, MEANS, read, stages, swept
+from scale_rows import FULL, MEAN, MEANS, SHORT, current, read, stages, stale, swept
 from weather import STRAGGLERS
 
 AIM = 0.98
@@ -25,13 +25,15 @@ def parts() -> dict[str, str]:
         "resuming": resuming(),
         "shorter trials": shorter(),
         "generations": waiting(),
+        "the loop": loop(),
         "the manager": manager(),
         "ImageNet": imagenet_cost.report(),
     }
 
 
 def report() -> str:
-    return "\n\n".join(f"{name}:\n\n{text}" for name, text in parts().items())
+    told = [f"{name}:\n\n{text}" for name, text in parts().items()]
+    return "\n\n".join([*told, *([stale()] if stale() else [])])
 
 
 def table(head: list[str], lines: list[list[str]]) -> str:
@@ -62,7 +64,9 @@ def _run(kind: str) -> dict[str, str]:
 
     return {
         "virtual time": told(lambda: f"{last['virtual'] / 86400:.1f} days"),
-        "workers busy while there is work": told(lambda: f"{last['busy_to_last']:.1%}"),
+        "workers busy while there is work for all": told(lambda: f"{last['busy_work']:.1%}"),
+        "until the last result": told(lambda: f"{last['busy_all']:.1%}"),
+        "until then, without work that was lost": told(lambda: f"{last['useful']:.1%}"),
         "worst twentieth": told(lambda: f"{min(row['busy'] for row in rows[:-1]):.1%}"),
         "idle between two trials, seconds": told(lambda: _idle(rows)),
         "a proposal, ms: first twentieth": told(lambda: _spread(rows[0])),
@@ -83,7 +87,7 @@ def _spread(row: Row) -> str:
 
 
 def _idle(rows: list[Row]) -> str:
-    names = {"seen": "end seen", "proposed": "proposal", "started": "handed on", "begun": "begun"}
+    names = {"seen": "end seen", "proposed": "proposal", "started": "its turn", "begun": "begun"}
     found = {name: statistics.mean(row["idle"][name] for row in rows[1:-1]) for name in names}
     return f"{sum(found.values()):.1f}: " + ", ".join(
         f"{names[name]} {value:.1f}" for name, value in found.items()
@@ -91,7 +95,7 @@ def _idle(rows: list[Row]) -> str:
 
 
 def resuming() -> str:
-    rows = {(row["search"], row["part"]): row for row in read("replay")}
+    rows = {(row["search"], row["part"]): row for row in current("replay")}
     lines = []
     for kind, (trials, _) in FULL.items():
         name = f"`{kind}`, {trials:,} trials"
@@ -110,24 +114,23 @@ def resuming() -> str:
 
 
 def shorter() -> str:
-    rows = swept()
-    kinds = [("model", 64), ("evolution", 1000)]
+    found = swept()
     lines = [
-        [_length(mean), *(f"{rows[kind, n, mean]['busy_to_last']:.1%}" if (kind, n, mean) in rows else NOT_YET
-                          for kind, n in kinds)]
+        [_length(mean), *(f"{found[kind, mean]['steady']:.1%}" if (kind, mean) in found else NOT_YET for kind in SHORT)]
         for mean in MEANS
     ]  # fmt: skip
-    lines.append([f"{AIM:.0%} from", *(least(kind, n) for kind, n in kinds)])
-    return table(["trials of", *(f"{n:,} workers, `{kind}`" for kind, n in kinds)], lines)
+    lines.append([f"{AIM:.0%} from", *map(least, SHORT)])
+    heads = [f"{n:,} workers, `{kind}`, n = {trials - since:,}" for kind, (n, trials, since) in SHORT.items()]
+    return table(["trials of", *heads], lines)
 
 
-def least(kind: str, workers: int) -> str:
+def least(kind: str) -> str:
     """The length of trials from which workers are busy for AIM of their time, where idle time between trials is as at
     the two lengths around it."""
-    rows = swept()
-    if any((kind, workers, mean) not in rows for mean in MEANS):
+    found = swept()
+    if any((kind, mean) not in found for mean in MEANS):
         return NOT_YET
-    lengths = [(mean, rows[kind, workers, mean]["busy_to_last"]) for mean in sorted(MEANS)]
+    lengths = [(mean, found[kind, mean]["steady"]) for mean in sorted(MEANS)]
     above = [(mean, share) for mean, share in lengths if share >= AIM]
     if not above:
         return f"longer than {_length(lengths[-1][0])}"
@@ -149,22 +152,41 @@ def waiting() -> str:
     lines = []
     for kind, (trials, workers) in FULL.items():
         rows = stages(kind)
-        ours = f"{rows[-1]['busy_to_last']:.1%}" if rows else NOT_YET
+        ours = f"{rows[-1]['busy_all']:.1%}" if rows else NOT_YET
         shares = (generations.busy(trials, workers, MEAN, stragglers=share) for share in (STRAGGLERS, 0.0))
         lines.append([f"{trials:,} trials, {workers:,} workers", *(f"{share:.1%}" for share in shares), ours])
     return table(["", "generations", "generations without stragglers", "here"], lines)
 
 
 def manager() -> str:
-    rows = read("manager")
-    if not rows:
-        return f"NNI's manager: {NOT_YET}."
+    """How long NNI's own takes."""
+    found = {row["jobs"]: row for row in read("manager")}
+    if not found:
+        return f"NNI's manager and its list: {NOT_YET}."
     lines = [
-        [f"{row['jobs']:,}", f"{row['mb']:.0f} MB", *(f"{statistics.median(row[name]):.3g} s"
-                                                      for name in ("list", "parsed", "one", "settings"))]
-        for row in rows
+        [f"{jobs:,}", f"{row['mb']:.0f} MB", *(f"{statistics.median(row[name]):.3g} s"
+                                               for name in ("list", "parsed", "one", "settings"))]
+        for jobs, row in sorted(found.items())
     ]  # fmt: skip
     return table(["jobs", "their list", "NNI takes", "reading it", "one job", "the settings"], lines)
+
+
+def loop() -> str:
+    """What NNI's loop waits for at each trial."""
+    found = read("manager.submit")
+    if not found:
+        return f"NNI's manager and one trial: {NOT_YET}."
+    mean, n = found[-1]["mean"], found[-1]["n"]["submit"]
+    names = {
+        "submit": "its process is made", "profile": "the experiment is stored", "begun": "that it began is stored",
+        "ended": "that it ended is stored",
+    }  # fmt: skip
+    lines = [[text, f"{1000 * mean[name]:.0f} ms"] for name, text in names.items()]
+    total = sum(mean[name] for name in names)
+    lines.append(
+        [f"in all, for which {1 / total:.0f} trials a second are the most", f"{1000 * total:.0f} ms"]
+    )
+    return table([f"mean of {n} trials", ""], lines)
 
 
 def pictures() -> None:

@@ -1,35 +1,34 @@
 """NNI's manager and its workers on a virtual clock, for `simulate.py`: the tuner, NNI's dispatcher, the journal and
 the strategy are real, and what they take of real time passes on the clock, too.
 
-What the manager does is what NNI 3.0 does (nnimanager.js): it looks at its jobs every POLL seconds, tells the
-dispatcher which ended, asks it for as many proposals in one message, and starts what it was given by its look before;
-workers begin what was started at a look of their own. Results are told when they are there. The REST interface answers
-as NNI's does, in about the time that `manager_list.py` measures NNI to take.
+What the manager does is what NNI 3.0 does (`manageTrials` in nnimanager.js) with its services `remote` and `local`. It
+looks which of its jobs ended, stores that and tells the dispatcher, one after the other; asks it for as many proposals
+in one message; and starts what there are of proposals for free workers, one after the other: its service makes the
+process on the host, and the manager stores that. What the dispatcher sends meanwhile is started, too. Then it rests for
+POLL seconds. What each of these takes is in `virtual_costs.py`. Results are told when they are there. The REST
+interface answers as NNI's does, in the time that NNI was measured to take; a list of all jobs stops the loop for as
+long.
 """
 
-import contextlib
 import heapq
 import json
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from virtual_clock import Clock
+from virtual_costs import Costs
 from virtual_jobs import Ended, Flying, name, told
+from virtual_tally import Tally
 from weather import attempt
 
 from nas.search.manager import Manager
 
-POLL = 5.0
-"""Seconds between two looks of NNI's manager at its jobs (pollInterval), and of its service at what it is to start."""
-PHASE = 2.5
-"""Seconds by which the looks of the service are behind the manager's."""
-LISTED, ONE, SETTINGS = 0.0001, 0.015, 0.003
-"""Seconds that NNI takes to list its jobs, each; to tell of one; to tell the experiment's settings."""
-PARTS = ("seen", "proposed", "started", "begun")
-"""Of the time between two trials of a worker: until the manager sees the end of the first, until there is a proposal,
-until the manager hands it to its service, until the second begins."""
+POLL = 0.5
+"""Seconds for which NNI's manager rests between two looks: its pollInterval for these services."""
+STDERR = "Traceback (most recent call last):\n  ...\nRuntimeError: CUDA error: out of memory\n"
 
 
 @dataclass
@@ -41,16 +40,13 @@ class World:
         params: NNI's configuration.
         seed, mean: of `attempt`.
         value: packed proposal and seconds -> what a trial reports.
+        costs: of the manager.
+        since: of `Tally`.
 
     Attributes:
-        now: virtual seconds since the start.
+        tick, step: when the manager's next step is due, and which it is: "look", "ask" or "start".
         messages: (time, number, kind, content) to the dispatcher, the earliest first.
-        busy: seconds for which workers ran trials whose end the manager has seen.
-        last, last_busy: until when there was work for all: when as many jobs were begun as trials were wanted at first,
-            later ones being repeats; and busy seconds then.
-        idle: part of `PARTS` -> the sum of seconds, and of how many.
-        lists, listing: how often the manager was asked for all jobs, and virtual seconds that it took to answer.
-        thought: real seconds of what was inside `thinking` last.
+        waiting: (time, packed) proposals that no job was made of yet.
     """
 
     folder: Path
@@ -58,67 +54,40 @@ class World:
     seed: int
     mean: float
     value: Callable[[str, float], dict[str, Any]] = field(repr=False)
-    now: float = 0.0
-    tick: float = POLL
+    costs: Costs
+    since: int = 0
+    clock: Clock = field(default_factory=Clock)
+    tick: float = 0.0
+    step: str = "look"
     live: dict[int, Flying] = field(default_factory=dict)
     waiting: list[tuple[float, str]] = field(default_factory=list)
     messages: list[tuple[float, int, str, Any]] = field(default_factory=list)
     sent: int = 0
     submitted: int = 0
     change: int = 0
-    busy: float = 0.0
-    last: float = 0.0
-    last_busy: float = 0.0
-    idle: dict[str, list[float]] = field(default_factory=lambda: {part: [0.0, 0] for part in PARTS})
-    lists: int = 0
-    listing: float = 0.0
-    thought: float = 0.0
-    _began: float | None = None
-    _aside: float = 0.0
+    finished: int = 0
+    free: int = 0
+    tally: Tally = field(init=False)
 
     def __post_init__(self) -> None:
         self.ended = Ended(self.folder / "jobs.jsonl")
-        self.wanted = self.params["maxTrialNumber"]
+        self.tally = Tally(self.params["trialConcurrency"], self.params["maxTrialNumber"], self.since)
+        self._ends: list[tuple[float, int]] = []
 
-    # The clock
-
-    @contextlib.contextmanager
+    @contextmanager
     def thinking(self) -> Iterator[None]:
-        """What happens inside takes its time on the virtual clock, but for what is aside."""
-        self._began, self._aside = time.perf_counter(), 0.0
-        try:
+        """What happens inside takes its time, in which the manager goes on."""
+        with self.clock.thinking():
             yield
-        finally:
-            self.thought = time.perf_counter() - self._began - self._aside
-            self.now, self._began = self.clock(), None
-            self.advance()
-
-    def clock(self) -> float:
-        """Virtual seconds, while the tuner thinks, too; instead of time.monotonic."""
-        if self._began is None:
-            return self.now
-        return self.now + time.perf_counter() - self._began - self._aside
-
-    def sleep(self, seconds: float) -> None:
-        """Instead of time.sleep."""
-        self.now += seconds
-
-    @contextlib.contextmanager
-    def aside(self) -> Iterator[None]:
-        """Work of the simulation, which takes no time of its world."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._aside += time.perf_counter() - began
+        self.advance()
 
     # The manager
 
     def advance(self) -> None:
-        """The manager's looks up to now."""
-        while self.tick <= self.clock():
-            self._look(self.tick)
-            self.tick += POLL
+        """The manager's steps up to now."""
+        now = self.clock.time()
+        while self.tick <= now:
+            {"look": self._look, "ask": self._ask, "start": self._start}[self.step](self.tick)
 
     def send(self, when: float, kind: str, content: Any) -> None:
         heapq.heappush(self.messages, (when, self.sent, kind, content))
@@ -131,36 +100,68 @@ class World:
 
     def proposed(self, packed: str) -> None:
         """The dispatcher sent a proposal."""
-        self.waiting.append((self.clock(), packed))
+        self.waiting.append((self.clock.time(), packed))
 
     def _look(self, at: float) -> None:
-        ended = [job for job in self.live.values() if job.ends <= at]
-        for job in ended:
-            del self.live[job.id]
-            self.busy += job.ends - job.begins
-            self.idled("seen", at - job.ends)
-            self.ended.add(job)
-            end = {"trial_job_id": name(job.id), "event": job.fate, "hyper_params": job.packed}
-            self.send(at, "end", end)
-        wanted = self.change + len(ended)
-        self.change = min(0, wanted)
-        if self.submitted >= self.params["maxTrialNumber"]:
-            return
-        if wanted > 0:
-            self.send(at, "ask", wanted)
-        for _ in range(len(self.live), self.params["trialConcurrency"]):
-            if self.full or not self.waiting or self.waiting[0][0] > at:
+        """Goes through the jobs in the order of their begin; one that ends meanwhile is seen if its turn is to come."""
+        ready: list[int] = []
+        passed: list[tuple[float, int]] = []
+        last, self.finished = -1, 0
+        while True:
+            while self._ends and self._ends[0][0] <= at:
+                ends, job = heapq.heappop(self._ends)
+                if job > last:
+                    heapq.heappush(ready, job)
+                else:
+                    passed.append((ends, job))
+            if not ready:
                 break
-            self._submit(at, *self.waiting.pop(0))
+            last = heapq.heappop(ready)
+            at += self.costs.seen
+            self._seen(self.live.pop(last), at)
+            self.finished += 1
+        for one in passed:
+            heapq.heappush(self._ends, one)
+        self.tick, self.step = at, "ask"
+
+    def _seen(self, job: Flying, at: float) -> None:
+        self.tally.ended(job)
+        self.tally.waited("seen", at - job.ends)
+        self.ended.add(job)
+        end = {"trial_job_id": name(job.id), "event": job.fate, "hyper_params": job.packed}
+        self.send(at, "end", end)
+
+    def _ask(self, at: float) -> None:
+        wanted = self.change + self.finished
+        self.change = min(0, wanted)
+        if wanted > 0 and not self.full:
+            self.send(at, "ask", wanted)
+        self.free = self.params["trialConcurrency"] - len(self.live)
+        self._start(at)
+
+    def _start(self, at: float) -> None:
+        if self.free <= 0 or self.full or not self.waiting or self.waiting[0][0] > at:
+            self.tick, self.step = at + POLL, "look"
+            return
+        self.free -= 1
+        proposed, packed = self.waiting.pop(0)
+        begins = at + self.costs.submit
+        self._begin(begins, packed)
+        self.tally.waited("started", at - proposed)
+        self.tally.waited("begun", self.costs.submit)
+        self.tick, self.step = begins + self.costs.stored, "start"
 
     @property
     def full(self) -> bool:
         """Whether all trials were begun."""
         return self.submitted >= self.params["maxTrialNumber"]
 
-    def _submit(self, at: float, proposed: float, packed: str) -> None:
+    @property
+    def over(self) -> bool:
+        return self.full and not self.live and not self.messages
+
+    def _begin(self, begins: float, packed: str) -> None:
         seconds, fate = attempt(self.seed, self.submitted, self.mean)
-        begins = at + PHASE
         job = Flying(self.submitted, packed, begins, begins + seconds, fate)
         if fate == "SUCCEEDED":
             job.final = json.dumps(json.dumps(self.value(packed, seconds)))
@@ -170,39 +171,27 @@ class World:
             }  # fmt: skip
             self.send(job.ends, "result", content)
         self.live[job.id] = job
+        heapq.heappush(self._ends, (job.ends, job.id))
         self.submitted += 1
-        if self.submitted <= self.wanted:
-            self.last, self.last_busy = begins, self.worked(begins)
-        self.idled("started", at - proposed)
-        self.idled("begun", PHASE)
-
-    def idled(self, part: str, seconds: float) -> None:
-        self.idle[part][0] += seconds
-        self.idle[part][1] += 1
-
-    def worked(self, at: float) -> float:
-        """Seconds for which workers had run trials."""
-        return self.busy + sum(max(0.0, min(at, job.ends) - job.begins) for job in self.live.values())
-
-    @property
-    def over(self) -> bool:
-        return self.full and not self.live and not self.messages
+        self.tally.begun(self.submitted, begins, self.live.values())
 
     # Its REST interface
 
     def answer(self, method: str, path: str, body: Any) -> str:
         """The text of an answer; NNI's time for it passes on the clock."""
-        with self.aside():
+        with self.clock.aside():
             self.advance()
             path, _, query = path.partition("?")
             _, kind, *rest = path.split("/")
             if kind == "trial-jobs":
                 return self._one(int(rest[0][1:])) if rest else self._list()
             if kind == "trial-file":
-                return "Traceback (most recent call last):\n  ...\nRuntimeError: CUDA error: out of memory\n"
+                self.clock.pass_(self.costs.fetch)
+                return STDERR
             assert kind == "experiment", path
-            self.now += SETTINGS
+            self.clock.pass_(self.costs.settings)
             if method == "PUT":
+                self.clock.pass_(self.costs.profile)
                 change = query.partition("=")[2]
                 key = {"MAX_TRIAL_NUM": "maxTrialNumber", "TRIAL_CONCURRENCY": "trialConcurrency"}[change]
                 if key == "trialConcurrency":
@@ -211,34 +200,40 @@ class World:
             return json.dumps({"id": "simulated", "params": self.params})
 
     def _list(self) -> str:
-        took = LISTED * self.submitted
-        self.lists, self.listing, self.now = self.lists + 1, self.listing + took, self.now + took
-        return f"[{','.join([*self.ended.lines(), *map(told, self.live.values())])}]"
+        took = self.costs.list_of(self.submitted)
+        self.tally.listed(took)
+        self.clock.pass_(took)
+        self.tick = max(self.tick, self.clock.time())
+        return self.ended.listed(self.live.values())
 
     def _one(self, job: int) -> str:
-        self.now += ONE
+        self.clock.pass_(self.costs.one_of(self.submitted))
         return told(self.live[job]) if job in self.live else self.ended.text(job)
 
     # Its state
 
+    KEPT = (
+        "params", "tick", "step", "waiting", "messages", "sent", "submitted", "change", "finished", "free",
+    )  # fmt: skip
+
     def state(self) -> dict[str, Any]:
-        """All of it, for `restore`."""
-        kept = {
-            key: value for key, value in vars(self).items() if key not in ("folder", "value", "live", "ended")
-        }
+        """All that changes, for `restore`."""
         return {
-            **kept,
+            **{key: getattr(self, key) for key in self.KEPT},
+            "now": self.clock.now,
+            "tally": asdict(self.tally),
             "live": [asdict(job) for job in self.live.values()],
-            "places": list(self.ended.places.items()),
+            "places": list(self.ended.places),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        vars(self).update({key: value for key, value in state.items() if key not in ("live", "places")})
+        vars(self).update({key: state[key] for key in self.KEPT})
         self.messages = [(when, number, kind, content) for when, number, kind, content in self.messages]
+        self.clock.now = state["now"]
+        self.tally = Tally(**state["tally"])
         self.live = {job["id"]: Flying(**job) for job in state["live"]}
-        self.ended = Ended(
-            self.folder / "jobs.jsonl", {job: (offset, size) for job, (offset, size) in state["places"]}
-        )
+        self._ends = sorted((job.ends, job.id) for job in self.live.values())
+        self.ended = Ended(self.folder / "jobs.jsonl", state["places"])
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,20 @@ being resumed as NNI resumes it.
 import json
 import os
 import shutil
-import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import thinking  # first: it keeps numpy to one thread
-from scale_rows import FULL, STAGES
+import rows
+import thinking  # before numpy: it keeps it to one thread
+import virtual_costs
+from scale_rows import FULL, ROWS, STAGES, stamped
 from thinking import MadeUp
+from virtual_measures import Measures
 from virtual_nni import VirtualManager, World
+from weather import LOST
 
 import nas
 import nas.search  # before nni
@@ -48,6 +51,9 @@ class VirtualSearch:
         kind: of STRATEGIES.
         mean: seconds of a trial, on average.
         folder: of its files, which it goes on from.
+        stages: how many rows there are.
+        since: of `virtual_tally.Tally`; without the first wave unless given.
+        costs: of NNI's manager, as it was measured unless given.
     """
 
     def __init__(
@@ -59,6 +65,8 @@ class VirtualSearch:
         folder: Path,
         seed: int = 0,
         stages: int = STAGES,
+        since: int | None = None,
+        costs: virtual_costs.Costs | None = None,
     ) -> None:
         self.kind, self.trials, self.workers, self.mean, self.seed = kind, trials, workers, mean, seed
         self.folder, self.stages = folder, stages
@@ -70,10 +78,10 @@ class VirtualSearch:
             "searchSpace": self.space.document.model_dump(mode="json", exclude_defaults=True),
             "tuner": {"codeDirectory": str(folder)},
         }  # fmt: skip
-        self.world = World(folder, params, seed, mean, self._value)
+        costs = virtual_costs.measured() if costs is None else costs
+        since = 2 * workers if since is None else since
+        self.world = World(folder, params, seed, mean, self._value, costs, since)
         self.ended = 0
-        self.times: dict[str, list[float]] = {}
-        self.sizes: list[int] = []
 
     @property
     def run(self) -> Path:
@@ -92,17 +100,22 @@ class VirtualSearch:
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._initialize()
-            self.world.send(self.world.now, "ask", self.workers)
+            self.world.send(self.world.clock.now, "ask", self.workers)
         ends = [round(self.trials * stage / self.stages) for stage in range(1, self.stages + 1)]
         for end in [end for end in ends if end > self.ended]:
-            before = self._mark()
+            self.measures = Measures(self.world)
             while self.ended < end and not self.world.over:
                 self._step()
-            row = self._row(before)
-            self._keep(row)
-            yield row
+            yield self._keep(self._facts | self.measures.row(self.run / "journal.jsonl"))
         assert not self.tuner._looking
         self.tuner._on_exit()
+
+    @property
+    def _facts(self) -> Row:
+        return {
+            "search": self.kind, "trials": self.trials, "workers": self.workers, "mean": self.mean,
+            "seed": self.seed, "ended": self.ended,
+        }  # fmt: skip
 
     # The dispatcher
 
@@ -117,7 +130,7 @@ class VirtualSearch:
 
         hush()
         manager = VirtualManager(0, "", self.world)
-        clock = SimpleNamespace(monotonic=self.world.clock, sleep=self.world.sleep)
+        clock = SimpleNamespace(monotonic=self.world.clock.time, sleep=self.world.clock.pass_)
         tuner_module.time = flights.time = jobs.time = clock  # type: ignore[assignment]
         tuner_module.Manager = SimpleNamespace(of_channel=lambda _: manager)  # type: ignore[assignment,misc]
         guard.guard_tuner = lambda: None  # of a process of NNI's
@@ -133,10 +146,10 @@ class VirtualSearch:
     def resume(self) -> None:
         """Goes back to the end of the last stage, and gives a new tuner the state that it had."""
         kept = json.loads((self.folder / "state.json").read_text())
-        self.world.restore(kept["world"])
-        self.ended = kept["ended"]
         os.truncate(self.run / "journal.jsonl", kept["journal"])
         os.truncate(self.folder / "jobs.jsonl", kept["jobs"])
+        self.world.restore(kept["world"])
+        self.ended = kept["ended"]
         from nni.runtime import msg_dispatcher
 
         msg_dispatcher._next_parameter_id = kept["next"]
@@ -144,7 +157,7 @@ class VirtualSearch:
             proposal = json.loads(job.packed)
             msg_dispatcher._trial_params[proposal["parameter_id"]] = proposal["parameters"]
         if self.world.waiting:  # a new tuner hands out again what NNI has made no job of
-            self.world.send(self.world.now, "ask", len(self.world.waiting))
+            self.world.send(self.world.clock.now, "ask", len(self.world.waiting))
             self.world.waiting.clear()
         self._initialize()
 
@@ -153,41 +166,38 @@ class VirtualSearch:
         with self.world.thinking():
             self._process("ImportData", results)
 
-    def _keep(self, row: Row) -> None:
-        """Writes the row down, and what `resume` goes on from."""
+    def _keep(self, row: Row) -> Row:
+        """Writes down the row, which is returned, and then what `resume` goes on from: between the two lies a stage
+        that is done again, and whose row is then the later of two."""
         from nni.runtime import msg_dispatcher
 
+        row = stamped(row)
         kept = {
             "world": self.world.state(), "ended": self.ended, "next": msg_dispatcher._next_parameter_id,
             "journal": (self.run / "journal.jsonl").stat().st_size,
             "jobs": (self.folder / "jobs.jsonl").stat().st_size,
         }  # fmt: skip
-        with (self.folder / "rows.jsonl").open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        rows.add(self.folder / ROWS, row)
         path = self.folder / "state.json"
         path.with_suffix(".new").write_text(json.dumps(kept))
         path.with_suffix(".new").replace(path)
+        return row
 
     def _step(self) -> None:
-        """The next message to the dispatcher, or the manager's next look."""
+        """The next message to the dispatcher, or the manager's next step."""
         world = self.world
         if not world.messages or world.messages[0][0] > world.tick:
-            world.now = max(world.now, world.tick)
+            world.clock.reach(world.tick)
             world.advance()
             return
         when, kind, content = world.next_message()
-        world.now = max(world.now, when)
+        world.clock.reach(when)
         with world.thinking():
             cpu = time.process_time()
             self._handle(when, kind, content)
             cpu = time.process_time() - cpu
-        count = content if kind == "ask" else 1
-        self.times.setdefault(kind, []).append(world.thought / count)
-        self.thought += world.thought
-        self.cpu += cpu
-        if kind == "ask":
-            self.sizes.append(count)
-        self.ended += kind == "end" and content["event"] != "SYS_CANCELED"
+        self.measures.handled(kind, content if kind == "ask" else 1, world.clock.thought, cpu)
+        self.ended += kind == "end" and content["event"] != LOST
 
     def _handle(self, when: float, kind: str, content: Any) -> None:
         if kind == "ask":
@@ -208,7 +218,7 @@ class VirtualSearch:
         if command.name == "NewTrialJob":
             self.world.proposed(data)
             if self.world.submitted >= self.workers:
-                self.world.idled("proposed", self.world.clock() - self._asked)
+                self.world.tally.waited("proposed", self.world.clock.time() - self._asked)
         else:
             assert command.name == "Initialized", (command, data)
 
@@ -221,46 +231,3 @@ class VirtualSearch:
         accuracy = min(1.0, max(0.0, self.accuracy(parameters) + float(noise)))
         worth = nas.reward(accuracy=accuracy, macs=macs, target=run["reward"]["target"], w=run["reward"]["w"])
         return {"default": worth, "accuracy": accuracy, "macs": macs, "params": params, "seconds": seconds}
-
-    # What is measured
-
-    def _mark(self) -> tuple[float, float, dict[str, list[float]], int, float]:
-        world = self.world
-        self.times, self.sizes = {}, []
-        self.thought = self.cpu = 0.0
-        idle = {part: list(found) for part, found in world.idle.items()}
-        return world.now, world.worked(world.now), idle, world.lists, world.listing
-
-    def _row(self, before: tuple[float, float, dict[str, list[float]], int, float]) -> Row:
-        world, (now, worked, idle, lists, listing) = self.world, before
-        journal = self.run / "journal.jsonl"
-        parts = {
-            part: round((found[0] - idle[part][0]) / max(1, found[1] - idle[part][1]), 4)
-            for part, found in world.idle.items()
-        }
-        return {
-            "search": self.kind, "trials": self.trials, "workers": self.workers, "mean": self.mean, "seed": self.seed,
-            "ended": self.ended, "virtual": round(world.now, 1),
-            "busy": round((world.worked(world.now) - worked) / self.workers / (world.now - now), 5),
-            "last": round(world.last, 1), "busy_to_last": round(world.last_busy / self.workers / world.last, 5),
-            "idle": parts,
-            "asks": len(self.sizes), "largest": max(self.sizes, default=0),
-            "ms": {kind: _spread(values) for kind, values in self.times.items()},
-            "thought": round(self.thought, 2), "cpu": round(self.cpu, 2),
-            "lists": world.lists - lists, "listing": round(world.listing - listing, 1),
-            "peak_mb": round(thinking.peak() / thinking.MEGA), "rss_mb": round(_rss() / thinking.MEGA),
-            "journal_mb": round(journal.stat().st_size / thinking.MEGA, 1),
-        }  # fmt: skip
-
-
-def _rss() -> int:
-    """Bytes that this process holds now."""
-    return thinking.psutil.Process().memory_info().rss
-
-
-def _spread(seconds: list[float]) -> list[float]:
-    """Milliseconds: median, ninth decile, most."""
-    ordered = sorted(1e3 * value for value in seconds)
-    return [
-        round(v, 2) for v in (statistics.median(ordered), ordered[int(0.9 * (len(ordered) - 1))], ordered[-1])
-    ]

@@ -5,7 +5,9 @@ import numpy as np
 SPREAD, STRAGGLERS, SLOWER = 0.25, 0.02, (2.0, 5.0)
 """Of trials' durations: standard deviation of the logarithm; how many are stragglers, and how many times slower."""
 FAILED, KILLED = 0.01, 0.02
-"""How many trials fail, and how many are lost with their machine, after some part of their time."""
+"""How many trials fail, and of how many the process is killed, after some part of their time."""
+LOST = "USER_CANCELED"
+"""What NNI calls one whose process is killed."""
 
 
 def attempt(seed: int, number: int, mean: float, stragglers: float = STRAGGLERS) -> tuple[float, str]:
@@ -21,4 +23,4 @@ def attempt(seed: int, number: int, mean: float, stragglers: float = STRAGGLERS)
     fate, part = rng.random(), float(rng.random())
     if fate < FAILED:
         return seconds * part, "FAILED"
-    return (seconds * part, "SYS_CANCELED") if fate < FAILED + KILLED else (seconds, "SUCCEEDED")
+    return (seconds * part, LOST) if fate < FAILED + KILLED else (seconds, "SUCCEEDED")

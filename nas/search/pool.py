@@ -70,13 +70,16 @@ class Pool:
 
     def best(self, score: Score, known: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
         """Rows in order of their score, equals in random order; `known` are good ones to begin from."""
-        batch = self._whole() if self._view.enumerable else self._peaks(score, known, rng)
-        batch = self._open(batch)
-        if self._view.enumerable and len(batch.rows) > MOST:
-            batch = self._some(batch, known, rng)
-        if not len(batch.rows):
-            return batch.rows
-        values = score(batch)
+        if self._view.enumerable:
+            batch = self._whole()
+            batch = batch[self._open(batch)]
+            if len(batch.rows) > MOST:
+                batch = self._some(batch, known, rng)
+            values = score(batch) if len(batch.rows) else np.zeros(0)
+        else:
+            batch, values = self._peaks(score, known, rng)
+            free = self._open(batch)
+            batch, values = batch[free], values[free]
         return batch.rows[np.lexsort((rng.random(len(values)), -values))]
 
     def _whole(self) -> Batch:
@@ -96,16 +99,19 @@ class Pool:
             chosen |= (batch.rows != row).sum(1) <= 2
         return batch[chosen]
 
-    def _open(self, batch: Batch) -> Batch:
-        """Without what was taken."""
+    def _open(self, batch: Batch) -> np.ndarray:
+        """Which were not taken."""
         if self._fresh:
             self._taken.update(self._view.keys(np.array(self._fresh)))
             self._fresh = []
         keys = self._keys if batch is self._all else self._view.keys(batch.rows)
-        return batch[np.array([key not in self._taken for key in keys], bool)]
+        return np.array([key not in self._taken for key in keys], bool)
 
-    def _peaks(self, score: Score, known: list[np.ndarray], rng: np.random.Generator) -> Batch:
-        """Climbs from the best of random networks and of `known`, all neighbours of several at a time."""
+    def _peaks(
+        self, score: Score, known: list[np.ndarray], rng: np.random.Generator
+    ) -> tuple[Batch, np.ndarray]:
+        """Climbs from the best of random networks and of `known`, all neighbours of several at a time; what it met,
+        and the scores of that."""
         rows = self._admitted(self._view.random_rows(RANDOM, rng))
         if len(rows) < RANDOM // 4:
             rows = np.concatenate([rows, self._shrunk(self._view.random_rows(RANDOM, rng), rng)])
@@ -113,21 +119,25 @@ class Pool:
             own = self._crossed(np.array(known[:PEERS]), rng)
             rows = np.concatenate([rows, self._admitted(own)])
         found = [self._distinct(rows, seen := set())]
-        top = found[0]
+        top, scored = found[0], []
         best = -np.inf
         for _ in range(ROUNDS):
             values = score(top)
+            scored.append(values)
             if not len(values) or values.max() <= best:
                 break
             best = float(values.max())
             top = top[np.argsort(-values, kind="stable")[:STARTS]]
             near = np.concatenate([self._view.neighbours(row) for row in top.rows])
             found.append(top := self._distinct(self._admitted(near), seen))
-        return Batch(
+        if len(scored) < len(found):
+            scored.append(score(top))
+        batch = Batch(
             np.concatenate([batch.rows for batch in found]),
             [np.concatenate(groups) for groups in zip(*(batch.features for batch in found), strict=True)],
             np.concatenate([batch.worth for batch in found]),
         )
+        return batch, np.concatenate(scored)
 
     def _distinct(self, rows: np.ndarray, seen: set[Any]) -> Batch:
         """The rows whose networks are not in `seen`, one for each, which are added to it."""
