@@ -366,6 +366,34 @@ def test_a_trial_that_hands_its_work_over_loads_nothing(machine):
     assert len(machine.warm()) == 1
 
 
+KEEPER = """
+import subprocess, sys
+code = "from nas.search import trial; trial.end_with_keeper(); print(flush=True); import time; time.sleep(600)"
+with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+    process.stdout.readline()
+    print(process.pid, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("platform", "ends"), [("remote", True), ("local", False)])
+def test_on_another_machine_a_trial_ends_with_what_keeps_it(platform, ends):
+    """At home it goes on: a resumed search takes its result from the journal."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NNI_PLATFORM": platform}
+    with subprocess.Popen([sys.executable, "-c", KEEPER], env=environment, stdout=subprocess.PIPE) as keeper:
+        assert keeper.stdout is not None
+        pid = int(keeper.stdout.readline())
+        keeper.kill()
+    try:
+        if ends:
+            until(lambda: not lives(pid), 20)
+        else:
+            time.sleep(1)
+            assert lives(pid)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 # What is for a warm process
 
 
