@@ -37,8 +37,10 @@ def read(name: str) -> list[Row]:
 def append(name: str, row: Row) -> None:
     """Writes one row, with the machine and our code's digest."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    with (RESULTS / f"{name}.jsonl").open("a") as file:
-        file.write(json.dumps(row | rows.facts() | {"code": rows.code()}) + "\n")
+    path = RESULTS / f"{name}.jsonl"
+    cut = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")  # by an interruption
+    with path.open("a") as file:
+        file.write("\n" * cut + json.dumps(row | rows.facts() | {"code": rows.code()}) + "\n")
 
 
 def stages(kind: str) -> list[Row]:
