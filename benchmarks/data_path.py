@@ -6,7 +6,9 @@
 Real trainings (`nas.training.train`), of which the time is taken that the loop spends in asking for its next batch of
 training images, by the wall and by its own processor clock. Waiting is where the wall runs and its processor does
 not; the rest of it is work that the loop does itself: images in memory are shifted, mirrored or transformed there, a
-batch at a time.
+batch at a time. Where other work takes the processor away, that counts as waiting too, so each row has the load average
+at its beginning (one minute's, this benchmark's own work included): over the number of cores, the waiting is an upper
+bound.
 
 The cases: `digits`, as in the main job; 20,000 made-up images of 32 pixels in memory, as many as a trial on CIFAR-10
 sees in half an epoch, augmented by shifts and mirroring, and by AutoAugment's policy; a folder of JPEGs of 480 x 360
@@ -151,8 +153,8 @@ def report(rows: list[Row]) -> str:
         f"{versions}; {first['cores']} cores, 1 thread trains, load {min(loads):.1f} to {max(loads):.1f}; "
         f"{first['date']}, seed {first['seed']}, n = {ROUNDS}",
         "",
-        "| images | multiply-adds | images a second | % of the time waiting | % augmenting in the loop |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| images | multiply-adds | images a second | % of the time waiting | % augmenting in the loop | load |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name in dict.fromkeys(row["case"] for row in rows):
         mine = [row for row in rows if row["case"] == name]
@@ -160,6 +162,7 @@ def report(rows: list[Row]) -> str:
         cells = [
             name, f"{mine[0]['macs'] / 1e6:.3g}M", spread([row["images"] / row["seconds"] for row in mine], 0),
             spread(waiting, 1), spread([100 * row["working"] / row["seconds"] for row in mine]),
+            spread([row["load"] for row in mine], 1),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -21,12 +21,15 @@ def spread(values: list[float], digits: int = 2) -> str:
 
 
 def run(file: Path, measure: Callable[[], Iterable[Row]], report: Callable[[list[Row]], str]) -> None:
-    """With the word `measure` new rows, each on disk as soon as it is there; always the report of the file's rows."""
+    """With the word `measure` new rows, in FILE.part as they come, which takes the file's place when all are there;
+    always the report of the file's rows."""
     if sys.argv[1:] == ["measure"]:
-        with file.open("w") as rows:
+        part = file.with_name(f"{file.name}.part")
+        with part.open("w") as rows:
             for row in measure():
                 rows.write(json.dumps(row) + "\n")
                 rows.flush()
+        part.replace(file)
     if not file.exists():
         sys.exit(f"{file}: there are no rows yet; make them with the word measure")
     print(report([json.loads(line) for line in file.read_text().splitlines()]))

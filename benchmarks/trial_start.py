@@ -1,18 +1,16 @@
-"""Aim, not yet measured in full: a warm trial costs under 1 s of a processor beside its training, and of 10-second
-trials an hour holds over 1.4 times as many as with plain NNI.
+"""Aim, not yet measured: a warm trial costs under 1 s of a processor beside its training.
 
     .venv/bin/python benchmarks/trial_start.py               the figures, from benchmarks/results/trial_start.jsonl
-    .venv/bin/python benchmarks/trial_start.py measure       new rows on this machine (about 15 minutes)
+    .venv/bin/python benchmarks/trial_start.py measure       new rows on this machine (about 10 minutes)
 
-Three ways to evaluate one network of the `digits` space, in turns: `warm`, nas.search.trial as it comes; `cold`, the
-same with --cold; and `plain`, a script as NNI's tutorials have it (benchmarks/plain_trial.py), which imports nni, torch
-and torchvision and runs the same training. Every trial is a process that gets its sample and reports its result through
-NNI's own channel of files; NNI's manager, which costs all three the same, is not there. The first warm trials, for
-which the warm process loads, are told apart.
+Three ways to evaluate one network of the `digits` space for one epoch: `warm`, nas.search.trial as it comes; `cold`,
+the same with --cold; and `plain`, a script as NNI's tutorials have it (benchmarks/plain_trial.py), which imports nni,
+torch and torchvision and runs the same training. They take turns, one trial at a time, and each round begins with
+another. Every trial is a process that gets its sample and reports its result through NNI's own channel of files.
 
-`overhead` is the processor time of a trial of one epoch, and of what works for it, less that of the same training in
-this process, which has all loaded; one trial at a time. `trials an hour` is of the wall time of as many trials of about
-10 processor seconds at once as the machine has cores.
+`overhead` is the processor time of a trial, and of what works for it, less that of the same training in this process,
+which has all loaded. NNI's manager is not there; trials an hour by the wall, with it, are trials_an_hour.py's. The
+first warm trial, for which the warm process loads, is told apart, and that process must be the same through all rounds.
 """
 
 import json
@@ -44,8 +42,7 @@ from nas.training import TrainingConfig
 ROWS = Path(__file__).parent / "results" / "trial_start.jsonl"
 PLAIN = Path(__file__).with_name("plain_trial.py")
 SEED = 0
-ROUNDS = 9
-LONG = 10.0  # processor seconds of a training
+ROUNDS = 12  # as many that begin with each way
 WAYS = ("plain", "cold", "warm")
 EXPERIMENT = "trialstart"
 
@@ -81,7 +78,7 @@ class Place:
         """Processor seconds of one epoch in this process."""
         return training(self._arch)
 
-    def start(self, way: str, epochs: int) -> tuple[subprocess.Popen[bytes], Path]:
+    def start(self, way: str) -> tuple[subprocess.Popen[bytes], Path]:
         """One trial, and its folder."""
         number = self.journal.asked(
             self._sample,
@@ -100,8 +97,8 @@ class Place:
             "NNI_TRIAL_JOB_ID": f"job{number}", "NNI_TRIAL_SEQ_ID": str(number), "NNI_SYS_DIR": str(own),
             "NNI_OUTPUT_DIR": str(own), "NNI_CODE_DIR": str(self.folder), "OMP_NUM_THREADS": "1",
         }  # fmt: skip
-        ours = ["-m", "nas.search.trial", "--data", "digits", "--epochs", str(epochs)]
-        words = {"plain": [str(PLAIN), str(epochs)], "cold": [*ours, "--cold"], "warm": ours}[way]
+        ours = ["-m", "nas.search.trial", "--data", "digits", "--epochs", "1"]
+        words = {"plain": [str(PLAIN), "1"], "cold": [*ours, "--cold"], "warm": ours}[way]
         with (own / "stderr").open("wb") as err:
             return subprocess.Popen(
                 [sys.executable, *words],
@@ -111,30 +108,27 @@ class Place:
                 stderr=err,
             ), own
 
-    def warm_seconds(self) -> float:
-        """Processor time of the warm process and of its forks that have ended."""
-        found = [
-            psutil.Process(pid) for pid, kind in runs.processes_of(EXPERIMENT).items() if kind == runs.WARM
-        ]
-        return sum(sum(one.cpu_times()[:4]) for one in found)
+    def warm(self) -> tuple[list[int], float]:
+        """The warm process, and the processor time of it and of its forks that have ended."""
+        found = [pid for pid, kind in runs.processes_of(EXPERIMENT).items() if kind == runs.WARM]
+        return found, sum(sum(psutil.Process(pid).cpu_times()[:4]) for pid in found)
 
 
-def round_of(place: Place, way: str, trials: int, epochs: int) -> dict[str, float]:
-    """As many trials of a way at once: wall seconds of all, processor seconds of one."""
-    warm, before, start = place.warm_seconds(), os.times(), time.perf_counter()
-    begun = [place.start(way, epochs) for _ in range(trials)]
-    for process, own in begun:
-        if process.wait() != 0:
-            raise SystemExit(f"a {way} trial failed: {(own / 'stderr').read_text()[-500:]}")
+def trial(place: Place, way: str) -> Row:
+    """One trial: its seconds, by the wall and of processors, and the warm processes after it."""
+    (_, warm), before, start = place.warm(), os.times(), time.perf_counter()
+    process, own = place.start(way)
+    if process.wait() != 0:
+        raise SystemExit(f"a {way} trial failed: {(own / 'stderr').read_text()[-500:]}")
     wall, after = time.perf_counter() - start, os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
-    return {"wall": wall, "processor": (used + place.warm_seconds() - warm) / trials}
+    processes, warm_after = place.warm()
+    return {"way": way, "wall": wall, "processor": used + warm_after - warm, "warm processes": processes}
 
 
 def measure() -> Iterator[Row]:
-    """A row a round and way, the ways in turns."""
+    """A row for the first warm trial, then one a round and way."""
     torch.set_num_threads(1)
-    cores = os.cpu_count() or 1
     folder = Path(tempfile.mkdtemp())
     common = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"), "seed": SEED,
@@ -142,58 +136,50 @@ def measure() -> Iterator[Row]:
     }  # fmt: skip
     try:
         place = Place(folder)
-        place.training()
-        epochs = max(1, round(LONG / place.training()))
-        yield {
-            "way": "first warm",
-            "trials": cores,
-            "epochs": 1,
-            **round_of(place, "warm", cores, 1),
-            **common,
-        }
-        for trials, length in ((1, 1), (cores, epochs)):
-            for number in range(ROUNDS):
-                for way in WAYS:
-                    row = {"way": way, "round": number, "trials": trials, "epochs": length}
-                    load = os.getloadavg()[0]
-                    row |= round_of(place, way, trials, length)
-                    yield {
-                        **row,
-                        "training": place.training() if length == 1 else None,
-                        "load": load,
-                        **common,
-                    }
+        place.training()  # the first one loads
+        yield {"round": None, **trial(place, "warm"), **common}
+        for number in range(ROUNDS):
+            first = number % len(WAYS)
+            for way in (*WAYS[first:], *WAYS[:first]):
+                load = os.getloadavg()[0]
+                row = trial(place, way)
+                yield {"round": number, **row, "training": place.training(), "load": load, **common}
     finally:
         runs.end_processes(EXPERIMENT)
         shutil.rmtree(folder)
 
 
+def check(rows: list[Row]) -> None:
+    """Raises SystemExit where the warm process was not the same through all rounds: one that ended would have loaded
+    anew in what is to be a warm trial."""
+    found = {tuple(row["warm processes"]) for row in rows}
+    if len(found) != 1 or len(found.pop()) != 1:
+        raise SystemExit(
+            f"{ROWS}: the warm process was not one and the same through all rounds; measure again"
+        )
+
+
 def report(rows: list[Row]) -> str:
     """The table, medians and quartiles over the rounds."""
+    check(rows)
     first, rest = rows[0], rows[1:]
     versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())
     loads = [row["load"] for row in rest]
-    long = [row for row in rest if row["training"] is None]
     lines = [
-        f"{versions}; {first['date']}, load {min(loads):.1f} to {max(loads):.1f}, seed {first['seed']}, n = {ROUNDS} "
-        f"rounds of each; trials an hour: of {long[0]['epochs']} epochs, {long[0]['trials']} at once",
+        f"{versions}; {first['date']}, load {min(loads):.1f} to {max(loads):.1f}, seed {first['seed']}, n = "
+        f"{len(rest) // len(WAYS)} rounds",
         "",
-        "| trial | overhead, processor s | processor s of a long one | trials an hour | against plain |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| trial | overhead, processor s | the whole trial | of it training |",
+        "| --- | ---: | ---: | ---: |",
     ]
-    plain = [row["wall"] for row in long if row["way"] == "plain"]
     for way in WAYS:
-        mine = [row for row in long if row["way"] == way]
-        short = [row for row in rest if row["way"] == way and row["training"] is not None]
-        ratio = [theirs / row["wall"] for theirs, row in zip(plain, mine, strict=True)]
+        mine = [row for row in rest if row["way"] == way]
         cells = [
-            way, spread([row["processor"] - row["training"] for row in short]),
-            spread([row["processor"] for row in mine], 1),
-            spread([3600 * row["trials"] / row["wall"] for row in mine], 0),
-            "1" if way == "plain" else spread(ratio),
+            way, spread([row["processor"] - row["training"] for row in mine]),
+            spread([row["processor"] for row in mine]), spread([row["training"] for row in mine]),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", f"The first {first['trials']} warm trials took {first['wall']:.1f} s."])
+    return "\n".join([*lines, "", f"The first warm trial took {first['processor']:.1f} s of a processor."])
 
 
 if __name__ == "__main__":

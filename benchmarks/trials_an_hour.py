@@ -8,7 +8,7 @@ Whole experiments, NNI's manager included, in turns, each round in the other ord
 same networks of the `digits` space, in the same order, those that the strategy `random` draws from one seed, for as
 many epochs as take one of the space about 10 processor seconds; as many at once as the machine has cores. Counted is
 the wall time from the first trial's start to the last one's end, by NNI's own database; starting an experiment and
-ending it are left out.
+ending it are left out. What a trial costs beside its training, without the manager, is trial_start.py's.
 """
 
 import os
@@ -29,7 +29,7 @@ import numpy as np
 import torch
 import yaml
 from rounds import Row, run, spread
-from trial_start import LONG, PLAIN, training
+from trial_start import PLAIN, training
 
 from nas.search import runs
 from nas.search.journal import FILE
@@ -42,6 +42,7 @@ BIN = Path(sys.executable).parent
 SEED = 0
 ROUNDS = 5
 TRIALS = 12
+LONG = 10.0  # processor seconds of a training
 
 
 def common(folder: Path, trial: str) -> dict[str, Any]:

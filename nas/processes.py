@@ -3,8 +3,8 @@
     torchrun --nproc-per-node 2 --no-python nas train BASELINE --data ...
 
 Every process has the whole network and a part of every batch; gradients are averaged over all of
-them (torch's DistributedDataParallel), by NCCL on cuda and by Gloo elsewhere. Batch norm sees each
-process's part alone, and the first process's running statistics are the network's.
+them (torch's DistributedDataParallel), by NCCL on cuda and by Gloo elsewhere. Batch norm sees the
+images of all processes (`nas.synced`), so that all have the same running statistics.
 
 >>> ALONE.part, ALONE.first
 ((0, 1), True)
@@ -55,11 +55,12 @@ class Processes:
         return value
 
     def wrapped(self, net: nn.Module, device: torch.device) -> nn.Module:
-        """`net`, whose gradients are averaged over all processes after each backward pass."""
+        """`net`, whose gradients are averaged over all processes after each backward pass; its norms are `synced`."""
         if self.count == 1:
             return net
         devices = [device] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(net, device_ids=devices)
+        wrap = nn.parallel.DistributedDataParallel
+        return wrap(net, device_ids=devices, broadcast_buffers=False)  # these are equal
 
     def average_gradients(self, net: nn.Module) -> None:
         """Gives every process the mean of all gradients, of a network that is not `wrapped`."""
@@ -79,7 +80,8 @@ class Processes:
         )
 
     def agree(self, net: nn.Module) -> None:
-        """Gives all the first process's running statistics, which differ by what each has seen last."""
+        """Gives all the first process's running statistics: theirs are equal, but for what devices of different kinds
+        round differently."""
         if self.count > 1:
             for buffer in net.buffers():
                 torch.distributed.broadcast(buffer, 0)

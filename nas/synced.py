@@ -46,8 +46,10 @@ def batch_norm(
     if processes.count == 1:
         return F.batch_norm(x, running_mean, running_var, weight, bias, True, momentum, eps)
     wide = x.float()
-    count = processes.total(torch.tensor(float(x.numel() // x.shape[1]), device=x.device))
-    mean = total(wide.sum((0, 2, 3)), processes) / count
+    own = wide.new_full((1,), x.numel() // x.shape[1])  # filled on the device, which is not waited for
+    sums = total(torch.cat([wide.sum((0, 2, 3)), own]), processes)
+    count = sums[-1].detach()
+    mean = sums[:-1] / count
     centred = wide - mean[:, None, None]
     variance = total(centred.square().sum((0, 2, 3)), processes) / count
     with torch.no_grad():

@@ -403,3 +403,49 @@ def test_rows_say_nothing_of_the_machine_they_were_made_on():
         "command": "python -m nas.search.trial --data digits",
     }.items() <= line.event.items()
     assert "nni" not in line.event
+
+
+# Several things measured in turns
+
+
+def test_rows_of_before_stay_until_all_new_ones_are_there(tmp_path, monkeypatch, capsys):
+    rounds, file = module("rounds"), tmp_path / "x.jsonl"
+    file.write_text('{"n": 0}\n')
+    monkeypatch.setattr(sys, "argv", ["x.py", "measure"])
+
+    def interrupted():
+        yield {"n": 1}
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rounds.run(file, interrupted, str)
+    assert file.read_text() == '{"n": 0}\n'
+    assert file.with_name("x.jsonl.part").read_text() == '{"n": 1}\n'
+    rounds.run(file, lambda: [{"n": 1}, {"n": 2}], str)
+    assert capsys.readouterr().out == "[{'n': 1}, {'n': 2}]\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.jsonl"]
+
+
+def test_what_trials_cost_is_told_of_one_warm_process_alone():
+    trial_start = module("trial_start")
+    common = {"date": "2026-01-01", "seed": 0, "versions": {"torch": "2"}, "warm processes": [7], "wall": 1.0}
+    rows = [{"way": "warm", "round": None, "processor": 8.0, **common}]
+    for number in range(3):
+        for way, overhead in (("plain", 6), ("cold", 5), ("warm", 0.5)):
+            facts = {"round": number, "way": way, "training": 2.0, "processor": 2 + overhead, "load": 1.0}
+            rows.append({**common, **facts})
+    text = trial_start.report(rows)
+    assert "| warm | 0.50 (0.50 to 0.50) | 2.50 (2.50 to 2.50) | 2.00 (2.00 to 2.00) |" in text
+    assert "n = 3 rounds" in text
+    for others in ([8], [], [7, 8]):
+        rows[-1]["warm processes"] = others
+        with pytest.raises(SystemExit, match="not one and the same through all rounds"):
+            trial_start.report(rows)
+
+
+def test_waiting_is_told_with_the_load_it_was_seen_under():
+    row = {"date": "2026-01-01", "seed": 0, "versions": {"torch": "2"}, "cores": 2, "case": "digits", "macs": 1e6,
+           "images": 100, "seconds": 1.0, "asking": 0.5, "working": 0.25}  # fmt: skip
+    text = module("data_path").report([{**row, "load": load} for load in (1.0, 2.0, 3.0)])
+    assert "| load |" in text
+    assert text.splitlines()[-1].endswith("| 2.0 (1.0 to 3.0) |")

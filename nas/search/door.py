@@ -8,7 +8,7 @@ from pathlib import Path
 from nas.errors import NasError
 from nas.search.config import SearchConfig
 from nas.search.guard import at_door, at_home
-from nas.search.hosts import address_for, is_local, is_ours
+from nas.search.hosts import address_for, is_local, is_ours, services
 from nas.search.knocking import knock
 
 
@@ -54,5 +54,7 @@ class Door:
         if self.local:
             return at_home(os.environ)
         address = address_for(self._config.data)
-        found = at_door(os.environ, address if is_ours(address) else None, self._peers)
+        known = all(one.get("platform") in ("local", "remote") for one in services(self._config.data))
+        peers = self._peers if known else []  # pods have addresses of their own
+        found = at_door(os.environ, address if is_ours(address) else None, peers)
         return {**found, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"}

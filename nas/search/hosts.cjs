@@ -11,6 +11,7 @@ const net = require('net')
 const Module = require('module')
 
 const SILENCE = 30 // seconds
+const PAUSE = 1000 // milliseconds
 const ADDRESS = process.env.B0NAS_ADDRESS
 const PEERS = (process.env.B0NAS_PEERS || '').split(',').filter(Boolean)
 const HOME = '127.0.0.1'
@@ -66,14 +67,23 @@ const patches = {
   RpcHelper (found) {
     const wait = found.prototype.waitResponse
     found.prototype.waitResponse = function (id) {
-      if (!this.b0nasLost) {
-        this.b0nasLost = new Promise((resolve, reject) => {
-          this.channel.onError(error => reject(error))
-          this.channel.onClose(() => reject(new Error('the channel was closed')))
-        })
-        this.b0nasLost.catch(() => {})
+      if (!this.b0nasWaiting) {
+        const waiting = this.b0nasWaiting = new Map()
+        const lose = error => {
+          this.b0nasLost = error
+          for (const reject of waiting.values()) reject(error)
+        }
+        this.channel.onError(lose)
+        this.channel.onClose(() => lose(new Error('the channel was closed')))
       }
-      return Promise.race([wait.call(this, id), this.b0nasLost])
+      return new Promise((resolve, reject) => {
+        this.b0nasWaiting.set(id, reject)
+        wait.call(this, id).then(resolve, reject)
+        if (this.b0nasLost) reject(this.b0nasLost)
+      }).finally(() => { // nothing of a question stays; NNI keeps every answer
+        this.b0nasWaiting.delete(id)
+        this.responses.delete(id)
+      })
     }
   },
   Client (found) { // ssh2's
@@ -111,9 +121,21 @@ const patches = {
       return key.name === 'SharedStorageService' && !this.singletons.has(key.name) ? undefined : get.call(this, key)
     }
   },
-  V3asV1 (found) { // trials take their parameters from a queue: what one that is gone did not take is no other's
+  V3asV1 (found) { // trials take their parameters from a queue: what one that is gone did not take is no other's.
+    // A trial that cannot begin, for want of a GPU or of its machine, is begun anew without a pause, thousands of times a
+    // second; where the answer needs no network nothing else is done any more, and so it never can.
     const start = found.prototype.start
     found.prototype.start = async function () {
+      const create = this.v3.createTrial
+      this.v3.createTrial = async function (...words) {
+        let id = null
+        try {
+          id = await create.apply(this, words)
+        } finally {
+          if (id === null) await new Promise(resolve => setTimeout(resolve, PAUSE))
+        }
+        return id
+      }
       const taken = new Set()
       this.v3.onRequestParameter(id => taken.add(id))
       this.v3.onTrialEnd(id => {

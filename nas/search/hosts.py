@@ -6,6 +6,7 @@
 False
 """
 
+import io
 import re
 import shlex
 import socket
@@ -116,17 +117,21 @@ def command_for(data: Mapping[str, Any]) -> str:
     """trialCommand as it is for the machines that run it.
 
     This machine's trials have this interpreter; another machine's have their own: that of an absolute path, else
-    `python` of the PATH there, which machineList's pythonPath begins.
+    `python` of the PATH there, which machineList's pythonPath begins. The rest is the shell's, as it is written.
 
     >>> remote = {"platform": "remote", "machineList": [{"host": "a", "user": "me"}]}
     >>> command_for({"trialCommand": ".venv/bin/python -m nas.search.trial", "trainingService": remote})
     'python -m nas.search.trial'
     """
     command = data["trialCommand"]
-    first, *rest = shlex.split(command)
+    text = io.StringIO(command)
+    words = shlex.shlex(text, posix=True)
+    words.whitespace_split, words.commenters = True, ""
+    first = words.get_token() or ""
     if re.fullmatch(r"(.*/)?python[0-9.]*", first) is None or (not is_local(data) and first.startswith("/")):
         return command
-    return shlex.join([sys.executable if is_local(data) else first.rpartition("/")[2], *rest])
+    rest = command[text.tell() :]
+    return f"{shlex.quote(sys.executable if is_local(data) else first.rpartition('/')[2])} {rest}".rstrip()
 
 
 def address_for(data: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 // Whether hosts let NNI in, and what it would upload to them: connects as NNI does, with its own ssh2, asks each host's
 // Python for the answer of `code`, and goes through `folder` with NNI's own reading of .nniignore.
 // Reads {machines, code, seconds, folder, files} from stdin; writes {hosts: [{answer} or {level, message}],
-// upload: {files, bytes, most, names}} to stdout, `names` being those of `files` that would be uploaded.
+// upload: {files, bytes, most, names, unreadable, message}} to stdout, `names` being those of `files` that would be
+// uploaded, and `unreadable` the first entry that cannot be read, with node's reason.
 'use strict'
 const fs = require('fs')
 const path = require('path')
@@ -16,12 +17,21 @@ function upload (folder) {
   try {
     ignored = ignore().add(fs.readFileSync(path.join(folder, '.nniignore'), 'utf8'))
   } catch {}
-  const found = { files: 0, bytes: 0, most: '', names: [] }
+  const found = { files: 0, bytes: 0, most: '', names: [], unreadable: '', message: '' }
   const counts = {}
+  const read = (how, name) => {
+    try {
+      return how(path.join(folder, name))
+    } catch (error) {
+      if (!found.message) Object.assign(found, { unreadable: name || '.', message: error.code || String(error) })
+      return null
+    }
+  }
   const walk = inside => {
-    for (const entry of fs.readdirSync(path.join(folder, inside))) {
+    for (const entry of read(fs.readdirSync, inside) || []) {
       const name = path.join(inside, entry)
-      const stats = fs.lstatSync(path.join(folder, name))
+      const stats = read(fs.lstatSync, name)
+      if (stats === null) continue
       if (ignored && ignored.ignores(name + (stats.isDirectory() ? path.sep : ''))) continue
       if (found.files >= ENOUGH) return
       if (stats.isDirectory()) {

@@ -12,7 +12,7 @@ from pathlib import Path
 from socket import gethostbyname
 from typing import Any
 
-from nas.errors import NasError, listed
+from nas.errors import NasError, listed, short
 from nas.search.hosts import is_local, machines
 
 KNOCK = Path(__file__).with_name("knock.cjs")
@@ -24,10 +24,14 @@ CODE = """
 import json, socket, sys
 from importlib.util import find_spec
 address = ADDRESS
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-    sock.connect((address, 80))
-    source = sock.getsockname()[0]
-print(json.dumps(dict(python=sys.executable, source=source, nas=find_spec('nas') is not None)))
+found = dict(python=sys.executable, nas=find_spec('nas') is not None)
+try:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect((address, 80))
+        found['source'] = sock.getsockname()[0]
+except OSError as error:
+    found['lost'] = error.strerror or str(error)
+print(json.dumps(found))
 """
 
 
@@ -61,11 +65,12 @@ def knock(data: dict[str, Any], address: str, where: Path, code: Path, say: Call
     _check_upload(found["upload"], known, where, code, say)
     peers, refused = [], []
     for machine, answer in zip(known, found["hosts"], strict=True):
-        reason = _reason(machine, answer, (code / "nas" / "search" / "trial.py").is_file())
+        said = _said(answer)
+        reason = _reason(machine, answer, said, address, (code / "nas" / "search" / "trial.py").is_file())
         if reason:
             refused.append(f"{where}: host {machine['host']} {reason}")
         else:
-            peers += [gethostbyname(machine["host"]), json.loads(answer["answer"])["source"]]
+            peers += [gethostbyname(machine["host"]), said["source"]]
     return Answers(peers, refused)
 
 
@@ -89,7 +94,18 @@ def _asked(known: list[dict[str, Any]], address: str, where: Path, code: Path) -
         ) from None
 
 
-def _reason(machine: dict[str, Any], answer: dict[str, Any], brings: bool) -> str:
+def _said(answer: dict[str, Any]) -> dict[str, Any]:
+    """What `CODE` printed on a host; empty where it is not that alone."""
+    try:
+        found = json.loads(answer["answer"])
+    except (KeyError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) and {"python", "nas"} <= found.keys() else {}
+
+
+def _reason(
+    machine: dict[str, Any], answer: dict[str, Any], said: dict[str, Any], address: str, brings: bool
+) -> str:
     """Why a host cannot take part; empty where it can."""
     level, user = answer.get("level"), machine["user"]
     by = "the password" if machine.get("password") is not None else f"the key {machine.get('sshKeyFile')}"
@@ -108,7 +124,16 @@ def _reason(machine: dict[str, Any], answer: dict[str, Any], brings: bool) -> st
         return (
             f"cannot be reached at port {port} ({answer['message']}); start it, or take it out of machineList"
         )
-    said = json.loads(answer["answer"])
+    if not said:
+        return (
+            f"answers a command with {short(answer['answer'])}, as where ~/.bashrc prints something, which NNI cannot "
+            "read; have it print nothing without a terminal"
+        )
+    if "lost" in said:
+        return (
+            f"has no way to {address}, this machine's address ({said['lost']}); mend its network, or give the address "
+            "that it reaches as nniManagerIp"
+        )
     if not said["nas"] and not brings:
         return f"has no b0nas for {said['python']}; install it there, or name another folder with pythonPath"
     return ""
@@ -118,6 +143,11 @@ def _check_upload(
     upload: dict[str, Any], known: list[dict[str, Any]], where: Path, code: Path, say: Callable[[str], None]
 ) -> None:
     mend = f"name what the hosts do not need in {code}/.nniignore (in the form of .gitignore)"
+    if upload["unreadable"]:
+        raise NasError(
+            f"{where}: NNI uploads {code} to every host, and {short(upload['unreadable'])} in it cannot be read "
+            f"({upload['message']}); make it readable, or {mend}"
+        )
     if upload["files"] > MOST_FILES:
         raise NasError(
             f"{where}: NNI uploads {code} to every host, and takes {MOST_FILES:,} files, of which it has "

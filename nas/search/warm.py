@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+PACKAGE = Path(__file__).parents[1]
 COLD = "--cold"
 """The trial's option that forbids it."""
 WORKER = "B0NAS_WARM"
@@ -40,6 +41,8 @@ AGAIN = 600.0
 """Seconds after a failure of a warm process in which none is tried."""
 LOADING = 120.0
 """Seconds in which a warm process must have loaded all."""
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Threads that numpy and torch would start as they are loaded, and a fork has none of its parent's."""
 LARGEST = 4 << 20
 """Bytes of a request."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -111,10 +114,12 @@ def _last_words(folder: Path, key: str) -> str:
 
 
 def wanted(words: list[str]) -> bool:
-    """Whether a trial of NNI's is to be warm here: forks of a process that has torch are for Linux."""
+    """Whether a trial of NNI's is to be warm here: forks of a process that has torch are for Linux, and in NNI's reuse
+    mode each trial has a folder of its own, which would take a warm process of its own."""
     environ = os.environ
     known = environ.get("NNI_TRIAL_JOB_ID") and environ.get("NNI_EXP_ID") not in (None, "", "STANDALONE")
-    return bool(known) and sys.platform == "linux" and not {COLD, "-h", "--help"} & set(words)
+    alike = sys.platform == "linux" and "REUSE_MODE" not in environ
+    return bool(known) and alike and not {COLD, "-h", "--help"} & set(words)
 
 
 def kind_of(words: list[str]) -> str:
@@ -133,11 +138,30 @@ def key_of(words: list[str]) -> str:
     """What a warm process is one for: an experiment, and all that a fork cannot have otherwise than its parent."""
     limits = [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if "RLIMIT_" in name]
     parts = [
-        sys.executable, sys.version, sys.flags, sys.path, os.getcwd(), kind_of(words), limits,
+        sys.executable, sys.version, sys.flags, flags(), sys.path, os.getcwd(), kind_of(words), limits, code(PACKAGE),
         os.getpriority(os.PRIO_PROCESS, 0), sorted(os.sched_getaffinity(0)), sorted(shared_environment().items()),
         os.environ["NNI_EXP_ID"],
     ]  # fmt: skip
     return hashlib.sha256(repr(parts).encode(errors="surrogateescape")).hexdigest()[:24]
+
+
+def flags() -> list[str]:
+    """The interpreter's own options, such as -O, -I and -X."""
+    found: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    given = [name if value is True else f"{name}={value}" for name, value in sys._xoptions.items()]
+    return found + [word for option in given if option not in found for word in ("-X", option)]
+
+
+def code(folder: str | Path) -> list[tuple[str, int]]:
+    """The Python files of a package and when each was written: a warm process has its code from when it began."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                found.append((entry.path, entry.stat().st_mtime_ns))
+            elif entry.is_dir() and entry.name != "__pycache__":
+                found += code(entry.path)
+    return sorted(found)
 
 
 def shared_environment() -> dict[str, str]:
@@ -201,11 +225,15 @@ def _connected(folder: Path, key: str, words: list[str]) -> tuple[socket.socket,
 
 def _start(listening: socket.socket, path: Path, words: list[str]) -> None:
     """The warm process; it has the socket, on which trials wait while it loads."""
+    for mark in path.parent.glob("*.failed"):
+        if time.time() - mark.stat().st_mtime > AGAIN:
+            mark.unlink()
     environment = shared_environment() | {WORKER: os.environ["NNI_EXP_ID"]}
-    environment.setdefault("OMP_NUM_THREADS", "1")  # a fork has none of its parent's threads
+    environment |= dict.fromkeys(POOLS, "1")  # whatever the trial has there: its fork takes its own --threads
+    given = [str(listening.fileno()), str(path), kind_of(words)]
     with os.fdopen(os.open(log_of(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "nas.search.warm_worker", str(listening.fileno()), str(path), kind_of(words)],
+            [sys.executable, *flags(), "-m", "nas.search.warm_worker", *given],
             pass_fds=[listening.fileno()], start_new_session=True, env=environment,
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
@@ -238,7 +266,7 @@ def _read(lines: Any) -> dict[str, Any]:
 
 
 def _follow(warm: socket.socket, lines: Any) -> int:
-    """Hands signals on until the fork has ended, and ends as it did."""
+    """Hands signals on, but for those that are ignored, until the fork has ended, and ends as it did."""
     handed: list[int] = []
 
     def hand_on(number: int, _: object) -> None:
@@ -246,7 +274,8 @@ def _follow(warm: socket.socket, lines: Any) -> int:
         with contextlib.suppress(OSError):
             warm.send(bytes([number]))
 
-    for number in SIGNALS:
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in heard:
         signal.signal(number, hand_on)
     try:
         status = int(_read(lines)["status"])
@@ -255,7 +284,7 @@ def _follow(warm: socket.socket, lines: Any) -> int:
             raise
         status = handed[0]  # a wait status: ended by that signal
     finally:
-        for number in SIGNALS:
+        for number in heard:
             signal.signal(number, signal.SIG_DFL)
     if os.WIFSIGNALED(status):
         os.kill(os.getpid(), os.WTERMSIG(status))

@@ -33,8 +33,6 @@ LOOK = 1.0
 """Seconds between two looks at the manager."""
 PATIENCE = 10.0
 """Seconds in which a trial must have said what it wants."""
-DIE_WITH_PARENT = 1
-"""prctl's PR_SET_PDEATHSIG."""
 OF_NNI = ("colorama", "cloudpickle", "filelock", "json_tricks", "numpy", "pandas", "psutil", "requests", "schema",
           "scipy.stats", "typeguard", "websockets", "yaml")  # fmt: skip
 """What `import nni` imports, which itself reads the environment of its trial as it is imported."""
@@ -256,7 +254,7 @@ def load(kind: str) -> None:
 
 def become(fork: Forked) -> int:
     """The trial, in its fork; its exit code."""
-    ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+    ctypes.CDLL(None).prctl(trial.DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != fork.parent:
         os._exit(1)
     with contextlib.suppress(OSError):

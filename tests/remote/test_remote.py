@@ -11,10 +11,10 @@ import pytest
 import yaml
 from sklearn.datasets import load_digits
 
-from .harness import TRIALS, Search, Told, by_key, remote, wait_for
-from .machines import PASSWORD, PYTHON, Lan, Machine, missing
+from .harness import TRIALS, Search, Told, by_key, held, hold, remote, slowly, wait_for
+from .machines import PASSWORD, PYTHON, Lan, Machine
 
-pytestmark = [pytest.mark.remote, pytest.mark.skipif(bool(missing()), reason=missing() or "all is there")]
+pytestmark = pytest.mark.remote
 
 Begin = Callable[..., tuple[Search, Machine, Machine]]
 
@@ -98,13 +98,18 @@ def test_trials_run_on_all_hosts_with_the_result_of_a_search_at_home_and_passwor
 
 
 @pytest.mark.parametrize("how", ["cut_off", "kill"])
-def test_a_host_that_is_lost_in_the_middle_costs_nothing(begin, undisturbed, how):
-    search, a, b = begin()
+def test_a_host_that_is_lost_while_it_runs_a_trial_costs_nothing(begin, undisturbed, how):
+    search, a, b = begin(slowly)
     search.nas()
     wait_for(lambda: search.told() >= 3 or search.process.poll() is not None, 180)
     assert search.process.poll() is None, search.out
+    hold(a)
+    wait_for(lambda: held(a) or search.process.poll() is not None, 60)
+    running, lost = search.told(), held(a)
     getattr(a, how)()
     assert search.wait(240) == 0, search.out
+    again = [event for event in search.journal().events if event["event"] == "again"]
+    assert [(event["number"], event["job"]) for event in again] == [(running, lost)], again
     assert search.result() == undisturbed
     assert len(search.trials_on(b)) >= TRIALS // 2
     assert_clean(b, search.machine)

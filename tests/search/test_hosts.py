@@ -4,7 +4,9 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import nni_node
 import pytest
@@ -12,9 +14,9 @@ import yaml
 
 import nas
 from nas import NasError
-from nas.search import knocking
+from nas.search import door, knocking
 from nas.search.config import SearchConfig
-from nas.search.guard import at_door
+from nas.search.guard import PEERS, at_door
 from nas.search.hosts import address_for, check_machines, command_for, is_local, with_key_files
 from nas.search.options import options_of
 from nas.search.placing import documents_for_others
@@ -96,10 +98,26 @@ def test_relative_keys_are_beside_search_yml_and_a_password_needs_none(tmp_path,
         ("python3.11 -m x", "python3.11 -m x"),
         ("/opt/py/bin/python -m x", "/opt/py/bin/python -m x"),
         ("./evaluate.sh python", "./evaluate.sh python"),
+        (
+            'python -m x --data "npz:$HOME/a b.npz" 2> err # log',
+            'python -m x --data "npz:$HOME/a b.npz" 2> err # log',
+        ),
+        ('".venv/bin/python"  -m x >$HOME/out', "python  -m x >$HOME/out"),
+        (".venv/bin/python", "python"),
     ],
 )
 def test_a_host_has_its_own_interpreter(written, there):
     assert command_for(data(trialCommand=written)) == there
+
+
+def test_of_a_command_at_home_the_first_word_alone_is_replaced(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/my venv/bin/python")
+    here = {"trainingService": {"platform": "local"}}
+    written = {
+        'python -m x --data "npz:$HOME/x.npz" 2> err': "'/my venv/bin/python' -m x --data \"npz:$HOME/x.npz\" 2> err",
+        "A=1 python -m x": "A=1 python -m x",
+    }
+    assert {text: command_for({"trialCommand": text, **here}) for text in written} == written
 
 
 def test_several_services_are_not_local_and_this_machines_address_is_found():
@@ -144,10 +162,23 @@ def test_nnis_own_tuners_keep_no_journal_on_other_machines(key, tmp_path):
             {"answer": json.dumps({"python": "/p", "source": "1.2.3.4", "nas": False})},
             "has no b0nas for /p; install",
         ),
+        (
+            {"answer": json.dumps({"python": "/p", "nas": True, "lost": "Network is unreachable"})},
+            "has no way to 127.0.0.1, this machine's address (Network is unreachable); mend its network, or give",
+        ),
+        (
+            {"answer": "welcome\n" + json.dumps({"python": "/p", "source": "1.2.3.4", "nas": True})},
+            "answers a command with 'welcome",
+        ),
+        ({"answer": ""}, "answers a command with ''"),
+        (
+            {"answer": "5"},
+            "as where ~/.bashrc prints something, which NNI cannot read; have it print nothing",
+        ),
     ],
 )
 def test_a_host_that_takes_no_part_is_told_in_a_sentence(monkeypatch, tmp_path, answer, sentence):
-    upload = {"files": 1, "bytes": 1, "most": "", "names": []}
+    upload = {"files": 1, "bytes": 1, "most": "", "names": [], "unreadable": "", "message": ""}
     monkeypatch.setattr(knocking, "_asked", lambda *words: {"hosts": [answer], "upload": upload})
     content = data({"host": "127.0.0.9", "user": "me", "sshKeyFile": "k"})
     found = knocking.knock(content, "127.0.0.1", Path("search.yml"), tmp_path, print)
@@ -155,6 +186,38 @@ def test_a_host_that_takes_no_part_is_told_in_a_sentence(monkeypatch, tmp_path, 
     assert len(found.refused) == 1
     assert found.refused[0].startswith("search.yml: host 127.0.0.9 ")
     assert sentence in found.refused[0]
+
+
+@pytest.mark.parametrize(("address", "said"), [("127.0.0.1", "source"), ("256.0.0.1", "lost")])
+def test_a_host_says_whether_it_reaches_this_machine(address, said):
+    """What runs on it; an address without a route, here one that is none, is not told as the lack of a python."""
+    code = knocking.CODE.replace("ADDRESS", repr(address))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert {"python", "nas", said} == json.loads(done.stdout).keys()
+
+
+def test_what_cannot_be_read_is_told_before_it_is_uploaded(tmp_path):
+    """Through NNI's own node; here a path is longer than one may be, for root reads all else."""
+    where = tmp_path / "search.yml"
+    where.write_text("...")
+    code = tmp_path / "code"
+    code.mkdir()
+    inside = os.open(code, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir("x" * 250, dir_fd=inside)
+        deeper = os.open("x" * 250, os.O_RDONLY, dir_fd=inside)
+        os.close(inside)
+        inside = deeper
+    os.close(inside)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        machine = {"host": "127.0.0.1", "port": free.getsockname()[1], "user": "me", "password": "Geheim-2"}
+    with pytest.raises(
+        NasError, match=r"uploads .*/code to every host, and .*xxx.* cannot be read \(ENAMETOOLONG\)"
+    ):
+        knocking.knock(data(machine), "127.0.0.1", where, code, print)
+    (code / ".nniignore").write_text("x*/\n")
+    assert "cannot be reached" in knocking.knock(data(machine), "127.0.0.1", where, code, print).refused[0]
 
 
 def test_what_is_too_much_to_upload_is_told_beforehand_and_so_are_passwords(tmp_path):
@@ -247,13 +310,109 @@ def test_what_is_mended_in_nnis_node_is_there():
         words = [
             "b0nasHeard",
             "b0nasName",
-            "b0nasLost",
+            "b0nasWaiting",
             "SSH to",
             "does not take part",
             "taken",
             "singletons.has(key.name)",
         ]
         assert [word in body for word, body in zip(words, bodies, strict=True)] == [mended] * len(words)
+
+
+BEGIN = """
+require('app-module-path').addPath(process.cwd())
+const globals = require('common/globals').default
+Object.assign(globals, { args: { logLevel: 'critical', experimentId: 'e' }, paths: { experimentRoot: '/nowhere' } })
+"""
+ASKING = """
+const { RpcHelper } = require('common/command_channel/rpc_util')
+const on = {}
+const answer = id => setImmediate(() => on.rpc_response({ id, result: 'x' }))
+const rpc = new RpcHelper({
+  onCommand (type, callback) { on[type] = callback },
+  onError (callback) { on.error = callback },
+  onClose () {},
+  send (command) { if (command.methodName !== 'silent') answer(command.id) }
+})
+const many = async count => {
+  for (let n = 0; n < count; n++) await rpc.call(1, 'any')
+  global.gc()
+  return process.memoryUsage().heapUsed
+}
+many(2000).then(async before => {
+  const bytes = (await many(20000) - before) / 20000
+  const asked = [rpc.call(1, 'silent'), rpc.call(1, 'silent')]
+  setImmediate(() => on.error(new Error('gone')))
+  const lost = (await Promise.allSettled(asked)).map(one => one.reason.message)
+  const later = await rpc.call(1, 'silent').catch(error => error.message)
+  console.log(JSON.stringify({ bytes, lost, later }))
+})
+"""
+LACKING = """
+const { V3asV1 } = require('training_service/v3/compat')
+const service = new V3asV1({ platform: 'local', trialCommand: '', trialCodeDirectory: '.' })
+let tries = 0
+let ticks = 0
+const nothing = () => {}
+service.v3 = {
+  init: nothing, start: () => [{ id: 'e' }], uploadDirectory: nothing, onRequestParameter: nothing, onMetric: nothing,
+  onTrialStart: nothing, onTrialEnd: nothing, onEnvironmentUpdate: nothing,
+  async createTrial () {
+    tries += 1
+    if (tries === 1) throw new Error('gone')
+    return ticks || tries > 5000 ? 'job' : null
+  }
+}
+setInterval(() => { ticks += 1 }, 1500)
+const form = { sequenceId: 0, hyperParameters: { value: '{}', index: 0 } }
+service.start().then(() => service.submitTrialJob(form)).then(job => {
+  console.log(JSON.stringify([job.id, tries, ticks]))
+  process.exit(0)
+})
+"""
+
+
+def told_by_node(code: str, environment: dict[str, str], *words: str) -> Any:
+    done = subprocess.run(
+        [NODE, *words, "-e", BEGIN + code], cwd=FOLDER, env=environment, capture_output=True, text=True, check=True,
+        timeout=60,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def test_a_question_to_a_host_leaves_nothing_behind_and_fails_where_the_host_is_lost():
+    told = told_by_node(ASKING, at_door(os.environ, None, []), "--expose-gc")
+    assert told.pop("bytes") < 100
+    assert told == {"lost": ["gone", "gone"], "later": "gone"}
+
+
+def test_a_trial_that_cannot_begin_is_tried_again_a_second_later():
+    """By NNI itself at once, so that nothing else is done: 5,000 times here, and for ever there."""
+    job, tries, ticks = told_by_node(LACKING, at_door(os.environ, None, []))
+    assert (job, ticks) == ("job", 1)
+    assert 3 <= tries <= 4
+    assert told_by_node(LACKING, dict(os.environ)) == ["job", 5001, 0]
+
+
+# Who is let in
+
+KINDS = [
+    ([{"platform": "remote"}], True),
+    ([{"platform": "local"}, {"platform": "remote"}], True),
+    ([{"platform": "remote"}, {"platform": "frameworkcontroller"}], False),
+]
+
+
+@pytest.mark.parametrize(("kinds", "alone"), KINDS)
+def test_the_hosts_alone_are_let_in_unless_there_are_pods(monkeypatch, tmp_path, kinds, alone):
+    hosts = {"machineList": [{"host": "127.0.0.9", "user": "me", "password": "x"}]}
+    services = [one | (hosts if one["platform"] == "remote" else {}) for one in kinds]
+    content = {"trialCommand": "", "nniManagerIp": "127.0.0.1", "trainingService": services}
+    config = SearchConfig(tmp_path / "search.yml", content, None, None, None)  # type: ignore[arg-type]
+    monkeypatch.setattr(door, "knock", lambda *_: knocking.Answers(["127.0.0.9"], []))
+    found = door.Door(config, print)
+    assert found.knock() == []
+    assert found.environment[PEERS] == ("127.0.0.9" if alone else "")
 
 
 # A trial on a host

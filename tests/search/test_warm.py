@@ -158,6 +158,31 @@ def test_a_warm_trial_is_as_good_as_a_cold_one(machine):
     assert [path.stat().st_mode & 0o077 for path in folder.glob("*.log")] == [0]
 
 
+def threads(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def test_threads_of_the_user_are_no_hindrance_and_a_fork_has_those_of_its_trial(machine):
+    """numpy and torch would start theirs as the warm process loads; a fork then has as many as a cold trial."""
+    pools = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    forever = ("--data", f"npz:{machine.images}", "--batch-size", "80", "--epochs", "100000")
+    found = {}
+    for way in ((), ("--cold",)):
+        for count in (1, 2):
+            number = machine.job
+            process = machine.start(*forever, "--threads", str(count), *way, **pools)
+            until(lambda: list((machine.folder / f"runs/{EXPERIMENT}/trials/{number:03d}").glob("events*")))  # noqa: B023
+            time.sleep(1)
+            found[way, count] = threads(process.pid if way else min(machine.forks()))
+            assert way or threads(process.pid) == 1
+            process.kill()
+            process.wait()
+            until(lambda: not machine.forks())
+            assert machine.said(number) == ""
+    more = {way: found[way, 2] - found[way, 1] for way, _ in found}  # a cold one has numpy's own, too
+    assert more[()] == more[("--cold",)] > 0, found
+
+
 def test_a_fork_fails_as_its_trial_would(machine):
     """By a user's mistake, and by a training that diverges; what is said comes out of NNI's process."""
     training = ["--data", f"npz:{machine.images}", "--epochs", "1", "--batch-size", "18"]
@@ -260,6 +285,10 @@ def test_a_folder_that_others_may_enter_is_not_used(handing, capsys):
 
 def test_after_a_failure_none_is_started_for_ten_minutes(handing, monkeypatch, capsys):
     words = ["--data", "digits"]
+    fresh, old = [warm.private_folder() / f"{name}.failed" for name in ("fresh", "old")]
+    for other in (fresh, old):
+        other.touch()
+    os.utime(old, (0, time.time() - warm.AGAIN - 1))
     mark = warm.private_folder() / f"{warm.key_of(words)}.failed"
     mark.touch()
     assert warm.hand_over(words) is None
@@ -270,6 +299,8 @@ def test_after_a_failure_none_is_started_for_ten_minutes(handing, monkeypatch, c
     assert warm.hand_over(words) is None
     assert len(started) == 1
     assert "this trial starts cold" in capsys.readouterr().err
+    assert fresh.exists()
+    assert not old.exists()
 
 
 def folder_of(images: Path, folder: Path) -> Path:
@@ -335,6 +366,34 @@ def test_a_trial_that_hands_its_work_over_loads_nothing(machine):
     assert len(machine.warm()) == 1
 
 
+KEEPER = """
+import subprocess, sys
+code = "from nas.search import trial; trial.end_with_keeper(); print(flush=True); import time; time.sleep(600)"
+with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+    process.stdout.readline()
+    print(process.pid, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("platform", "ends"), [("remote", True), ("local", False)])
+def test_on_another_machine_a_trial_ends_with_what_keeps_it(platform, ends):
+    """At home it goes on: a resumed search takes its result from the journal."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NNI_PLATFORM": platform}
+    with subprocess.Popen([sys.executable, "-c", KEEPER], env=environment, stdout=subprocess.PIPE) as keeper:
+        assert keeper.stdout is not None
+        pid = int(keeper.stdout.readline())
+        keeper.kill()
+    try:
+        if ends:
+            until(lambda: not lives(pid), 20)
+        else:
+            time.sleep(1)
+            assert lives(pid)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 # What is for a warm process
 
 
@@ -346,6 +405,7 @@ def test_a_trial_that_hands_its_work_over_loads_nothing(machine):
         (["--help"], {"NNI_TRIAL_JOB_ID": "j", "NNI_EXP_ID": "e"}, False),
         ([], {"NNI_TRIAL_JOB_ID": "j", "NNI_EXP_ID": "STANDALONE"}, False),
         ([], {"NNI_EXP_ID": "e"}, False),
+        ([], {"NNI_TRIAL_JOB_ID": "j", "NNI_EXP_ID": "e", "REUSE_MODE": "true"}, False),
         ([], {}, False),
     ],
 )
@@ -373,6 +433,77 @@ def test_one_is_for_trials_that_differ_in_nothing_that_a_fork_inherits(monkeypat
     with monkeypatch.context() as other:
         other.chdir(tmp_path)
         assert warm.key_of(["--data", "digits"]) != key
+    for name, value in (("warnoptions", ["error"]), ("_xoptions", {"dev": True})):
+        with monkeypatch.context() as other:
+            other.setattr(sys, name, value)
+            assert warm.key_of(["--data", "digits"]) != key, name
+
+
+def test_code_that_has_changed_is_for_another_warm_process(monkeypatch, tmp_path):
+    """Else an orphan trial of a killed search would keep the old code for those of the resumed one."""
+    monkeypatch.setenv("NNI_EXP_ID", "e")
+    monkeypatch.setattr(warm, "PACKAGE", tmp_path)
+    (tmp_path / "deep").mkdir()
+    module = tmp_path / "deep" / "module.py"
+    module.write_text("")
+    key = warm.key_of(["--data", "digits"])
+    (tmp_path / "notes.txt").write_text("no code")
+    assert warm.key_of(["--data", "digits"]) == key
+    os.utime(module, (0, 0))
+    assert warm.key_of(["--data", "digits"]) != key
+
+
+OPTIONS = "import json, sys; from nas.search import warm; print(json.dumps(warm.flags()))"
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["-O"], ["-OO", "-B"], ["-I"], ["-s", "-W", "error::UserWarning"],
+                ["-X", "dev"], ["-X", "int_max_str_digits=9999", "-X", "no_debug_ranges"]]
+)  # fmt: skip
+def test_the_warm_process_has_the_options_of_the_interpreter(options):
+    """The options that were read, given to another, are read as the same."""
+    code = OPTIONS if "-I" not in options else f"import sys; sys.path.insert(0, {str(ROOT)!r}); {OPTIONS}"
+    state = f"{code}; print(sys.flags, sys.warnoptions, sys._xoptions)"
+
+    def told(words: list[str]) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, *words, "-c", state], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        return done.stdout.splitlines()
+
+    first = told(options)
+    assert told(json.loads(first[0]))[1] == first[1]
+
+
+def test_they_are_given_to_it(handing, monkeypatch):
+    started: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda words, **_: started.append(words))
+    monkeypatch.setattr(warm, "flags", lambda: ["-O", "-X", "dev"])
+    assert warm.hand_over(["--data", "digits"]) is None
+    assert started[0][:6] == [sys.executable, "-O", "-X", "dev", "-m", "nas.search.warm_worker"]
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    """As SIGHUP under nohup."""
+    mine, theirs = socket.socketpair()
+    seen = []
+
+    class Lines:
+        def readline(self, _: int) -> str:
+            seen.extend(signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM))
+            return '{"status": 0}\n'
+
+    before = {number: signal.getsignal(number) for number in warm.SIGNALS}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert warm._follow(mine, Lines()) == 0
+        assert seen[0] is signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert callable(seen[1])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        mine.close()
+        theirs.close()
 
 
 # The warm process itself
