@@ -199,7 +199,9 @@ def supernet(path: str, work: Path, variant: str) -> None:
         net = Supernet(space, changes.get("transform", False))
     drawn = sampler(changes.get("sampler", "uniform"), space, changes.get("target", COST))
     made = Sandwich if changes.get("extremes", True) else Without
-    objective = made(drawn, changes.get("between", 2), changes.get("distill", True), changes.get("fixed", False))
+    objective = made(
+        drawn, changes.get("between", 2), changes.get("distill", True), changes.get("fixed", False)
+    )
     watch = Checkpoints(work / f"supernet-{variant}", f"{space.sha256} {variant}")
     cpu = Cpu(watch)
     try:

@@ -207,7 +207,10 @@ def _inherited(init: str, baseline: Baseline, data: Data, config: TrainingConfig
             f"--init is {init!r}; give supernet:DIR, the folder of a supernet of nas supernet, or --weights FILE"
         )
     found = load_supernet(at_home(folder))
-    arch = found.supernet.own(baseline.architecture.with_data(data.classes, data.in_chans))
+    try:
+        arch = found.supernet.own(baseline.architecture.with_data(data.classes, data.in_chans))
+    except NasError as error:
+        raise NasError(f"{folder}: its supernet has no {baseline.name}: {error}") from None
     found.check_images(data)
     taken = found.supernet.extract(arch)
     recalibrate(taken, data)

@@ -81,12 +81,15 @@ def recipe(
     if name not in RECIPES:
         raise NasError(f"recipe is {name!r}{near(name, RECIPES)}; allowed: {listed(RECIPES)}")
     found = dict(RECIPES[name])
-    size = batch_size or found["batch_size"]
-    found["lr"] = round(found["lr"] * size / found["batch_size"], 9) if lr is None else lr
+    size = found["batch_size"] if batch_size is None else batch_size
+    if lr is not None:
+        found["lr"] = lr
+    elif size > 0:  # else it is refused below
+        found["lr"] = round(found["lr"] * size / found["batch_size"], 9)
     found["batch_size"] = size
     if name in ("efficientnet", "mnasnet"):
         found["dropout"] = own_dropout
-    if name == "transfer" and images is not None:
+    if name == "transfer" and images is not None and size > 0:
         steps = batch_count(images, size)
         found["epochs"] = max(1, round(TRANSFER_STEPS / steps))
         found["norm_momentum"] = min(10 / steps, 0.1)

@@ -144,7 +144,8 @@ class SearchSpace:
         reasons = self.missing(arch)
         if reasons:
             raise NasError(
-                f"{self.name} does not contain it: " + "; ".join(f"{k}: {v}" for k, v in reasons.items())
+                f"{self.name} does not contain this network: "
+                + "; ".join(f"{k}: {v}" for k, v in reasons.items())
             )
         sample: Sample = {}
         channels = arch.stem.channels

@@ -121,6 +121,12 @@ def _begun(request: Request, space: SearchSpace, data: Data) -> SupernetSettings
         raise NasError("--target is what an attentive sampler is attentive to; add --sampler attentive")
     chosen = validate(SandwichRecipe, asked, "nas supernet")
     sampler(chosen.sampler, fitted)
+    low, high = fitted.costs.macs_range()
+    if chosen.target is not None and not low <= chosen.target <= high:
+        raise NasError(
+            f"--target is {chosen.target:,.0f} multiply-adds, and networks of {space.name} have {short(low)} to "
+            f"{short(high)}; give one between"
+        )
     return SupernetSettings(
         format=FORMAT, space=space.document.model_dump(mode="json"), classes=data.classes, in_chans=data.in_chans,
         data=request.data, data_dir=request.data_dir, images=contents(data),

@@ -110,8 +110,13 @@ def _ordered(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[end:]
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(
+    path: Path, mend: str = "give one of nas train or nas import"
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a safetensors file, on the CPU, and its metadata.
+
+    Args:
+        mend: what to do where it cannot be read.
 
     Raises:
         NasError: for a file that is missing, cut short or none of safetensors.
@@ -123,9 +128,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(str(path), "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except Exception as error:  # a damaged file can raise anything, of a type that torch has not, for one
-        raise NasError(
-            f"{path}: is no readable safetensors file ({first_line(error)}); give one of nas train or nas import"
-        ) from None
+        raise NasError(f"{path}: is no readable safetensors file ({first_line(error)}); {mend}") from None
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Facts]:

@@ -90,7 +90,9 @@ def test_membership_is_refused_with_the_part_and_the_reason(space):
     odd = replace(arch, stages=(replace(first, kernel=9), *arch.stages[1:]))
     allowed = list(space.stages[0].options["kernel"])
     assert space.missing(odd) == {"stage1": f"kernel 9 is not in {allowed}"}
-    with pytest.raises(NasError, match=rf"{space.name} does not contain it: stage1: kernel 9 is not in"):
+    with pytest.raises(
+        NasError, match=rf"{space.name} does not contain this network: stage1: kernel 9 is not in"
+    ):
         space.encode(odd)
 
 

@@ -102,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options = parser(trial.__doc__).parse_args(argv)
         os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `nas` has it
         experiment = os.environ.get("NNI_EXP_ID")
         if os.environ.get("NNI_TRIAL_JOB_ID") is None or experiment in (None, "STANDALONE"):
             print(json.dumps(run(options, _by_hand(options), reporter)))

@@ -70,6 +70,11 @@ class InProcess:
             raise NasError(
                 f"{config.path}: an assessor is NNI's, and --in-process runs without its manager; leave either out"
             )
+        if not is_local(config.data):
+            raise NasError(
+                f"{config.path}: --in-process runs its trials here, and trainingService has other machines; leave "
+                "one of them out"
+            )
         self.config, self.trials = config, trials or config.trials
         self.id, self.command, self.options = "", f"nas search {config.path} --in-process", ""
         self._say, self._asked = say, trials
@@ -114,13 +119,13 @@ class InProcess:
         way = measuring(config.trial)
         with contextlib.chdir(config.code):  # paths in trialCommand are against it
             way.load()
+        profile = config.prepared(self.trials) | {"trialConcurrency": 1, "inProcess": True}
         runs.hold(self.run)
         hush()
         if idle := self._idle():
             self._say(
-                f"note: {', '.join(idle)}: NNI's manager heeds them, and there is none with --in-process"
+                f"note: {', '.join(idle)}: for NNI's manager alone, and there is none with --in-process"
             )
-        profile = config.prepared(self.trials) | {"trialConcurrency": 1, "inProcess": True}
         study = Study(self.run, config.tuner, config.subject, profile)
         try:
             if study.journal.max_trials != self.trials:
@@ -138,8 +143,6 @@ class InProcess:
     def _idle(self) -> list[str]:
         """Limits that do nothing here."""
         found = [name for name in ("maxExperimentDuration", "maxTrialDuration") if self.config.data.get(name)]
-        if not is_local(self.config.data):
-            found.append("trainingService")
         return found + ["--memory-limit"] * (self.config.trial.memory_limit is not None)
 
     def _new(self) -> str:

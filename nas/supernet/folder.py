@@ -140,7 +140,7 @@ def load_supernet(folder: Path) -> Trained:
     """
     settings, path = ready(folder), folder / WEIGHTS
     space = settings.fitted
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = read_tensors(path, "restore it, or train the supernet anew")
     for name, found, wanted in (
         ("format", metadata.get("format"), FORMAT), ("space", metadata.get("space"), space.sha256),
     ):  # fmt: skip

@@ -8,7 +8,7 @@ ConvShape(out_channels=480, group=1, kernels=(3, 5), norm=True, bias=False)
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nas.architecture import Block, block_words, stage_blocks
 from nas.choices import StageChoices
@@ -65,13 +65,13 @@ def shapes(space: SearchSpace) -> dict[Place, Shape]:
     widths = {space.frame.stem.channels}
     for stage in space.stages:
         makers: dict[tuple[int, str], str] = {}
-        for layer, op, block in _blocks(stage, widths):
-            words = block_words(block)
-            if (other := makers.setdefault((layer, words), op)) != op:
+        for layer, op, block, values in _blocks(stage, widths):
+            if (other := makers.setdefault((layer, block_words(block)), op)) != op:
+                kernel, expand = values["kernel"], values["expand"]
                 raise NasError(
-                    f"{space.name}: stage{stage.number}.op has {other!r} and {op!r}, which both make {words}; "
-                    "a supernet would have two sets of weights for one network: leave one of them out, or the value of "
-                    "another choice that makes them equal, such as expand 1"
+                    f"{space.name}: stage{stage.number}.op has {other!r} and {op!r}, which with kernel {kernel} and "
+                    f"expand {expand} are one and the same block, of which a supernet would have two sets of weights; "
+                    "leave one of them out, or that expand"
                 )
             for spec in (*block.layers, *block.projection):
                 if isinstance(spec, Activation):
@@ -87,8 +87,8 @@ def shapes(space: SearchSpace) -> dict[Place, Shape]:
     return found
 
 
-def _blocks(stage: StageChoices, widths: set[int]) -> Iterator[tuple[int, str, Block]]:
-    """(layer from 0, op, block) of every combination of a stage's choices after one of `widths`.
+def _blocks(stage: StageChoices, widths: set[int]) -> Iterator[tuple[int, str, Block, dict[str, Any]]]:
+    """(layer from 0, op, block, values of the choices) of every combination of a stage's choices after one of `widths`.
 
     All layers but the first are of one shape; how many there are does not change it.
     """
@@ -98,10 +98,10 @@ def _blocks(stage: StageChoices, widths: set[int]) -> Iterator[tuple[int, str, B
         made = stage.stage(values)
         for width in widths:
             first, rest = stage_blocks(made, width)
-            yield 0, made.op, first
+            yield 0, made.op, first, values
             if rest is not None:
                 for layer in range(1, most):
-                    yield layer, made.op, rest
+                    yield layer, made.op, rest, values
 
 
 def _larger(known: Shape | None, spec: LayerSpec) -> Shape:

@@ -176,6 +176,19 @@ def test_mistakes(search, supernet, images, command, extra, sentence):
     assert not Path("runs").exists()
 
 
+def test_other_machines_take_no_part(search, supernet, images):
+    Path("key").touch(mode=0o600)
+    host = {"host": "h.invalid", "user": "me", "sshKeyFile": "key"}
+    with pytest.raises(
+        NasError, match=r"--in-process runs its trials here, and trainingService has other machines"
+    ):
+        search(
+            f"--data npz:{images} --supernet net",
+            extra={"trainingService": {"platform": "remote", "machineList": [host]}},
+        )
+    assert not Path("runs").exists()
+
+
 def test_images_that_the_supernet_did_not_train_on_are_refused(search, supernet, images, tmp_path):
     with np.load(images) as arrays:
         changed = {name: arrays[name].copy() for name in arrays}
@@ -250,7 +263,7 @@ def test_what_nni_would_heed_is_said(search, supernet, images):
     out = search(
         f"--data npz:{images} --supernet net --memory-limit 4G", trials=2, extra={"maxTrialDuration": "1s"}
     )
-    assert "note: maxTrialDuration, --memory-limit: NNI's manager heeds them, and there is none" in out
+    assert "note: maxTrialDuration, --memory-limit: for NNI's manager alone, and there is none" in out
 
 
 def test_a_frozen_winner_says_whose_weights_it_had(search, supernet, images):
@@ -343,7 +356,10 @@ def test_a_baseline_begins_from_a_supernets_weights(supernet, images):
             run_training(
                 Console(quiet=True), Training("./one.yml", f"npz:{images}", init=init, out=Path("u"), **given)
             )
-    with pytest.raises(NasError, match=r"^tiny does not contain it: stages: 7 instead of 2"):
+    with pytest.raises(
+        NasError,
+        match=r"^net: its supernet has no mobilenet-v2: tiny does not contain this network: stages: 7",
+    ):
         run_training(
             Console(quiet=True),
             Training("mobilenet-v2", f"npz:{images}", init="supernet:net", out=Path("u"), **given),

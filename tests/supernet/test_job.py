@@ -101,7 +101,11 @@ def test_two_processes_train_as_one(run, space_file, bright):
         ({"sandwich": (("sampler", "best"),)}, r"^sampler is 'best'; allowed: uniform, fair, attentive"),
         ({"sandwich": (("sampler", "attentive"), ("target", "no"))}, r"^nas supernet: target is 'no'; give a number"),
         ({"sandwich": (("between", -1),)}, r"^nas supernet: between is -1"),
+        ({"sandwich": (("sampler", "attentive"), ("target", 1))}, r"^--target is 1 multiply-adds, and networks of "
+         r"small have \d.* to \d.*; give one between"),
         ({"epochs": 0}, r"^recipe cifar: epochs is 0"),
+        ({"batch_size": 0}, r"^recipe cifar: batch_size is 0; [^(]*$"),
+        ({"batch_size": -3}, r"^recipe cifar: batch_size is -3; [^(]*$"),
         ({"resume": True}, r"^supernets/small: holds no training to resume; leave --resume out"),
         ({"data": "npz:gone.npz"}, r"gone\.npz"),
         ({"space": "cifarr"}, r"cifarr"),
