@@ -5,6 +5,7 @@
     .venv/bin/python benchmarks/supernet_ranking.py supernet --data cifar10.npz --work WORK --variant NAME
     .venv/bin/python benchmarks/supernet_ranking.py shared   --data cifar10.npz --work WORK --variant NAME [--fresh]
     .venv/bin/python benchmarks/supernet_ranking.py ops      --data cifar10.npz --work WORK --variant NAME
+    .venv/bin/python benchmarks/supernet_ranking.py known    --data cifar10.npz --work WORK --variant NAME
     .venv/bin/python benchmarks/supernet_ranking.py report [--from benchmarks/results/supernet]
 
 Protocol, written before any of it was run (and amended before: seeds, failures, figures of two seeds, CPU time):
@@ -40,6 +41,8 @@ Protocol, written before any of it was run (and amended before: seeds, failures,
   supernet's processor alone count, and (amended with 92 of the 132 rows of networks alone there) of evaluations those
   of networks that were trained alone on it. Of an interrupted training the time up to each checkpoint counts; what was
   lost after it, and done again, counts once.
+- A second round, begun once the first one's figures were known: variants from `six-fair` on are judged on all 48
+  networks (`known`), which are for tuning from then on. What is found so wants networks that nobody has looked at.
 - Aim: 0.8 of the ceiling over all; among the 24 better than every cheaper judge; at least 20 times cheaper.
 
 Cost, estimated before: 1,000 images a core-second at 6M; 48 networks x 2 seeds x 80,000 images = 2.1 core-hours, the
@@ -56,35 +59,17 @@ import argparse
 import json
 import multiprocessing
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from supernet_judging import known, ops, shared
 from supernet_report import AT_COST, EPOCHS, FRESH, SEEDS, SHORT, SHORT_SEED, SPACE, TUNED, networks, report
 from supernet_rows import OUT, THREADS, Row, rows, write
+from supernet_variants import BATCH, CHOSEN, COST, MOST, SUPERNET_EPOCHS, VARIANTS, WITHIN, data_of
 
 import nas
-
-MOST, COST, WITHIN = 10_000_000, 6_000_000, 0.05
-IMAGES, BATCH, SUPERNET_EPOCHS = 10_000, 64, 12
-LAST = {"sampler": "fair", "between": 4, "distill": False, "lr": 0.2, "batch_size": 32}
-VARIANTS: dict[str, dict[str, Any]] = {
-    "base": {"fixed": True},
-    "labels": {"fixed": True, "distill": False},
-    "more-between": {"fixed": True, "between": 4},
-    "attentive": {"fixed": True, "sampler": "attentive", "target": COST},
-    "drawn": {},
-    "drawn-fast": {"sampler": "fair", "between": 4, "lr": 0.2},
-    "drawn-labels": {"sampler": "fair", "between": 4, "distill": False, "lr": 0.2},
-    "drawn-labels-32": LAST,
-    "transform": {**LAST, "transform": True},
-    "six-fair": {**LAST, "between": 6, "extremes": False},
-    "six-fair-16": {**LAST, "between": 6, "extremes": False, "lr": 0.15, "batch_size": 16},
-}
-"""Name -> changes of the supernet's recipe."""
-CHOSEN: str | None = "drawn-labels-32"
 
 
 def draw() -> None:
@@ -109,13 +94,6 @@ def draw() -> None:
     fresh = band + drawn(3, FRESH - AT_COST, 0, MOST)
     OUT.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"tuned": tuned, "fresh": fresh}, indent=1))
-
-
-def data_of(path: str) -> Any:
-    from nas.data import load_data
-
-    data = load_data(f"npz:{path}")
-    return data.with_part(IMAGES / len(data.train))
 
 
 def trained(sample: dict[str, Any], path: str, epochs: int, seed: int, folder: Path) -> Row:
@@ -215,60 +193,11 @@ def supernet(path: str, work: Path, variant: str) -> None:
     write("supernets", {"variant": variant, **last, "cpu_seconds": cpu.seconds})
 
 
-def shared(path: str, work: Path, variant: str, fresh: bool) -> None:
-    """Accuracies with the shared weights of a variant: of the tuned networks, or once of the fresh ones."""
-    if fresh and variant != CHOSEN:
-        sys.exit(
-            f"supernet_ranking: fresh networks are looked at with the variant that is CHOSEN ({CHOSEN}) alone"
-        )
-    name = "fresh" if fresh else "tuned"
-    done = {row["number"] for row in rows("shared") if row["set"] == name and row["variant"] == variant}
-    left = [(number, sample) for number, sample in enumerate(networks()[name]) if number not in done]
-    if not left:
-        sys.exit(f"supernet_ranking: {name} networks have their rows of {variant}")
-    judge, space = judge_of(path, work, variant)
-    for number, sample in left:
-        cpu = time.process_time()
-        found = judge.evaluate(space.decode(sample))
-        row = {"set": name, "number": number, "variant": variant, "accuracy": found.accuracy}
-        write("shared", row | {"cpu_seconds": round(time.process_time() - cpu, 2)})
-
-
-def judge_of(path: str, work: Path, variant: str) -> tuple[Any, nas.SearchSpace]:
-    """The evaluator with a variant's weights, and the space."""
-    import torch
-
-    from nas.evaluators.supernet import SupernetEvaluator
-    from nas.supernet.module import Supernet
-    from nas.weights import read_tensors
-
-    torch.set_num_threads(THREADS)
-    space = nas.SearchSpace.load(SPACE)
-    net = Supernet(space, VARIANTS[variant].get("transform", False))
-    net.load_state_dict(read_tensors(work / f"supernet-{variant}.safetensors")[0])
-    return SupernetEvaluator(net, data_of(path)), space
-
-
-def ops(path: str, work: Path, variant: str) -> None:
-    """The smallest network, and the same with another op in one stage: what strangers a variant's ops are."""
-    from nas.supernet.sampling import extremes
-
-    if any(row["variant"] == variant for row in rows("ops")):
-        sys.exit(f"supernet_ranking: the ops of {variant} have their rows")
-    judge, space = judge_of(path, work, variant)
-    smallest = space.encode(extremes(space)[0])
-    for label in (label for label in space.choices if label.endswith(".op")):
-        for op in space.choices[label]:
-            accuracy = judge.evaluate(space.decode({**smallest, label: op})).accuracy
-            row = {"variant": variant, "choice": label, "op": op, "smallest": op == smallest[label]}
-            write("ops", row | {"accuracy": accuracy})
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("step", choices=("networks", "alone", "supernet", "shared", "ops", "report"))
+    parser.add_argument("step", choices=("networks", "alone", "supernet", "shared", "ops", "known", "report"))
     parser.add_argument("--data", help="CIFAR-10 as an npz file, see docs/results.md")
     parser.add_argument("--work", type=Path, default=Path("runs/supernet-ranking"), help="checkpoints")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
@@ -286,8 +215,8 @@ def main() -> None:
         alone(options.data, options.work, options.jobs)
     elif options.step == "supernet":
         supernet(options.data, options.work, options.variant)
-    elif options.step == "ops":
-        ops(options.data, options.work, options.variant)
+    elif options.step in ("ops", "known"):
+        (ops if options.step == "ops" else known)(options.data, options.work, options.variant)
     else:
         shared(options.data, options.work, options.variant, options.fresh)
 

@@ -121,8 +121,36 @@ def variants(single: list[Row], taken: list[Row], supernets: list[Row]) -> None:
         there = column("tuned", taken, variant=row["variant"])[kept]
         found = ["", ""]
         if not np.isnan([there, *tuned]).any():
-            found = [f"{tau(there, tuned):.2f}", f"{np.mean([spearman(there, seed) for seed in tuned]):.2f}"]
+            found = [
+                f"{interval(lambda t, j=there: tau(j, tuned, t), len(kept)):.2f}",
+                f"{np.mean([spearman(there, seed) for seed in tuned]):.2f}",
+            ]
         cells = [row["variant"], *(f"{row[k]:.4f}" for k in ("smallest", "accuracy", "largest")), *found]
+        print("| " + " | ".join([*cells, f"{row['cpu_seconds'] / 60:.0f}"]) + " |")
+
+
+def second(
+    single: list[Row], supernets: list[Row], taken: list[Row], found: list[Row], chosen: str | None
+) -> None:
+    """The second round: variants judged on all networks, the first round's chosen one beside them."""
+    names = list(dict.fromkeys(row["variant"] for row in found))
+    if not names:
+        return
+    sets, judged = ("tuned", "fresh"), found + [row for row in taken if row["variant"] == chosen]
+    seeds = [np.concatenate([column(s, single, epochs=EPOCHS, seed=seed) for s in sets]) for seed in SEEDS]
+    out = [n + start for start, s in ((0, "tuned"), (TUNED, "fresh")) for n in failed(s, single)]
+    every = np.setdiff1d(np.arange(TUNED + FRESH), out)
+    band = every[(every >= TUNED) & (every < TUNED + AT_COST)]
+    print("\nsecond round, all 48 networks, which are known by then\n")
+    print("| variant | epochs' end: between | tau | of one cost | core-minutes |")
+    print("| --- | --- | --- | --- | --- |")
+    for name in [chosen, *names]:
+        there = np.concatenate([column(s, judged, variant=name) for s in sets])
+        row = next(row for row in supernets if row["variant"] == name)
+        cells = [str(name), f"{row['accuracy']:.4f}"]
+        for some in (every, band):
+            both = [seed[some] for seed in seeds]
+            cells.append(f"{interval(lambda t, j=there[some], b=both: tau(j, b, t), len(some)):.2f}")
         print("| " + " | ".join([*cells, f"{row['cpu_seconds'] / 60:.0f}"]) + " |")
 
 
@@ -164,7 +192,16 @@ def report(folder: Path, chosen: str | None) -> None:
         table({**judges, f"{SHORT} epochs alone": short[some]}, both, cost)
         where = "" if title == "all" else " over all"
         print(f"\nthe supernet's tau, of the ceiling: {of_ceiling(ours, both):.2f} (aim{where}: {AIM})")
+    layers = np.array([sum(stage.layers for stage in arch.stages) for arch in archs], float)[kept]
+    likes = (
+        (f"supernet ({chosen})", [inherited]),
+        (f"{SHORT} epochs alone", [short]),
+        (f"{EPOCHS} epochs alone", seeds),
+    )
+    found = ", ".join(f"{name} {tau(layers, [each[kept] for each in some]):+.2f}" for name, some in likes)
+    print(f"\nlooked at afterwards: tau with the number of layers: {found}")
     print(f"\n1,000 candidates: {costs(single, taken, supernets, chosen)}")
+    second(single, supernets, taken, rows("known", folder), chosen)
 
 
 def costs(single: list[Row], taken: list[Row], supernets: list[Row], chosen: str | None) -> str:

@@ -20,7 +20,9 @@ def module(name):
     return importlib.import_module(name)
 
 
-ranking, report, made = map(module, ("supernet_ranking", "supernet_report", "supernet_rows"))
+ranking, report, made, judging = map(
+    module, ("supernet_ranking", "supernet_report", "supernet_rows", "supernet_judging")
+)
 
 
 def test_the_networks_are_the_protocols():
@@ -104,7 +106,7 @@ def told(folder, capsys):
     """The report, and of each of its tables the cells by judge and head."""
     report.report(folder, "base")
     text, tables = capsys.readouterr().out, []
-    for part in text.split("networks\n\n")[1:]:
+    for part in text.split("\nsecond round")[0].split("networks\n\n")[1:]:
         found = [[c.strip() for c in line.split("|")[1:-1]] for line in part.splitlines() if line[:1] == "|"]
         tables.append({row[0]: dict(zip(found[0], row, strict=True)) for row in found[2:]})
     return text, tables
@@ -124,7 +126,7 @@ def test_a_report_recomputes_all_from_the_rows(tmp_path, capsys):
     lines(tmp_path, "alone", dear | {"epochs": 8, "seed": 0, "accuracy": 0.0})
     lines(tmp_path, "shared", dear | {"variant": "base", "accuracy": 0.12})
     text, tables = told(tmp_path, capsys)
-    assert "| base | 0.1000 | 0.2000 | 0.3000 | -1.00 | -1.00 | 60 |" in text
+    assert "| base | 0.1000 | 0.2000 | 0.3000 | -1.00 [-1.00, -1.00] | -1.00 | 60 |" in text
     assert [tables[n]["supernet (base)"]["tau"] for n in (0, 1)] == ["1.00 [1.00, 1.00]"] * 2
     assert tables[0]["supernet (base)"]["tau given multiply-adds"] == "1.00 [1.00, 1.00]"
     for figure in ("tau", "rho", "tau given multiply-adds"):
@@ -186,7 +188,7 @@ def test_networks_that_fail_are_left_out_and_named(tmp_path, capsys):
     for part in (
         "all, 34 networks",
         "one cost, 23",
-        "| 0.3000 | -1.00 | -1.00 | 60 |",
+        "| 0.3000 | -1.00 [-1.00, -1.00] | -1.00 | 60 |",
         "| labels | failed: d",
     ):
         assert part in text
@@ -209,7 +211,7 @@ def test_a_step_goes_on_where_it_was_interrupted_and_no_further(tmp_path, monkey
     monkeypatch.setattr("nas.evaluators.supernet.SupernetEvaluator", lambda net, data: judge)
     monkeypatch.setattr("nas.supernet.module.Supernet", lambda *_: SimpleNamespace(load_state_dict=id))
     monkeypatch.setattr("nas.weights.read_tensors", lambda path: ({}, {}))
-    monkeypatch.setattr(ranking, "data_of", lambda path: None)
+    monkeypatch.setattr(judging, "data_of", lambda path: None)
     there = [{"set": "tuned", "number": n, "variant": "base", "accuracy": 0.4} for n in (0, 1, 2, 4)]
     lines(tmp_path, "shared", *there, {"set": "tuned", "number": 3, "variant": "labels", "accuracy": 0.4})
     with (tmp_path / "shared.jsonl").open("a") as file:
@@ -226,6 +228,33 @@ def test_a_step_goes_on_where_it_was_interrupted_and_no_further(tmp_path, monkey
         ranking.supernet("x.npz", tmp_path, "base")
 
 
+def test_a_second_round_is_told_of_all_networks_beside_the_first(tmp_path, monkeypatch, capsys):
+    experiment(tmp_path, (ORDER, ORDER), ORDER)
+    assert "second round" not in told(tmp_path, capsys)[0]
+    scores = {"smallest": 0.1, "accuracy": 0.25, "largest": 0.3}
+    lines(tmp_path, "supernets", {"variant": "six-fair", **scores, "cpu_seconds": 1200})
+    truth = {"tuned": [n / 100 for n in range(12)], "fresh": ORDER}
+    evaluated = iter([*truth["tuned"], *truth["fresh"]])
+    judge = SimpleNamespace(evaluate=lambda arch: SimpleNamespace(accuracy=next(evaluated)))
+    space = SimpleNamespace(decode=lambda sample: sample)
+    monkeypatch.setattr(made, "OUT", tmp_path)
+    monkeypatch.setattr(judging, "judge_of", lambda *_: (judge, space))
+    judging.known("x.npz", tmp_path, "six-fair")
+    judging.known("x.npz", tmp_path, "six-fair")  # all have their rows
+    text, _ = told(tmp_path, capsys)
+    assert "| six-fair | 0.2500 | 1.00 [1.00, 1.00] | 1.00 [1.00, 1.00] | 20 |" in text
+    # of the first round's the 12 are reversed: 66 + 12 * 36 pairs of the 12 are not all as the truth has them
+    (first,) = [line for line in text.split("second round")[1].splitlines() if line.startswith("| base |")]
+    pairs = [
+        (a, b)
+        for a, b in zip([*truth["tuned"], *ORDER], [(12 - n) / 100 for n in range(12)] + ORDER, strict=True)
+    ]
+    from scipy import stats
+
+    assert f"| base | 0.2000 | {stats.kendalltau(*zip(*pairs, strict=True)).statistic:.2f} [" in first
+    assert first.endswith("| 1.00 [1.00, 1.00] | 60 |")
+
+
 def test_strangers_are_the_smallest_network_with_each_other_op(tmp_path, monkeypatch, capsys):
     import nas
 
@@ -238,7 +267,7 @@ def test_strangers_are_the_smallest_network_with_each_other_op(tmp_path, monkeyp
         return SimpleNamespace(accuracy=min(worth[op] for op in ops))
 
     monkeypatch.setattr(made, "OUT", tmp_path)
-    monkeypatch.setattr(ranking, "judge_of", lambda *_: (SimpleNamespace(evaluate=evaluate), space))
+    monkeypatch.setattr(judging, "judge_of", lambda *_: (SimpleNamespace(evaluate=evaluate), space))
     ranking.ops("x.npz", tmp_path, "base")
     assert len(seen) == 12
     assert all(ops.count("dsconv") >= 3 for _, ops in seen)
