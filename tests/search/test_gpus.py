@@ -17,6 +17,7 @@ from nas.search.config import SearchConfig
 from nas.search.door import Door
 from nas.search.gpus import GPUs, at_a_time, check_here, for_hosts, lacking
 from nas.search.guard import at_door, at_home
+from nas.search.nni_schema import check_nni
 
 FOLDER = Path(nni_node.__path__[0])
 WAYS = {"home": at_home(os.environ), "hosts": at_door(os.environ, None, [])}
@@ -260,7 +261,11 @@ def test_trials_that_will_wait_are_told(monkeypatch, data, number, room):
 # Hosts
 
 
-def test_on_hosts_a_whole_gpu_is_asked_for_as_two_thirds():
+NEEDED = {"trialCommand": "true", "trialConcurrency": 1, "searchSpace": {}, "tuner": {"name": "Random"},
+          "nniManagerIp": "127.0.0.1", "trialCodeDirectory": "."}  # fmt: skip
+
+
+def test_on_hosts_a_whole_gpu_is_asked_for_as_two_thirds(tmp_path):
     """Which their own NNI gives out where there is but one."""
     mixed = remote(1, {}, {"maxTrialNumberPerGpu": 2}, {"max_trial_number_per_gpu": 1})
     service = for_hosts(mixed)["trainingService"]
@@ -268,6 +273,10 @@ def test_on_hosts_a_whole_gpu_is_asked_for_as_two_thirds():
         service["trialGpuNumber"] / machine["maxTrialNumberPerGpu"] for machine in service["machineList"]
     ]
     assert shares == [2 / 3, 1 / 2, 2 / 3]
+    key = tmp_path / "key"
+    key.touch()
+    machine = {"sshKeyFile": str(key)}
+    check_nni(for_hosts(remote(1, machine, trial_gpu_number=1)) | NEEDED, tmp_path)
     for data in (remote(2, {}), remote(0, {}), local(1), remote(1, {}, reuseMode=True)):
         assert for_hosts(data) == data
 
