@@ -187,7 +187,7 @@ def loopback(
 ) -> None:
     """NODE_OPTIONS for bare nnictl.
 
-    With them NNI's port is this machine's alone.
+    With them NNI's port is this machine's alone, and its trials wait for GPUs, and can have all of them.
     """
     from nas.search.guard import at_door, at_home
 

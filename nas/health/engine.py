@@ -9,10 +9,14 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nas.health.finding import ANEW, Finding, broken, note, works
 from nas.health.running import Ended, Probe, run
 from nas.health.shadows import mend_of
+
+if TYPE_CHECKING:
+    from nas.search.gpus import GPUs
 
 SLOW = 8.0
 """Seconds of nnictl's start from which NNI's limit is named: it gives its tuner ten to connect."""
@@ -43,11 +47,12 @@ def torch(probe: Probe) -> Finding:
     return works("torch", f"{step.value['version']}, torchvision {other.value['version']}")
 
 
-def gpu(probe: Probe, driver: bool | None = None) -> Finding:
-    """Whether there is a CUDA device, and whether it trains in float16.
+def gpu(probe: Probe, driver: bool | None = None, handed: "GPUs | None" = None) -> Finding:
+    """Whether there is a CUDA device, whether it trains in float16, and whether NNI, which hands GPUs out, finds it.
 
     Args:
         driver: whether NVIDIA's is there; looked for unless given.
+        handed: what NNI finds; asked for unless given.
     """
     step, version = probe.step("gpu"), probe.step("torch").value
     if probe.step("torch").error:
@@ -66,7 +71,16 @@ def gpu(probe: Probe, driver: bool | None = None) -> Finding:
         )  # fmt: skip
     if devices:
         names = ", ".join(f"{d['name']} ({d['memory'] / 2**30:.0f} GiB)" for d in devices)
-        return works("gpu", f"CUDA {version.get('cuda')}, float16: {names}")
+        known = f"CUDA {version.get('cuda')}, float16: {names}"
+        handed = _handed_out() if handed is None else handed
+        if handed.number == len(devices):
+            return works("gpu", known)
+        why = f" ({handed.reason})" if handed.reason else ""
+        return note(
+            "gpu", f"{known}; NNI, for trialGpuNumber, finds {handed.number}{why}",
+            "name those that it is to hand out with gpuIndices, as nvidia-smi counts them" if handed.number
+            else "leave trialGpuNumber out: trials then have the GPUs of your environment",
+        )  # fmt: skip
     driver = _driver() if driver is None else driver
     if driver and os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
         return note(
@@ -83,6 +97,12 @@ def gpu(probe: Probe, driver: bool | None = None) -> Finding:
             "the driver is older than that, or the device is not this user's or container's: see nvidia-smi",
         )  # fmt: skip
     return note("gpu", "none: trainings run on the CPU, which is enough for digits")
+
+
+def _handed_out() -> "GPUs":
+    from nas.search.gpus import here
+
+    return here()
 
 
 def _driver() -> bool:

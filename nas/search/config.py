@@ -12,6 +12,7 @@ from typing import Any
 from nas.errors import NasError, short
 from nas.files import at_home, is_dir
 from nas.search.finding import TABLE, baseline_file, find_subject, with_latency
+from nas.search.gpus import for_hosts
 from nas.search.hosts import address_for, check_machines, command_for, is_local, with_key_files
 from nas.search.measuring import measuring
 from nas.search.nni_schema import (
@@ -139,8 +140,8 @@ class SearchConfig:
 
     def prepared(self, trials: int | None = None) -> dict[str, Any]:
         """The configuration for NNI: the right interpreter as trialCommand's first word, trials replaced, and for
-        trials on other machines the address at which they reach this one."""
-        data = self.data | {"trialCommand": command_for(self.data)}
+        trials on other machines the address at which they reach this one, and GPUs as NNI hands them out there."""
+        data = for_hosts(self.data) | {"trialCommand": command_for(self.data)}
         if not is_local(data):
             data["nniManagerIp"] = address_for(data)
         if trials is not None:

@@ -1,4 +1,5 @@
-"""Who reaches NNI's port: nobody else where every trial runs on this machine, else the hosts of the search."""
+"""Who reaches NNI's port: nobody else where every trial runs on this machine, else the hosts of the search; and whether
+where trials run there is what they ask for."""
 
 import os
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from nas.errors import NasError
 from nas.search.config import SearchConfig
+from nas.search.gpus import check_here
 from nas.search.guard import at_door, at_home
 from nas.search.hosts import address_for, is_local, is_ours, services
 from nas.search.knocking import knock
@@ -33,9 +35,11 @@ class Door:
         """Asks the hosts, if any, whether they let NNI in; a sentence for each of some that do not.
 
         Raises:
-            NasError: where none does, or what is to be uploaded to them cannot be.
+            NasError: where none does, or what is to be uploaded to them cannot be; where trials run here, and ask for
+                GPUs that this machine has not.
         """
         if self.local:
+            check_here(self._config.data, str(self._config.path), self._say)
             return []
         config, address = self._config, address_for(self._config.data)
         if not is_ours(address):

@@ -4,12 +4,13 @@ NNI starts a tuner as a child of its manager and never ends one whose manager wa
 speak to the next manager on the port, and write into the run of its successor.
 
 NNI's port listens on every interface and asks for no password. `at_home` is an environment in which it listens on
-this machine alone: its node process is made to require `loopback.cjs` first.
+this machine alone: its node process is made to require `loopback.cjs` first, and then `gpus.cjs`, with which trials
+wait for GPUs, and can have all of them.
 
 Where trials run on other machines, `at_door` opens one more address for them.
 
 >>> at_home({"NODE_OPTIONS": "--no-warnings"})["NODE_OPTIONS"]  # doctest: +ELLIPSIS
-'--no-warnings --require ".../nas/search/loopback.cjs"'
+'--no-warnings --require ".../nas/search/loopback.cjs" --require ".../nas/search/gpus.cjs"'
 """
 
 import contextlib
@@ -34,6 +35,7 @@ LOOK = 0.5
 """Seconds between two looks at the manager."""
 
 LOOPBACK = Path(__file__).with_name("loopback.cjs")
+GPUS = Path(__file__).with_name("gpus.cjs")
 HOSTS = Path(__file__).with_name("hosts.cjs")
 ADDRESS, PEERS = "B0NAS_ADDRESS", "B0NAS_PEERS"
 """In the environment of NNI's node: where else its servers listen, and for whom alone."""
@@ -45,15 +47,15 @@ _locks: list[FileLock] = []
 
 
 def at_home(environment: Mapping[str, str]) -> dict[str, str]:
-    """`environment`, in which servers of node processes listen on 127.0.0.1 alone."""
-    return _requiring(environment, LOOPBACK)
+    """`environment`, in which servers of node processes listen on 127.0.0.1 alone, and NNI's trials wait for GPUs."""
+    return _requiring(_requiring(environment, LOOPBACK), GPUS)
 
 
 def at_door(environment: Mapping[str, str], address: str | None, peers: Iterable[str]) -> dict[str, str]:
     """`environment`, in which NNI bears the loss of other machines, and its servers listen on 127.0.0.1 and `address`
     (None: on every one), where there are `peers` for these alone."""
     if address is None:
-        return _requiring(environment, HOSTS)
+        return _requiring(_requiring(environment, GPUS), HOSTS)
     door = {ADDRESS: address, PEERS: ",".join(dict.fromkeys(peers))}
     return _requiring(at_home(environment), HOSTS) | door
 

@@ -1,4 +1,4 @@
-// For searches whose trials run on other machines; required by node before NNI, after loopback.cjs.
+// For searches whose trials run on other machines; required by node before NNI, after loopback.cjs and gpus.cjs.
 //
 // 1. NNI's servers, which listen on 127.0.0.1, listen on one more address, B0NAS_ADDRESS, at which those machines
 //    reach them; where B0NAS_PEERS names them, they alone are let in.
@@ -8,10 +8,9 @@
 //    what is lost fail, broken connections are logged, and the others go on.
 'use strict'
 const net = require('net')
-const Module = require('module')
+const mend = require('./mending.cjs')
 
 const SILENCE = 30 // seconds
-const PAUSE = 1000 // milliseconds
 const ADDRESS = process.env.B0NAS_ADDRESS
 const PEERS = (process.env.B0NAS_PEERS || '').split(',').filter(Boolean)
 const HOME = '127.0.0.1'
@@ -42,7 +41,7 @@ function open (server, port) {
   server.on('close', () => door.close())
 }
 
-const patches = {
+mend(/(connection|channel|rpc_util|ssh2|remote|compat|ioc_shim)$/, {
   WsConnection (found) { // of a machine's trial keeper, whose channels have numbers for names
     const heartbeat = found.prototype.heartbeat
     found.prototype.heartbeat = function () {
@@ -121,21 +120,9 @@ const patches = {
       return key.name === 'SharedStorageService' && !this.singletons.has(key.name) ? undefined : get.call(this, key)
     }
   },
-  V3asV1 (found) { // trials take their parameters from a queue: what one that is gone did not take is no other's.
-    // A trial that cannot begin, for want of a GPU or of its machine, is begun anew without a pause, thousands of times a
-    // second; where the answer needs no network nothing else is done any more, and so it never can.
+  V3asV1 (found) { // trials take their parameters from a queue: what one that is gone did not take is no other's
     const start = found.prototype.start
     found.prototype.start = async function () {
-      const create = this.v3.createTrial
-      this.v3.createTrial = async function (...words) {
-        let id = null
-        try {
-          id = await create.apply(this, words)
-        } finally {
-          if (id === null) await new Promise(resolve => setTimeout(resolve, PAUSE))
-        }
-        return id
-      }
       const taken = new Set()
       this.v3.onRequestParameter(id => taken.add(id))
       this.v3.onTrialEnd(id => {
@@ -146,19 +133,4 @@ const patches = {
       return start.call(this)
     }
   }
-}
-
-const known = new Set()
-const load = Module._load
-Module._load = function (...words) {
-  const found = load.apply(this, words)
-  if (/(connection|channel|rpc_util|ssh2|remote|compat|ioc_shim)$/.test(words[0]) && found) {
-    for (const name of Object.keys(patches)) {
-      const one = Object.prototype.hasOwnProperty.call(found, name) ? found[name] : undefined
-      if (!one || known.has(one)) continue
-      known.add(one)
-      patches[name](one)
-    }
-  }
-  return found
-}
+})

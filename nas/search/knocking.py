@@ -13,6 +13,7 @@ from socket import gethostbyname
 from typing import Any
 
 from nas.errors import NasError, listed, short
+from nas.search.gpus import PROGRAM, GPUs, handed_out, lacking
 from nas.search.hosts import is_local, machines
 
 KNOCK = Path(__file__).with_name("knock.cjs")
@@ -21,9 +22,9 @@ SECONDS = 20
 MOST_FILES, MOST_BYTES = 2000, 300 << 20
 """Of what NNI uploads to a host; above, it refuses to."""
 CODE = """
-import json, socket, sys
+import json, socket, subprocess, sys
 from importlib.util import find_spec
-address = ADDRESS
+address, counts = ADDRESS, COUNTS
 found = dict(python=sys.executable, nas=find_spec('nas') is not None)
 try:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -31,6 +32,10 @@ try:
         found['source'] = sock.getsockname()[0]
 except OSError as error:
     found['lost'] = error.strerror or str(error)
+if counts:
+    done = subprocess.run([sys.executable, '-m', 'PROGRAM'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    if done.returncode == 0:
+        found['gpus'] = done.stdout.decode()
 print(json.dumps(found))
 """
 
@@ -60,13 +65,15 @@ def knock(data: dict[str, Any], address: str, where: Path, code: Path, say: Call
     """
     if is_local(data):
         return Answers([], [])
-    known = machines(data)
-    found = _asked(known, address, where, code)
+    known, service = machines(data), handed_out(data)
+    found = _asked(known, code_for(address, service is not None), where, code)
     _check_upload(found["upload"], known, where, code, say)
     peers, refused = [], []
     for machine, answer in zip(known, found["hosts"], strict=True):
         said = _said(answer)
         reason = _reason(machine, answer, said, address, (code / "nas" / "search" / "trial.py").is_file())
+        if not reason and service is not None and "gpus" in said:
+            reason = lacking(data, service, machine, GPUs.told(said["gpus"]))
         if reason:
             refused.append(f"{where}: host {machine['host']} {reason}")
         else:
@@ -74,13 +81,22 @@ def knock(data: dict[str, Any], address: str, where: Path, code: Path, say: Call
     return Answers(peers, refused)
 
 
-def _asked(known: list[dict[str, Any]], address: str, where: Path, code: Path) -> dict[str, Any]:
+def code_for(address: str, counts: bool) -> str:
+    """What a host's Python is asked; with `counts` also for its GPUs, which takes NNI some seconds."""
+    words = {"ADDRESS": repr(address), "COUNTS": repr(counts), "PROGRAM": PROGRAM}
+    code = CODE
+    for name, word in words.items():
+        code = code.replace(name, word)
+    return code
+
+
+def _asked(known: list[dict[str, Any]], question: str, where: Path, code: Path) -> dict[str, Any]:
     import nni_node
 
     folder = Path(nni_node.__path__[0])
     asked = {
         "machines": known, "seconds": SECONDS, "folder": str(code), "files": [str(where)],
-        "code": CODE.replace("ADDRESS", repr(address)),
+        "code": question,
     }  # fmt: skip
     try:
         done = subprocess.run(

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from nas.errors import NasError, listed
 from nas.search.journal import FILE, Journal
-from nas.search.warm import WORKER
+from nas.search.warm_key import WORKER
 
 POINTER = "b0nas-run.txt"
 """The file in NNI's folder of an experiment that names our run directory."""

@@ -11,13 +11,11 @@ import contextlib
 import ctypes
 import gc
 import importlib
-import json
 import os
 import select
 import selectors
 import signal
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -26,13 +24,12 @@ from typing import Any
 
 from nas.search import trial, warm
 from nas.search.guard import is_there, managers_above
+from nas.search.warm_asking import Asking
 
 IDLE = 60.0
 """Seconds without a trial after which it ends."""
 LOOK = 1.0
 """Seconds between two looks at the manager."""
-PATIENCE = 10.0
-"""Seconds in which a trial must have said what it wants."""
 OF_NNI = ("colorama", "cloudpickle", "filelock", "json_tricks", "numpy", "pandas", "psutil", "requests", "schema",
           "scipy.stats", "typeguard", "websockets", "yaml")  # fmt: skip
 """What `import nni` imports, which itself reads the environment of its trial as it is imported."""
@@ -44,7 +41,7 @@ LOADED = {
     "train": (*OF_NNI, *OF_TRIALS, *OF_TRAINING),
     "images": (*OF_NNI, *OF_TRIALS, *OF_TRAINING, *OF_IMAGES),
 }
-"""What is loaded for trials of a kind, of `nas.search.warm.kind_of`."""
+"""What is loaded for trials of a kind, of `nas.search.warm_key.kind_of`."""
 
 
 class Forked(Exception):
@@ -52,50 +49,6 @@ class Forked(Exception):
 
     def __init__(self, request: dict[str, Any], files: list[int], parent: int) -> None:
         self.request, self.files, self.parent = request, files, parent
-
-
-class Asking:
-    """A trial's connection.
-
-    Attributes:
-        pid: of its fork, None before there is one.
-    """
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.pid: int | None = None
-
-    def say(self, **words: Any) -> None:
-        """One line; a trial that is gone is found to be so elsewhere."""
-        with contextlib.suppress(OSError):
-            self.connection.sendall(json.dumps(words).encode("ascii") + b"\n")
-
-    def request(self) -> tuple[dict[str, Any], list[int]]:
-        """What it wants, and its standard files.
-
-        Raises:
-            OSError, ValueError: where it is no trial of this user's.
-        """
-        who = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        if struct.unpack("3i", who)[1] != os.getuid():
-            raise PermissionError("another user's")
-        self.connection.settimeout(PATIENCE)
-        head, files, _, _ = socket.recv_fds(self.connection, 4, 3)
-        try:
-            size = int.from_bytes(head, "big")
-            if len(head) < 4 or len(files) != 3 or size > warm.LARGEST:
-                raise ValueError("no request")
-            text = bytearray()
-            while len(text) < size:
-                part = self.connection.recv(size - len(text))
-                if not part:
-                    raise ConnectionError("gone")
-                text += part
-            return json.loads(text), files
-        except BaseException:
-            for one in files:
-                os.close(one)
-            raise
 
 
 class Worker:

@@ -16,6 +16,7 @@ from nas.health import belongings, engine, machine, network, packages, running
 from nas.health.finding import BROKEN, NOTE, WORKS, Finding, broken, checked, works
 from nas.health.running import Ended, Probe, Step, probe, run
 from nas.search import nnictl, ports, runs
+from nas.search.gpus import GPUs
 
 NAMES = [
     "python", "packages", "torch", "gpu", "nni", "pins", "setuptools", "nnictl", "node", "loopback", "port",
@@ -223,7 +224,14 @@ def test_gpus(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     a100 = {"name": "A100", "memory": 40 << 30, "error": ""}
     k40 = {"name": "K40", "memory": 12 << 30, "error": "RuntimeError: no kernel image is available"}
-    assert is_(engine.gpu(a_probe([a100])), WORKS, "CUDA 13.0, float16: A100 (40 GiB)")
+    assert is_(engine.gpu(a_probe([a100]), handed=GPUs(1)), WORKS, "CUDA 13.0, float16: A100 (40 GiB)")
+    unseen = engine.gpu(a_probe([a100]), handed=GPUs(0, "Driver Not Loaded"))
+    assert is_(
+        unseen, NOTE, "A100 (40 GiB); NNI, for trialGpuNumber, finds 0 (Driver Not Loaded)", "leave trialGpu"
+    )
+    assert is_(
+        engine.gpu(a_probe([a100]), handed=GPUs(2)), NOTE, "NNI, for trialGpuNumber, finds 2", "gpuIndices"
+    )
     assert is_(engine.gpu(a_probe([a100, k40])), BROKEN, "K40: RuntimeError: no kernel image", "--device cpu")
     assert is_(engine.gpu(a_probe(gpu="RuntimeError: driver too old")), BROKEN, "driver too old")
     assert is_(engine.gpu(a_probe(), driver=False), NOTE, "none: trainings run on the CPU")

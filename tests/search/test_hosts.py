@@ -191,7 +191,7 @@ def test_a_host_that_takes_no_part_is_told_in_a_sentence(monkeypatch, tmp_path, 
 @pytest.mark.parametrize(("address", "said"), [("127.0.0.1", "source"), ("256.0.0.1", "lost")])
 def test_a_host_says_whether_it_reaches_this_machine(address, said):
     """What runs on it; an address without a route, here one that is none, is not told as the lack of a python."""
-    code = knocking.CODE.replace("ADDRESS", repr(address))
+    code = knocking.code_for(address, False)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert {"python", "nas", said} == json.loads(done.stdout).keys()
 

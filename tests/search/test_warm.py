@@ -22,7 +22,7 @@ import pytest
 
 import nas
 from nas.errors import NasError
-from nas.search import runs, warm, warm_worker
+from nas.search import runs, warm, warm_asking, warm_key
 from nas.search.journal import FILE, Journal
 from nas.space import SearchSpace
 
@@ -289,7 +289,7 @@ def test_after_a_failure_none_is_started_for_ten_minutes(handing, monkeypatch, c
     for other in (fresh, old):
         other.touch()
     os.utime(old, (0, time.time() - warm.AGAIN - 1))
-    mark = warm.private_folder() / f"{warm.key_of(words)}.failed"
+    mark = warm.private_folder() / f"{warm_key.key_of(words)}.failed"
     mark.touch()
     assert warm.hand_over(words) is None
     assert capsys.readouterr().err == ""
@@ -331,7 +331,7 @@ def test_a_fork_loads_nothing_but_nni_itself(machine):
     """Which reads the environment of its trial as it is imported."""
     data = f"folder:{folder_of(machine.images, machine.folder / 'classes')}"
     words = [
-        warm.kind_of(["--data", data]),
+        warm_key.kind_of(["--data", data]),
         "--data",
         data,
         "--epochs",
@@ -412,48 +412,48 @@ def test_on_another_machine_a_trial_ends_with_what_keeps_it(platform, ends):
 def test_trials_of_nni_are_warm_and_those_by_hand_are_not(monkeypatch, words, environment, expected):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert warm.wanted(words) is expected
+    assert warm_key.wanted(words) is expected
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert not warm.wanted(words)
+    assert not warm_key.wanted(words)
 
 
 def test_one_is_for_trials_that_differ_in_nothing_that_a_fork_inherits(monkeypatch, tmp_path):
     monkeypatch.setenv("NNI_EXP_ID", "e")
-    key = warm.key_of(["--data", "digits"])
+    key = warm_key.key_of(["--data", "digits"])
     for name in ("NNI_TRIAL_JOB_ID", "NNI_SYS_DIR", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.setenv(name, "other")
-        assert warm.key_of(["--data", "digits", "--epochs", "3"]) == key
-    assert warm.key_of(["--table", "x.json"]) != key
-    others = {warm.key_of([f"--table={name}.json"]) for name in "xy"}
+        assert warm_key.key_of(["--data", "digits", "--epochs", "3"]) == key
+    assert warm_key.key_of(["--table", "x.json"]) != key
+    others = {warm_key.key_of([f"--table={name}.json"]) for name in "xy"}
     assert len(others) == 1
     for name in ("NNI_EXP_ID", "LD_LIBRARY_PATH", "MKL_NUM_THREADS"):
         with monkeypatch.context() as other:
             other.setenv(name, "other")
-            assert warm.key_of(["--data", "digits"]) != key, name
+            assert warm_key.key_of(["--data", "digits"]) != key, name
     with monkeypatch.context() as other:
         other.chdir(tmp_path)
-        assert warm.key_of(["--data", "digits"]) != key
+        assert warm_key.key_of(["--data", "digits"]) != key
     for name, value in (("warnoptions", ["error"]), ("_xoptions", {"dev": True})):
         with monkeypatch.context() as other:
             other.setattr(sys, name, value)
-            assert warm.key_of(["--data", "digits"]) != key, name
+            assert warm_key.key_of(["--data", "digits"]) != key, name
 
 
 def test_code_that_has_changed_is_for_another_warm_process(monkeypatch, tmp_path):
     """Else an orphan trial of a killed search would keep the old code for those of the resumed one."""
     monkeypatch.setenv("NNI_EXP_ID", "e")
-    monkeypatch.setattr(warm, "PACKAGE", tmp_path)
+    monkeypatch.setattr(warm_key, "PACKAGE", tmp_path)
     (tmp_path / "deep").mkdir()
     module = tmp_path / "deep" / "module.py"
     module.write_text("")
-    key = warm.key_of(["--data", "digits"])
+    key = warm_key.key_of(["--data", "digits"])
     (tmp_path / "notes.txt").write_text("no code")
-    assert warm.key_of(["--data", "digits"]) == key
+    assert warm_key.key_of(["--data", "digits"]) == key
     os.utime(module, (0, 0))
-    assert warm.key_of(["--data", "digits"]) != key
+    assert warm_key.key_of(["--data", "digits"]) != key
 
 
-OPTIONS = "import json, sys; from nas.search import warm; print(json.dumps(warm.flags()))"
+OPTIONS = "import json, sys; from nas.search import warm_key; print(json.dumps(warm_key.flags()))"
 
 
 @pytest.mark.parametrize(
@@ -522,7 +522,7 @@ class Pair:
 
     def __init__(self) -> None:
         self.mine, self.theirs = socket.socketpair()
-        self.asking = warm_worker.Asking(self.theirs)
+        self.asking = warm_asking.Asking(self.theirs)
 
     def send(self, text: bytes, size: int | None = None, files: int = 3) -> None:
         head = (len(text) if size is None else size).to_bytes(4, "big")
@@ -542,7 +542,7 @@ def test_a_request_is_read_whole(pair):
 @pytest.mark.parametrize(
     ("text", "size", "files", "error"),
     [
-        (b"{}", warm.LARGEST + 1, 3, "no request"),
+        (b"{}", warm_asking.LARGEST + 1, 3, "no request"),
         (b"{}", None, 2, "no request"),
         (b"not JSON", None, 3, "Expecting value"),
         (b"{}", 100, 3, "gone"),
