@@ -40,7 +40,7 @@ def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and exit code 2."""
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "PASSIVE"
-    )  # before torch: spinning threads take a busy machine's cores
+    )  # before torch: threads that spin take a busy machine's cores
     try:
         code = app(prog_name="nas", standalone_mode=False)
         sys.stdout.flush()
