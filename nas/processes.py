@@ -59,8 +59,7 @@ class Processes:
         if self.count == 1:
             return net
         devices = [device] if device.type == "cuda" else None
-        wrap = nn.parallel.DistributedDataParallel
-        return wrap(net, device_ids=devices, broadcast_buffers=False)  # these are equal
+        return nn.parallel.DistributedDataParallel(net, device_ids=devices)
 
     def average_gradients(self, net: nn.Module) -> None:
         """Gives every process the mean of all gradients, of a network that is not `wrapped`."""
