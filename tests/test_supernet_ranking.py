@@ -287,6 +287,13 @@ def test_the_section_of_the_supernets_ranking_is_that_of_its_rows(capsys):
     assert printed in page
 
 
+def test_what_inherited_weights_are_worth_is_that_of_its_rows():
+    tuning = module("fine_tuning")
+    found = tuning.rows()
+    assert len(found) == tuning.NETWORKS * len(tuning.SEEDS) * len(tuning.EPOCHS) * len(tuning.WAYS)
+    assert tuning.report(found) in (BENCHMARKS.parent / "docs" / "supernet.md").read_text()
+
+
 def test_cpu_seconds_go_on_from_the_checkpoint(tmp_path, monkeypatch):
     cpu, now, path = module("supernet_cpu"), [1000.0], tmp_path / "checkpoint.safetensors"
     monkeypatch.setattr(cpu.time, "process_time", lambda: now[0])
