@@ -19,6 +19,7 @@ from nas.judging_commands import calibrate, certify, init
 from nas.latency_command import latency
 from nas.ranks import leave_to_first
 from nas.scaling_command import scale
+from nas.spinning import spin_briefly
 from nas.supernet_command import supernet
 from nas.terminal import Json, console
 from nas.training_commands import evaluate, train
@@ -38,9 +39,7 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and exit code 2."""
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # before torch: threads that spin take a busy machine's cores
+    spin_briefly(os.environ)
     try:
         code = app(prog_name="nas", standalone_mode=False)
         sys.stdout.flush()

@@ -14,7 +14,7 @@ PACKAGE = Path(nas.__file__).parent
 
 LAYERS = {
     "words of errors, the blocks, files, and the terminal": [
-        "errors", "specs", "block", "field_ops", "ops", "files", "ranks", "terminal",
+        "errors", "specs", "block", "field_ops", "ops", "files", "ranks", "terminal", "spinning",
     ],
     "cost": ["cost"],
     "architecture": ["parts", "architecture"],

@@ -23,6 +23,7 @@ from nas.search.options import parser
 from nas.search.reporter import Reporter
 from nas.search.runs import INTERRUPTED
 from nas.search.task import task_of
+from nas.spinning import spin_briefly
 from nas.strict_json import load_json
 
 MAX_SAMPLE = 1 << 20
@@ -102,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options = parser(trial.__doc__).parse_args(argv)
         os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `nas` has it
+        spin_briefly(os.environ)
         experiment = os.environ.get("NNI_EXP_ID")
         if os.environ.get("NNI_TRIAL_JOB_ID") is None or experiment in (None, "STANDALONE"):
             print(json.dumps(run(options, _by_hand(options), reporter)))

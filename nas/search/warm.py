@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.search.warm_key import WORKER, flags, key_of, kind_of, shared_environment, wanted
+from nas.spinning import spin_briefly
 
 AGAIN = 600.0
 """Seconds after a failure of a warm process in which none is tried."""
@@ -160,7 +161,7 @@ def _start(listening: socket.socket, path: Path, words: list[str]) -> None:
             mark.unlink()
     environment = shared_environment() | {WORKER: os.environ["NNI_EXP_ID"]}
     environment |= dict.fromkeys(POOLS, "1")  # whatever the trial has there: its fork takes its own --threads
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of those, as `nas` has it
+    spin_briefly(environment)
     given = [str(listening.fileno()), str(path), kind_of(words)]
     with os.fdopen(os.open(log_of(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as log:
         subprocess.Popen(
