@@ -60,10 +60,8 @@ class StudyBoard:
         self._shown = 0
         self._best: float | None = None  # reward of those shown
         self._writer: Any = None
-        self._due, self._waiting = (
-            0.0,
-            False,
-        )  # when pictures may be drawn again, and whether some were left out
+        self._due = 0.0  # when pictures may be drawn again
+        self._waiting = False  # whether some were left out until then
         self._path = run / STUDY
         if written == 0:
             shutil.rmtree(self._path, ignore_errors=True)
