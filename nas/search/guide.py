@@ -130,7 +130,8 @@ class Guide:
                 [-accuracy * factor for (_, accuracy), factor in zip(results, worth, strict=True)]
             )
             found = self._pool.best(score, [results[number][0] for number in order], rng)
-        yield from found
+        for row in found:
+            yield row.copy()  # one that is kept would keep all of `found`
 
     def _spread(self, batch: Batch) -> np.ndarray:
         """Before there are results, a maximum-variance design: unlike what was asked, by the prior alone."""

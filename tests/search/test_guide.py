@@ -191,6 +191,12 @@ def test_a_lower_bound_lifts_the_expectation_and_no_more():
     assert next_after(0.95) > next_after(0.1)
 
 
+def test_a_proposal_that_is_kept_keeps_no_others():
+    guide = Guide(View({"a": tuple(range(20)), "b": tuple(range(20))}), seed=0)
+    row = next(guide.candidates())
+    assert row.base is None and row.nbytes < 100
+
+
 def test_asking_changes_nothing():
     view = View({f"c{i}": (0, 1, 2, 3) for i in range(6)})
     guide = Guide(view, 0)
