@@ -59,7 +59,9 @@ class Processes:
         if self.count == 1:
             return net
         devices = [device] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(net, device_ids=devices)
+        found = nn.parallel.DistributedDataParallel(net, device_ids=devices)
+        found.broadcast_buffers = False  # each step, as `synced` has them equal; its argument is deprecated
+        return found
 
     def average_gradients(self, net: nn.Module) -> None:
         """Gives every process the mean of all gradients, of a network that is not `wrapped`."""

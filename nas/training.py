@@ -138,12 +138,14 @@ def train(
             batches = data.batches(
                 split, size, train=True, seed=config.seed, epoch=state.epoch, device=device,
                 channels_last=last, augment=config.augment, start=state.step, part=processes.part,
+                accumulate=config.accumulate,
             )  # fmt: skip
             for x, y in batches:
                 lr = learning_rate(config, state.epoch + (state.step + 0.5) / steps)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
-                step = Step(config, scaler, amp, processes, (state.epoch, state.step))
+                images = data.split(split).batch_images(size, state.step)
+                step = Step(config, scaler, amp, processes, (state.epoch, state.step), images)
                 loss, hits = objective.backward(model, x, y, step)
                 if config.clip_norm:
                     scaler.unscale_(optimizer)
