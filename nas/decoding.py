@@ -121,7 +121,12 @@ class FolderSplit(Split):
             generator=torch.Generator(),  # its own, so that the global one stays where it is
         )
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        for batch in loader:
+        return self._moved(iter(loader), device, layout)  # workers begin here, not when a batch is asked for
+
+    def _moved(
+        self, found: Iterator[tuple[Tensor, Tensor] | str], device: torch.device, layout: torch.memory_format
+    ) -> Batches:
+        for batch in found:
             if isinstance(batch, str):
                 raise UnreadableImage(batch)
             x, y = batch
