@@ -4,11 +4,13 @@
     .venv/bin/python benchmarks/data_path.py measure      new rows on this machine (about ten minutes)
 
 Real trainings (`nas.training.train`), of which the time is taken that the loop spends in asking for its next batch of
-training images, by the wall and by its own processor clock. Waiting is where the wall runs and its processor does
-not; the rest of it is work that the loop does itself: images in memory are shifted, mirrored or transformed there, a
-batch at a time. Where other work takes the processor away, that counts as waiting too, so each row has the load average
-at its beginning (one minute's, this benchmark's own work included): over the number of cores, the waiting is an upper
-bound.
+images, to train on and to score, by the wall and by its own processor clock. Waiting is where the wall runs and its
+processor does not. It is told with and without the first batch of each epoch and of each scoring of `val`, which a
+folder's workers may still be decoding when it is asked for; those weigh more here than in a training of real size,
+whose epochs are longer, so they are told in seconds each as well. The rest of it is work that the loop does itself:
+images in memory are shifted, mirrored or transformed there, a batch at a time. Where other work takes the processor
+away, that counts as waiting too, so each row has the load average at its beginning (one minute's, this benchmark's
+own work included): over the number of cores, the waiting is an upper bound.
 
 The cases: `digits`, as in the main job; 20,000 made-up images of 32 pixels in memory, as many as a trial on CIFAR-10
 sees in half an epoch, augmented by shifts and mirroring, and by AutoAugment's policy; a folder of JPEGs of 480 x 360
@@ -21,7 +23,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -45,38 +47,50 @@ ROWS = Path(__file__).parent / "results" / "data_path.jsonl"
 SEED = 0
 ROUNDS = 5
 IMAGES = 20_000  # in memory
-FILES = 320
+EPOCHS, FILES, SCORED = 3, 96, 16  # of the folder
 SIZE = (480, 360)
 
 
 class Timed:
-    """Data that take the time of asking them for batches to train on."""
+    """Data that take the time of asking them for batches.
+
+    Attributes:
+        working: seconds of the loop's processor.
+        waiting: seconds beside those, for what an epoch and a scoring begin with, and for all other batches.
+    """
 
     def __init__(self, data: Data) -> None:
         self._data = data
-        self.wall = self.processor = 0.0
+        self.working = 0.0
+        self.waiting = {"epochs": 0.0, "scorings": 0.0, "others": 0.0}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._data, name)
 
     def batches(self, *args: Any, train: bool, **kwargs: Any) -> Iterator[Any]:
-        found = iter(self._data.batches(*args, train=train, **kwargs))
-        while True:
-            wall, processor = time.perf_counter(), time.thread_time()
-            batch = next(found, None)
-            if train:
-                self.wall += time.perf_counter() - wall
-                self.processor += time.thread_time() - processor
-            if batch is None:
-                return
+        kind = "epochs" if train else "scorings"
+        found = self._taken(kind, lambda: self._data.batches(*args, train=train, **kwargs))
+        return self._each(kind, found)
+
+    def _each(self, kind: str, found: Iterator[Any]) -> Iterator[Any]:
+        while (batch := self._taken(kind, lambda: next(found, None))) is not None:
+            kind = "others"
             yield batch
+
+    def _taken(self, kind: str, ask: Callable[[], Any]) -> Any:
+        wall, processor = time.perf_counter(), time.thread_time()
+        answer = ask()
+        wall, processor = time.perf_counter() - wall, time.thread_time() - processor
+        self.working += processor
+        self.waiting[kind] += max(0.0, wall - processor)
+        return answer
 
 
 def files(folder: Path) -> Path:
     """A folder of two classes, the two photographs in pieces."""
     rng = np.random.default_rng(SEED)
     for label, photograph in enumerate(load_sample_images().images):
-        for part, count in (("train", FILES), ("val", 32)):
+        for part, count in (("train", FILES), ("val", SCORED)):
             target = folder / part / str(label)
             target.mkdir(parents=True)
             for n in range(count // 2):
@@ -117,8 +131,8 @@ def cases(folder: Path) -> dict[str, tuple[Data, Architecture, TrainingConfig]]:
         ),
         "memory, basic": (images, small, TrainingConfig(epochs=1)),
         "memory, autoaugment": (images, small, TrainingConfig(epochs=1, augment="autoaugment")),
-        "folder, B0": (photographs, b0, TrainingConfig(epochs=1, batch_size=16)),
-        "folder, a small network": (photographs, tiny, TrainingConfig(epochs=1, batch_size=16)),
+        "folder, B0": (photographs, b0, TrainingConfig(epochs=EPOCHS, batch_size=16)),
+        "folder, a small network": (photographs, tiny, TrainingConfig(epochs=EPOCHS, batch_size=16)),
     }  # fmt: skip
 
 
@@ -141,27 +155,34 @@ def measure() -> Iterator[Row]:
                 train(net, timed, config)  # type: ignore[arg-type]
                 taken = time.perf_counter() - start
                 count = config.epochs * len(data.split("train"))
-                yield {"case": name, "round": number, "macs": arch.macs, "images": count, "seconds": taken,
-                       "asking": timed.wall, "working": timed.processor, "load": load, **common}  # fmt: skip
+                yield {"case": name, "round": number, "macs": arch.macs, "images": count, "epochs": config.epochs,
+                       "seconds": taken, "waiting": timed.waiting, "working": timed.working, "load": load,
+                       **common}  # fmt: skip
 
 
 def report(rows: list[Row]) -> str:
     """The table, medians and quartiles over the rounds."""
-    first, loads = rows[0], [row["load"] for row in rows]
-    versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())
+    one, loads = rows[0], [row["load"] for row in rows]
+    versions = ", ".join(f"{name} {number}" for name, number in one["versions"].items())
     lines = [
-        f"{versions}; {first['cores']} cores, 1 thread trains, load {min(loads):.1f} to {max(loads):.1f}; "
-        f"{first['date']}, seed {first['seed']}, n = {ROUNDS}",
+        f"{versions}; {one['cores']} cores, 1 thread trains, load {min(loads):.1f} to {max(loads):.1f}; "
+        f"{one['date']}, seed {one['seed']}, n = {ROUNDS}",
         "",
-        "| images | multiply-adds | images a second | % of the time waiting | % augmenting in the loop | load |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| images | multiply-adds | images a second | % of the time waiting | without first batches | "
+        "s waiting for the first of an epoch | of a scoring | % augmenting in the loop | load |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name in dict.fromkeys(row["case"] for row in rows):
         mine = [row for row in rows if row["case"] == name]
-        waiting = [100 * max(0.0, row["asking"] - row["working"]) / row["seconds"] for row in mine]
+        waiting = [100 * sum(row["waiting"].values()) / row["seconds"] for row in mine]
+        others = [100 * row["waiting"]["others"] / row["seconds"] for row in mine]
+        first = {
+            kind: [row["waiting"][kind] / row["epochs"] for row in mine] for kind in ("epochs", "scorings")
+        }
         cells = [
             name, f"{mine[0]['macs'] / 1e6:.3g}M", spread([row["images"] / row["seconds"] for row in mine], 0),
-            spread(waiting, 1), spread([100 * row["working"] / row["seconds"] for row in mine]),
+            spread(waiting, 1), spread(others, 1), *(spread(seconds) for seconds in first.values()),
+            spread([100 * row["working"] / row["seconds"] for row in mine]),
             spread([row["load"] for row in mine], 1),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")

@@ -1,7 +1,7 @@
 // Required by the node of NNI's manager for `manager_submit.py`: writes how long it takes for what its loop waits for.
 'use strict'
 const fs = require('fs')
-const Module = require('module')
+const mend = require('../nas/search/mending.cjs')
 
 const FILE = process.env.B0NAS_TIMES
 const TIMED = {
@@ -9,7 +9,6 @@ const TIMED = {
   V3asV1: ['submitTrialJob'],
   NNIDataStore: ['storeExperimentProfile', 'storeTrialJobEvent', 'storeMetricData']
 }
-const known = new Set()
 const lines = []
 
 function timed (found, name) {
@@ -29,17 +28,6 @@ function write () {
 
 if (FILE) {
   setInterval(write, 1000).unref()
-  const load = Module._load
-  Module._load = function (...words) {
-    const found = load.apply(this, words)
-    if (/(nnimanager|compat|nniDataStore)$/.test(words[0]) && found) {
-      for (const name of Object.keys(TIMED)) {
-        const one = Object.prototype.hasOwnProperty.call(found, name) ? found[name] : undefined
-        if (!one || known.has(one)) continue
-        known.add(one)
-        for (const method of TIMED[name]) timed(one, method)
-      }
-    }
-    return found
-  }
+  const patches = Object.entries(TIMED).map(([name, methods]) => [name, found => methods.forEach(one => timed(found, one))])
+  mend(/(nnimanager|compat|nniDataStore)$/, Object.fromEntries(patches))
 }

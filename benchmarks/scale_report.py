@@ -145,7 +145,7 @@ def least(kind: str) -> str:
 
 
 def _length(mean: float) -> str:
-    return f"{mean / 60:g} minutes" if mean >= 60 else f"{mean:g} seconds"
+    return f"{mean / 60:g} minute{'s' * (mean != 60)}" if mean >= 60 else f"{mean:g} seconds"
 
 
 def waiting() -> str:

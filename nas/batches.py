@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nas.recipe import batch_count
+from nas.shares import places
 from nas.sources import Resizing, Statistics
 
 Batches = Iterator[tuple[Tensor, Tensor]]
@@ -64,6 +65,11 @@ class Split(ABC):
         """Training batches of an epoch."""
         return batch_count(len(self), batch_size)
 
+    def batch_images(self, batch_size: int, step: int) -> int:
+        """Images of training batch `step`, from 0, those of all processes together."""
+        count = self.batch_count(batch_size)
+        return len(self) // count + (step < len(self) % count)
+
     @abstractmethod
     def contents(self) -> Iterator[bytes]:
         """What tells these images from any others, in order."""
@@ -85,6 +91,7 @@ class Split(ABC):
         augment: str,
         start: int = 0,
         part: tuple[int, int] = (0, 1),
+        accumulate: int = 1,
     ) -> Batches:
         """See `nas.data.Data.batches`; `augment` is 'none', 'basic' or 'autoaugment'."""
 
@@ -130,16 +137,6 @@ def resized(images: np.ndarray, resolution: int) -> Tensor:
     return torch.cat(parts).contiguous()
 
 
-def share(count: int, part: tuple[int, int]) -> slice:
-    """Which of `count` images of a batch are those of process `part[0]` of `part[1]`.
-
-    >>> share(10, (1, 3))
-    slice(3, 6, None)
-    """
-    rank, processes = part
-    return slice(count * rank // processes, count * (rank + 1) // processes)
-
-
 class Shifts(NamedTuple):
     """Where each of N images is cropped: rows (N, H) and columns (N, W) of the padded image, int64."""
 
@@ -147,7 +144,7 @@ class Shifts(NamedTuple):
     columns: Tensor
     by: int
 
-    def of(self, chosen: slice) -> "Shifts":
+    def of(self, chosen: Tensor) -> "Shifts":
         return Shifts(self.rows[chosen], self.columns[chosen], self.by)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -222,8 +219,9 @@ class TensorSplit(Split):
         return Resizing(1.0, "squash", "bilinear")
 
     def batches(
-        self, batch_size, *, train, seed, epoch, device, channels_last, augment, start=0, part=(0, 1)
-    ) -> Batches:
+        self, batch_size, *, train, seed, epoch, device, channels_last, augment, start=0, part=(0, 1),
+        accumulate=1,
+    ) -> Batches:  # fmt: skip
         images, labels = self._on(torch.device(device))
         _, height, width, _ = images.shape
         generator = torch.Generator().manual_seed(mixed(seed, epoch)) if train else None
@@ -233,9 +231,9 @@ class TensorSplit(Split):
             if generator is not None and augment != "none":  # drawn even where the batch is passed over
                 by = max(1, height // 8)
                 shifts = draw_shifts(len(chosen), height, width, by, self.flip, generator)
-            mine = share(len(chosen), part)
             if step < start:
                 continue
+            mine = places(len(chosen), part, accumulate)
             indices = chosen[mine].to(device)
             x = images[indices]
             if generator is not None and augment == "autoaugment":

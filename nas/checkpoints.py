@@ -140,6 +140,7 @@ class Checkpoints(Watch):
             state.restore(tensors, written)
         else:
             self._steps = 0
+        self._processes.check_shared(self.path.parent, self._steps)
         self._saved = time.monotonic()
         if self._processes.first:
             self.log.begin(self._steps)

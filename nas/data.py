@@ -107,6 +107,7 @@ class Data:
         augment: bool | str = True,
         start: int = 0,
         part: tuple[int, int] = (0, 1),
+        accumulate: int = 1,
     ) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
         """One epoch: x float32 (n, in_chans, resolution, resolution), normalized, and y int64 (n,).
 
@@ -116,6 +117,7 @@ class Data:
         Args:
             start: batches to pass over, of an epoch that is taken up again; what follows is the same.
             part: (rank, processes): of every batch the part of one process of several.
+            accumulate: parts in which a batch is taken one after the other; the process has its share of each.
         """
         if isinstance(augment, bool):
             augment = "basic" if augment else "none"
@@ -129,6 +131,7 @@ class Data:
             augment=augment,
             start=start,
             part=part,
+            accumulate=accumulate,
         )
 
 

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from nas.batches import Batches, Split, batch_indices, mixed, share
+from nas.batches import Batches, Split, batch_indices, mixed
 from nas.errors import NasError
 from nas.folders import Files
 from nas.images import decoded
+from nas.shares import places
 from nas.sources import Resizing, Statistics, first_line
 
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -103,12 +104,13 @@ class FolderSplit(Split):
         return Resizing(224 / ENLARGED, "center", "bilinear")
 
     def batches(
-        self, batch_size, *, train, seed, epoch, device, channels_last, augment, start=0, part=(0, 1)
-    ) -> Batches:
+        self, batch_size, *, train, seed, epoch, device, channels_last, augment, start=0, part=(0, 1),
+        accumulate=1,
+    ) -> Batches:  # fmt: skip
         device = torch.device(device)
         generator = torch.Generator().manual_seed(mixed(seed, epoch)) if train else None
         found = batch_indices(len(self), batch_size, generator)[start:]
-        indices = [batch[share(len(batch), part)].tolist() for batch in found]
+        indices = [batch[places(len(batch), part, accumulate)].tolist() for batch in found]
         loader = DataLoader(
             _Decoder(self, augment if train else "none", mixed(seed, epoch)),
             batch_sampler=indices,
@@ -119,7 +121,12 @@ class FolderSplit(Split):
             generator=torch.Generator(),  # its own, so that the global one stays where it is
         )
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        for batch in loader:
+        return self._moved(iter(loader), device, layout)  # workers begin here, not when a batch is asked for
+
+    def _moved(
+        self, found: Iterator[tuple[Tensor, Tensor] | str], device: torch.device, layout: torch.memory_format
+    ) -> Batches:
+        for batch in found:
             if isinstance(batch, str):
                 raise UnreadableImage(batch)
             x, y = batch

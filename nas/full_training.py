@@ -8,7 +8,7 @@ from rich.console import Console
 
 from nas import baseline as baselines
 from nas.beginnings import Beginning, Request, begun, resumed
-from nas.checkpoints import INITIAL, Checkpoints, check_folder, check_free, write_settings
+from nas.checkpoints import INITIAL, TRAINING, Checkpoints, check_folder, check_free, write_settings
 from nas.conducting import conducted, look_first, taking_part
 from nas.data import Data
 from nas.errors import NasError
@@ -34,6 +34,8 @@ def _train(console: Console, request: Request, device: str, processes: Processes
     baseline = baselines.load(request.baseline)
     folder = request.out or Path("trained") / baseline.name
     check_folder(folder)
+    if request.resume:
+        processes.check_shared(folder, (folder / TRAINING).is_file())
     found = resumed(request, baseline, folder) if request.resume else begun(request, baseline)
     check_parts(found.data, found.config, processes)
     with locked(folder) if processes.first else contextlib.nullcontext():

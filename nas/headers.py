@@ -4,10 +4,10 @@
 >>> check_headers(load_data("digits"))      # images in memory have no files
 """
 
-from nas.batches import share
 from nas.data import Data
 from nas.decoding import FolderSplit, UnreadableImage, unreadable
 from nas.images import check_header
+from nas.shares import share
 
 SPLITS = ("train", "val", "test")
 

@@ -2,7 +2,7 @@
 
 >>> from nas.processes import ALONE
 >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
->>> step = Step(TrainingConfig(accumulate=2), torch.amp.GradScaler("cpu", enabled=False), False, ALONE, (0, 0))
+>>> step = Step(TrainingConfig(accumulate=2), torch.amp.GradScaler("cpu", enabled=False), False, ALONE, (0, 0), 8)
 >>> loss, hits = CLASSIFYING.backward(net, torch.randn(8, 1, 2, 2), torch.arange(8) % 3, step)
 >>> loss.shape, hits.dtype, net[1].weight.grad.shape
 (torch.Size([]), torch.int64, torch.Size([3, 4]))
@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas.batches import mixed, share
+from nas.batches import mixed
 from nas.data import Data
 from nas.evaluation import evaluate
 from nas.masks import seeing
 from nas.optimization import prepare
 from nas.processes import Processes
 from nas.recipe import TrainingConfig
+from nas.shares import shares
 from nas.synced import plain, synced
 
 
@@ -33,6 +34,7 @@ class Step(NamedTuple):
     Attributes:
         scaler: of float16's gradients.
         number: (epoch, step in it), both from 0, from which what is drawn follows.
+        images: of the whole batch, those of all processes together.
     """
 
     config: TrainingConfig
@@ -40,20 +42,19 @@ class Step(NamedTuple):
     amp: bool
     processes: Processes
     number: tuple[int, int]
+    images: int
 
-    def parts(self, y: Tensor) -> Iterator[tuple[slice, float]]:
+    def parts(self) -> Iterator[tuple[slice, float]]:
         """The parts of this process's images that are taken one after the other, and what each weighs in the batch's
         mean, times the processes. Inside, what is drawn is the whole batch's, and this part of it seen."""
         config, processes = self.config, self.processes
-        whole = (
-            len(y) if processes.count == 1 else int(processes.total(torch.tensor(len(y), device=y.device)))
-        )
-        first = share(whole, processes.part).start
-        for number in range(config.accumulate):
-            part = share(len(y), (number, config.accumulate))
+        done = 0
+        for place in shares(self.images, processes.part, config.accumulate):
+            count = place.stop - place.start
             torch.manual_seed(mixed(config.seed, *self.number, 0))
-            with seeing(first + part.start, whole):
-                yield part, (part.stop - part.start) * processes.count / whole
+            with seeing(place.start, self.images):
+                yield slice(done, done + count), count * processes.count / self.images
+            done += count
 
 
 class Objective(ABC):
@@ -93,7 +94,7 @@ class Classifying(Objective):
     def backward(self, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         config, processes = step.config, step.processes
         losses, hits = [], []
-        for part, weight in step.parts(y):
+        for part, weight in step.parts():
             with processes.apart(model) if part.stop < len(y) else contextlib.nullcontext():
                 with torch.autocast(x.device.type, torch.float16, enabled=step.amp):
                     logits = model(x[part])

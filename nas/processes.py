@@ -15,12 +15,14 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from nas.errors import NasError
 from nas.ranks import leave_to_first, silently
+from nas.sources import first_line
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Processes:
         if self.count == 1:
             return net
         devices = [device] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(net, device_ids=devices)
+        found = nn.parallel.DistributedDataParallel(net, device_ids=devices)
+        found.broadcast_buffers = False  # each step, as `synced` has them equal; its argument is deprecated
+        return found
 
     def average_gradients(self, net: nn.Module) -> None:
         """Gives every process the mean of all gradients, of a network that is not `wrapped`."""
@@ -84,6 +88,19 @@ class Processes:
         if self.count > 1:
             for buffer in net.buffers():
                 torch.distributed.broadcast(buffer, 0)
+
+    def check_shared(self, folder: Path, found: int) -> None:
+        """Raises NasError, in all, where not every process finds the same in a folder."""
+        if self.count == 1:
+            return
+        each = [found] * self.count
+        torch.distributed.all_gather_object(each, found)
+        other = next((rank for rank, one in enumerate(each) if one != each[0]), None)
+        if other is not None:
+            raise NasError(
+                f"{folder}: process {other} of {self.count} does not find the training there that the first one does; "
+                "on several machines give an --out that all of them share"
+            )
 
     def wait(self) -> None:
         """Until all are here."""
@@ -118,7 +135,8 @@ def torchrun(device: str) -> Iterator[Processes]:
         device: 'cpu' or 'cuda', which decides how they talk.
 
     Raises:
-        NasError: where this machine has fewer CUDA devices than processes, or another process is gone.
+        NasError: where this machine has fewer CUDA devices than processes, or one is chosen for all, or another
+            process is gone.
         SystemExit: instead, where another process tells.
     """
     environment = os.environ
@@ -133,6 +151,11 @@ def torchrun(device: str) -> Iterator[Processes]:
     found = Processes(int(environment["RANK"]), count, int(environment.get("LOCAL_RANK", "0")))
     cuda, here = device.startswith("cuda"), int(environment.get("LOCAL_WORLD_SIZE", found.local + 1))
     with alike():
+        if cuda and device != "cuda":
+            raise NasError(
+                f"--device is {device}, which {count} processes cannot share; give --device cuda, of which each takes "
+                "one, or start this without torchrun"
+            )
         if cuda and here > torch.cuda.device_count():
             raise NasError(
                 f"torchrun started {here} processes on this machine, which has {torch.cuda.device_count()} CUDA "
@@ -152,7 +175,8 @@ def torchrun(device: str) -> Iterator[Processes]:
         if known:
             raise
         raise NasError(
-            f"process {found.rank} of {count} lost another one, and ends; go on from the last checkpoint with --resume"
+            f"process {found.rank} of {count} lost the others, and ends ({first_line(error)}); mend what that says, or "
+            "where one of them was ended, go on from the last checkpoint with --resume"
         ) from None
     finally:
         torch.distributed.destroy_process_group()

@@ -92,6 +92,8 @@ def _run(console: Console, request: Request, device: str, processes: Processes) 
     space = SearchSpace.load(request.space)
     folder = request.out or Path("supernets") / space.name
     check_folder(folder)
+    if request.resume:
+        processes.check_shared(folder, (folder / SETTINGS).is_file())
     data = load_data(request.data, request.data_dir, space.frame.resolution, workers=request.workers)
     settings = _resumed(request, space, data, folder) if request.resume else _begun(request, space, data)
     config = TrainingConfig.check(settings.config, str(folder / SETTINGS))

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nas.batches import Batches
 from nas.data import Data
 from nas.objectives import CLASSIFYING, Objective, Step
 from nas.optimization import Average, make_optimizer
@@ -133,17 +134,25 @@ def train(
         before, steps, lr = state.seconds, data.split(split).batch_count(size), 0.0
         model = objective.wrapped(net, device, processes)
 
+        def begun(epoch: int, step: int) -> Batches:
+            """An epoch's batches; those of a folder are being decoded from now on."""
+            if epoch == config.epochs:
+                return iter(())
+            return data.batches(
+                split, size, train=True, seed=config.seed, epoch=epoch, device=device,
+                channels_last=last, augment=config.augment, start=step, part=processes.part,
+                accumulate=config.accumulate,
+            )  # fmt: skip
+
+        batches = begun(state.epoch, state.step)
         while state.epoch < config.epochs:
             model.train()
-            batches = data.batches(
-                split, size, train=True, seed=config.seed, epoch=state.epoch, device=device,
-                channels_last=last, augment=config.augment, start=state.step, part=processes.part,
-            )  # fmt: skip
             for x, y in batches:
                 lr = learning_rate(config, state.epoch + (state.step + 0.5) / steps)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
-                step = Step(config, scaler, amp, processes, (state.epoch, state.step))
+                images = data.split(split).batch_images(size, state.step)
+                step = Step(config, scaler, amp, processes, (state.epoch, state.step), images)
                 loss, hits = objective.backward(model, x, y, step)
                 if config.clip_norm:
                     scaler.unscale_(optimizer)
@@ -162,6 +171,7 @@ def train(
                 if watch:
                     watch.step(state, steps, lr)
 
+            batches = begun(state.epoch + 1, 0)  # decoded while `val` is scored
             scores = {"accuracy": math.nan}
             if split == "train":
                 tested = average.net if average else net

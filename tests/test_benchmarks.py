@@ -445,7 +445,10 @@ def test_what_trials_cost_is_told_of_one_warm_process_alone():
 
 def test_waiting_is_told_with_the_load_it_was_seen_under():
     row = {"date": "2026-01-01", "seed": 0, "versions": {"torch": "2"}, "cores": 2, "case": "digits", "macs": 1e6,
-           "images": 100, "seconds": 1.0, "asking": 0.5, "working": 0.25}  # fmt: skip
+           "images": 100, "epochs": 2, "seconds": 1.0, "working": 0.25,
+           "waiting": {"epochs": 0.2, "scorings": 0.1, "others": 0.03}}  # fmt: skip
     text = module("data_path").report([{**row, "load": load} for load in (1.0, 2.0, 3.0)])
     assert "| load |" in text
     assert text.splitlines()[-1].endswith("| 2.0 (1.0 to 3.0) |")
+    share = "| 33.0 (33.0 to 33.0) | 3.0 (3.0 to 3.0) |"
+    assert f"{share} 0.10 (0.10 to 0.10) | 0.05 (0.05 to 0.05) | 25.00" in text

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import struct
 import sys
+import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -154,6 +155,21 @@ def test_workers_change_nothing(folder):
     assert torch.equal(y, epoch(two)[1])
     assert not torch.equal(x, epoch(alone, epoch=1)[0])
     assert not torch.equal(x, epoch(alone, seed=1)[0])
+
+
+def test_workers_decode_before_a_batch_is_asked_for(folder, tmp_path, monkeypatch):
+    def noted(path):
+        (tmp_path / "noted").touch()
+        return decoded(path)
+
+    monkeypatch.setattr("nas.decoding.decoded", noted)
+    data = load_data(folder, resolution=16, workers=1)
+    batches = data.batches("train", 4, train=True)
+    since = time.monotonic()
+    while not (tmp_path / "noted").exists():
+        assert time.monotonic() - since < 60
+        time.sleep(0.01)
+    assert len(next(batches)[1]) == 4
 
 
 def test_augmentation_can_be_left_out(folder):

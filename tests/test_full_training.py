@@ -19,7 +19,7 @@ from torch import nn
 import nas
 from nas import NasError
 from nas.baseline import Baseline, save
-from nas.batches import batch_count, share
+from nas.batches import batch_count
 from nas.checkpoints import Checkpoints
 from nas.data import load_data
 from nas.evaluation import top_fractions
@@ -28,6 +28,7 @@ from nas.objectives import CLASSIFYING, Step
 from nas.processes import ALONE, Processes
 from nas.recipes import recipe, words
 from nas.scoring import evaluated
+from nas.shares import places, shares
 from nas.state import State
 from nas.training import TrainingConfig, Watch, seeded, train
 from nas.weights import Facts, load_network, read_tensors, read_weights, save_weights
@@ -151,6 +152,26 @@ def test_parts_of_batches_are_the_batches_and_passing_over_changes_nothing(augme
         assert torch.equal(torch.cat([part[number][1] for part in parts]), y)
 
 
+def test_every_process_has_its_share_of_every_part_that_is_taken_at_a_time(tmp_path):
+    """So batch norm, which sees what passes at one time, sees the same images however many processes there are."""
+    for number in range(21):
+        path = tmp_path / "train" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 12), (10 * number, 0, 0)).save(path)
+    folder = load_data(f"folder:{tmp_path}", resolution=8, workers=0)
+    for data, size in ((load_data("digits"), 300), (folder, 12)):
+        (x, y), *_ = data.batches("train", size, train=True)
+        pieces = [
+            next(data.batches("train", size, train=True, part=(rank, 2), accumulate=3)) for rank in range(2)
+        ]
+        order = torch.cat([places(len(y), (rank, 2), 3) for rank in range(2)])
+        assert torch.equal(torch.cat([piece[0] for piece in pieces]), x[order])
+        assert torch.equal(torch.cat([piece[1] for piece in pieces]), y[order])
+    together = [shares(67, (rank, 2), 3) for rank in range(2)]
+    assert [s.stop for s in together[0]] == [s.start for s in together[1]]
+    assert [(a.start, b.stop) for a, b in zip(*together, strict=True)] == [(0, 22), (22, 44), (44, 67)]
+
+
 def test_gradients_of_accumulated_parts_are_those_of_the_whole():
     net = nn.Linear(6, 3)
     x, y = torch.randn(10, 6), torch.arange(10) % 3
@@ -158,7 +179,7 @@ def test_gradients_of_accumulated_parts_are_those_of_the_whole():
     for parts in (1, 3):
         net.zero_grad()
         config = TrainingConfig(batch_size=10, accumulate=parts)
-        loss, hits = CLASSIFYING.backward(net, x, y, Step(config, SCALER, False, ALONE, (0, 0)))
+        loss, hits = CLASSIFYING.backward(net, x, y, Step(config, SCALER, False, ALONE, (0, 0), len(y)))
         found.append((loss.item(), hits.item(), net.weight.grad.clone()))
     assert found[0][0] == pytest.approx(found[1][0], abs=1e-6)
     assert found[0][1] == found[1][1]
@@ -238,30 +259,34 @@ def _gradients(rank, folder):
     """One process of two: the gradients of its part of an odd batch, in two parts."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    net, x, y = _linear()
+    net, x, y = _normed()
     processes = Processes(rank, 2, rank)
-    mine = share(len(y), processes.part)
+    mine = places(len(y), processes.part, 2)
     config = TrainingConfig(batch_size=11, accumulate=2)
-    model = processes.wrapped(net, torch.device("cpu"))
-    loss, hits = CLASSIFYING.backward(model, x[mine], y[mine], Step(config, SCALER, False, processes, (0, 0)))
-    torch.save([loss, hits, net.weight.grad], f"{folder}/{rank}.pt")
+    model = CLASSIFYING.wrapped(net, torch.device("cpu"), processes)
+    loss, hits = CLASSIFYING.backward(
+        model, x[mine], y[mine], Step(config, SCALER, False, processes, (0, 0), 11)
+    )
+    torch.save([loss, hits, *(p.grad for p in net.parameters()), *net.buffers()], f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-def _linear():
+def _normed():
     with seeded(0):
-        return nn.Linear(6, 3), torch.randn(11, 6), torch.arange(11) % 3
+        net = nn.Sequential(nn.Conv2d(6, 4, 1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 3))
+        return net, torch.randn(11, 6, 2, 2), torch.arange(11) % 3
 
 
 def test_gradients_of_two_processes_are_those_of_one(tmp_path):
-    """An odd batch, so that their parts are of unequal size, and each in two parts."""
+    """An odd batch, taken in two parts of unequal size, each of which batch norm sees as a whole."""
     torch.multiprocessing.spawn(_gradients, (str(tmp_path),), nprocs=2)
-    net, x, y = _linear()
-    config = TrainingConfig(batch_size=11)
-    loss, hits = CLASSIFYING.backward(net, x, y, Step(config, SCALER, False, ALONE, (0, 0)))
+    net, x, y = _normed()
+    config = TrainingConfig(batch_size=11, accumulate=2)
+    loss, hits = CLASSIFYING.backward(net, x, y, Step(config, SCALER, False, ALONE, (0, 0), len(y)))
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        torch.testing.assert_close(found, [loss, hits, net.weight.grad], rtol=1e-5, atol=1e-6)
+        wanted = [loss, hits, *(p.grad for p in net.parameters()), *net.buffers()]
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_a_part_of_a_folders_batch_may_be_empty(tmp_path):

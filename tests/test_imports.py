@@ -30,7 +30,7 @@ LAYERS = {
         "devices", "profile", "fitting", "weights", "data", "processes", "evaluation", "state", "sources", "npz",
         "loading", "splits", "examining", "splitting", "drafting", "certificate",
         "downloads", "folders", "images", "decoding", "batches", "recipe", "recipes", "checkpoints", "training_lock",
-        "optimization", "synced", "objectives", "training", "state_dicts", "origins", "packages", "importing",
+        "shares", "optimization", "synced", "objectives", "training", "state_dicts", "origins", "packages", "importing",
         "latency", "latency_fit", "latency_making", "block_timing", "space_timing", "cam", "members",
     ],
     "supernets": ["supernet"],

@@ -12,6 +12,9 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from nas.checkpoints import Checkpoints
+from nas.errors import NasError
+from nas.processes import Processes, torchrun
 from nas.ranks import leave_to_first
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +39,15 @@ cli.main()
 class Ended(NamedTuple):
     codes: tuple[int, int]
     errors: tuple[str, str]
+
+
+APART = """import os
+from pathlib import Path
+from nas import cli
+
+os.chdir(Path(__file__).parent / os.environ["RANK"])
+cli.main()
+"""
 
 
 @contextlib.contextmanager
@@ -113,8 +125,64 @@ def test_where_the_first_process_was_killed_the_other_ends(command):
         started[0].send_signal(signal.SIGKILL)
         found = ended(started)
     assert found.codes == (-signal.SIGKILL, 2)
-    assert "nas: process 1 of 2 lost another one, and ends; go on from the last checkpoint" in found.errors[1]
+    assert "nas: process 1 of 2 lost the others, and ends (" in found.errors[1]
+    assert "go on from the last checkpoint with --resume" in found.errors[1]
     assert "Traceback" not in found.errors[1]
+
+
+@pytest.mark.slow
+def test_a_resume_needs_one_folder_for_all_machines(command):
+    Path("apart.py").write_text(APART)
+    for rank in "01":
+        Path(rank).mkdir()
+        Path(rank, "tiny.yml").write_text(TINY)
+    Path("0/x").mkdir()
+    Path("0/x/training.json").write_text("{}")
+    with two("apart.py", *command, "--resume") as started:
+        sentence = (
+            "x: process 1 of 2 does not find the training there that the first one does; on several machines"
+        )
+        assert told_by_the_first(ended(started), sentence)
+
+
+def test_checkpoints_of_another_step_than_the_first_processs_are_told(monkeypatch, tmp_path):
+    steps = [20, 20]
+    monkeypatch.setattr(
+        "torch.distributed.all_gather_object", lambda each, own: each.__setitem__(slice(2), steps)
+    )
+    for rank in range(2):
+        Processes(rank, 2).check_shared(tmp_path, 20)
+    steps[1] = 10
+    for rank in range(2):
+        watch = Checkpoints(tmp_path, "key", processes=Processes(rank, 2))
+        with pytest.raises(
+            NasError, match="process 1 of 2 does not find the training there that the first one does"
+        ):
+            watch.begin(None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def first_of_two(monkeypatch):
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+
+
+def test_one_gpu_is_not_for_several_processes(first_of_two):
+    sentence = (
+        r"^--device is cuda:0, which 2 processes cannot share; give --device cuda, of which each takes one"
+    )
+    with pytest.raises(NasError, match=sentence), torchrun("cuda:0"):
+        pytest.fail("they share it")
+
+
+def test_what_torch_said_of_a_loss_is_passed_on(first_of_two, monkeypatch):
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda _: None)
+    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: None)
+    monkeypatch.setattr("nas.processes._tells", lambda _: True)
+    said = "NCCL error in: NCCLUtils.cpp:94, invalid usage"
+    sentence = rf"^process 0 of 2 lost the others, and ends \({said}\); mend what that says, or"
+    with pytest.raises(NasError, match=sentence), torchrun("cpu"):
+        raise torch.distributed.DistBackendError(f"{said}\nLast error:\nDuplicate GPU detected")
 
 
 def test_a_mistake_of_the_command_line_is_the_first_processs(monkeypatch):

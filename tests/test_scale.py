@@ -422,6 +422,7 @@ def test_the_length_from_which_workers_are_busy_is_between_those_that_were_run(r
     write(results, "sweep", [row | {"steady": 0.5} for row in rows])
     assert scale_report.least("model") == "longer than 20 minutes"
     assert f"n = {trials - since:,}" in scale_report.shorter()
+    assert "\n| 1 minute |" in scale_report.shorter()
 
 
 def test_short_trials_of_model_are_measured_after_its_thinking_has_grown():

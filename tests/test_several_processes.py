@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 import nas
-from nas.batches import share
+from nas.batches import batch_indices
 from nas.checkpoints import Checkpoints
 from nas.data import load_data
 from nas.masks import Dropout
-from nas.objectives import CLASSIFYING
+from nas.objectives import CLASSIFYING, Step
 from nas.processes import ALONE, Processes
+from nas.shares import share
 from nas.space import SearchSpace
 from nas.supernet.module import Supernet
 from nas.supernet.sampling import sampler
@@ -33,6 +34,7 @@ TINY = {
 }  # fmt: skip
 CONFIG = TrainingConfig(
     epochs=2, batch_size=67, lr=0.02, ema=0.9, dropout=0.3, drop_path=0.5, clip_norm=1.0, norm_momentum=0.3, seed=5,
+    accumulate=2,
 )  # fmt: skip
 STOP = 3
 """Steps before an interruption; an epoch has five, of an odd number of images."""
@@ -83,7 +85,7 @@ def everything(processes, folder, watched=True):
     space, net, supernet = networks()
     sandwich = Sandwich(sampler("uniform", space), between=1)
     found = {}
-    without = CONFIG.model_copy(update={"ema": 0.0})
+    without = CONFIG.model_copy(update={"ema": 0.0, "accumulate": 1})
     for name, one, config, objective in (
         ("network", net, CONFIG, CLASSIFYING),
         ("supernet", supernet, without, sandwich),
@@ -136,6 +138,40 @@ def test_two_processes_are_one_and_a_resume_may_change_their_number(tmp_path):
     check_equal(two(tmp_path / "fewer", tmp_path / "c", watched=True), whole)
 
 
+class Lone(Processes):
+    """One of two processes that never meets the other."""
+
+    def total(self, value):
+        raise AssertionError("the other process is waited for")
+
+
+def test_what_a_step_needs_before_its_first_pass_is_known_without_the_others():
+    """Asking them waits for the device, which would never run behind the host."""
+    data = load_data("digits").with_part(0.3)
+    split = data.split("train")
+    for number, indices in enumerate(batch_indices(len(split), CONFIG.batch_size, torch.Generator())):
+        images = split.batch_images(CONFIG.batch_size, number)
+        assert images == len(indices)
+        scaler = torch.amp.GradScaler("cpu", enabled=False)
+        weights = [
+            weight
+            for rank in range(2)
+            for _, weight in Step(CONFIG, scaler, False, Lone(rank, 2), (0, number), images).parts()
+        ]
+        assert len(weights) == 4
+        assert sum(weights) == pytest.approx(2)
+
+
+def test_buffers_that_are_equal_are_not_sent_before_every_pass():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        net = Lone(0, 2).wrapped(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), torch.device("cpu"))
+        assert isinstance(net, nn.parallel.DistributedDataParallel)
+        assert not net.will_sync_module_buffers()
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 def test_a_batch_taken_in_parts_is_masked_as_a_whole():
     config = CONFIG.model_copy(update={"norm_momentum": 1e-9})
     grads = []
@@ -145,12 +181,10 @@ def test_a_batch_taken_in_parts_is_masked_as_a_whole():
         with seeded(1):
             for parameter in net.parameters():
                 nn.init.normal_(parameter)
-        from nas.objectives import Step
-
         x, y = next(iter(load_data("digits").batches("train", 64, train=False)))
         step = Step(
             config.model_copy(update={"accumulate": accumulate}),
-            torch.amp.GradScaler("cpu", enabled=False), False, ALONE, (1, 2),
+            torch.amp.GradScaler("cpu", enabled=False), False, ALONE, (1, 2), 64,
         )  # fmt: skip
         with seeded(9):
             CLASSIFYING.backward(net.train(), x, y, step)

@@ -343,6 +343,20 @@ def test_the_test_split_is_not_decoded_in_training(digits, monkeypatch):
         evaluate(tiny_net(), data, "test")
 
 
+def test_the_next_epochs_images_are_asked_for_before_val_is_scored(digits, monkeypatch):
+    """So those of a folder are decoded meanwhile."""
+    asked, batches = [], digits.batches
+
+    def noted(split, *sizes, epoch=0, start=0, **how):
+        asked.append((split, epoch, start))
+        return batches(split, *sizes, epoch=epoch, start=start, **how)
+
+    monkeypatch.setattr(digits, "batches", noted)
+    train(tiny_net(), digits, TrainingConfig(epochs=3, batch_size=512))
+    scored = ("val", 0, 0)
+    assert asked == [("train", 0, 0), ("train", 1, 0), scored, ("train", 2, 0), scored, scored]
+
+
 # Ends before the end
 
 

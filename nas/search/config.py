@@ -13,12 +13,13 @@ from nas.errors import NasError, short
 from nas.files import at_home, is_dir
 from nas.search.finding import TABLE, baseline_file, find_subject, with_latency
 from nas.search.gpus import for_hosts
-from nas.search.hosts import address_for, check_machines, command_for, is_local, with_key_files
+from nas.search.hosts import check_machines, command_for, is_local, with_key_files
 from nas.search.measuring import measuring
 from nas.search.nni_schema import (
     ASSESSORS,
     BUILTIN_TUNERS,
     TUNER,
+    canonical,
     check_algorithms,
     check_keys,
     check_nni,
@@ -95,6 +96,7 @@ class SearchConfig:
             return f"{path}, line {lines[keys]}" if keys in lines else str(path)
 
         check_keys(content, at)
+        content = canonical(content, at)
         if searched is not None and not content.get("searchSpace") and not content.get("searchSpaceFile"):
             content["searchSpace"] = searched
         required = ["trialCommand", "tuner", "trainingService"]
@@ -138,12 +140,12 @@ class SearchConfig:
             config = replace(config, data=every | content, subject=subject)
         return config
 
-    def prepared(self, trials: int | None = None) -> dict[str, Any]:
+    def prepared(self, trials: int | None = None, address: str | None = None) -> dict[str, Any]:
         """The configuration for NNI: the right interpreter as trialCommand's first word, trials replaced, and for
         trials on other machines the address at which they reach this one, and GPUs as NNI hands them out there."""
         data = for_hosts(self.data) | {"trialCommand": command_for(self.data)}
-        if not is_local(data):
-            data["nniManagerIp"] = address_for(data)
+        if address is not None:
+            data["nniManagerIp"] = address
         if trials is not None:
             data["maxTrialNumber"] = trials
         return data

@@ -20,19 +20,26 @@ class Door:
     Args:
         config: the checked search.yml.
         say: prints one line for the user.
+
+    Attributes:
+        address: of this machine, at which the hosts reach it, once they were asked; None at home.
     """
 
     def __init__(self, config: SearchConfig, say: Callable[[str], None]) -> None:
         self._config, self._say = config, say
         self._peers: list[str] = []
+        self.address: str | None = None
 
     @property
     def local(self) -> bool:
         """Whether every trial runs on this machine, so that nobody else needs NNI's port."""
         return is_local(self._config.data)
 
-    def knock(self) -> list[str]:
+    def knock(self, begun: str | None = None) -> list[str]:
         """Asks the hosts, if any, whether they let NNI in; a sentence for each of some that do not.
+
+        Args:
+            begun: this machine's address in a search that is resumed, where it is known.
 
         Raises:
             NasError: where none does, or what is to be uploaded to them cannot be; where trials run here, and ask for
@@ -41,7 +48,8 @@ class Door:
         if self.local:
             check_here(self._config.data, str(self._config.path), self._say)
             return []
-        config, address = self._config, address_for(self._config.data)
+        config = self._config
+        address = self.address = begun or self.address or address_for(config.data)
         if not is_ours(address):
             self._say(
                 f"note: nniManagerIp {address} is no address of this machine, so that NNI listens on every one it has"
@@ -55,10 +63,10 @@ class Door:
     @property
     def environment(self) -> dict[str, str]:
         """nnictl's; with trials elsewhere this Python's folder is the first of PATH, for those of them here."""
-        if self.local:
+        address = self.address
+        if address is None:  # nor does `nnictl stop` need one
             return at_home(os.environ)
-        address = address_for(self._config.data)
         known = all(one.get("platform") in ("local", "remote") for one in services(self._config.data))
-        peers = self._peers if known else []  # pods have addresses of their own
+        peers = self._peers if known else None  # pods have addresses of their own
         found = at_door(os.environ, address if is_ours(address) else None, peers)
         return {**found, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"}

@@ -18,7 +18,7 @@ import yaml
 
 from nas.errors import NasError
 from nas.search import runs
-from nas.search.changes import changed_since
+from nas.search.changes import begun_at, changed_since
 from nas.search.config import SearchConfig
 from nas.search.door import Door
 from nas.search.guard import undisturbed
@@ -120,7 +120,7 @@ class Experiment:
             return False
         if journal.run.get("in_process"):
             raise NasError(f"{self.run}: was begun with --in-process; resume it with --in-process")
-        for sentence in self._door.knock():
+        for sentence in self._door.knock(begun_at(self.run, self.config)):
             self._say(f"note: {sentence}; the search goes on without it")
         if not self.local and self._any_port and known and self.port == int(known["port"]):
             self.port = free_port(
@@ -228,9 +228,10 @@ class Experiment:
 
     def _create(self) -> None:
         self.id = ""  # of the attempt before
+        prepared = self.config.prepared(self.trials, self._door.address)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "search.yml"
-            path.write_text(yaml.safe_dump(self.config.prepared(self.trials), sort_keys=False))
+            path.write_text(yaml.safe_dump(prepared, sort_keys=False))
             done = self._nnictl("create", "--config", str(path), "--port", str(self.port))
         found = re.search(r"Experiment ID:\s*(?:\x1b\[[0-9;]*m)?(\w+)", done.stdout + done.stderr)
         self.id = found.group(1) if found else ""

@@ -71,7 +71,7 @@ def handed_out(data: Mapping[str, Any]) -> dict[str, Any] | None:
     """The service of a configuration whose trials get GPUs of NNI as is told here; None where there is none."""
     service = data["trainingService"]
     known = isinstance(service, dict) and service.get("platform") in ("local", "remote")
-    if not known or value(service, "reuseMode") or not asked(data, service):
+    if not known or service.get("reuseMode") or not asked(data, service):
         return None
     return service
 
@@ -139,29 +139,18 @@ def for_hosts(data: dict[str, Any]) -> dict[str, Any]:
     machines = []
     for machine in service["machineList"]:
         share = _most(machine)
-        rest = {name: one for name, one in machine.items() if _plain(name) != "maxtrialnumberpergpu"}
-        machines.append({**rest, "maxTrialNumberPerGpu": 3 if share == 1 else 2 * share})
-    rest = {name: one for name, one in service.items() if _plain(name) != "trialgpunumber"}
-    return {**data, "trainingService": {**rest, "trialGpuNumber": 2, "machineList": machines}}
+        machines.append({**machine, "maxTrialNumberPerGpu": 3 if share == 1 else 2 * share})
+    return {**data, "trainingService": {**service, "trialGpuNumber": 2, "machineList": machines}}
 
 
 def asked(data: Mapping[str, Any], service: Mapping[str, Any]) -> int:
     """trialGpuNumber; 0 where there is none."""
-    own = value(service, "trialGpuNumber")
+    own = service.get("trialGpuNumber")
     return (data.get("trialGpuNumber") if own is None else own) or 0
 
 
-def value(mapping: Mapping[str, Any], name: str) -> Any:
-    """A key's value however it is written: NNI reads trial_gpu_number as trialGpuNumber."""
-    return next((one for key, one in mapping.items() if _plain(key) == name.lower()), None)
-
-
-def _plain(key: Any) -> str:
-    return str(key).replace("_", "").lower()
-
-
 def _most(machine: Mapping[str, Any]) -> int:
-    return value(machine, "maxTrialNumberPerGpu") or 1
+    return machine.get("maxTrialNumberPerGpu") or 1
 
 
 def _share(data: Mapping[str, Any], service: Mapping[str, Any], machine: Mapping[str, Any]) -> float:
@@ -174,7 +163,7 @@ def _whole(data: Mapping[str, Any], service: Mapping[str, Any], machine: Mapping
 
 
 def _indices(machine: Mapping[str, Any]) -> list[int] | None:
-    found = value(machine, "gpuIndices")
+    found = machine.get("gpuIndices")
     if isinstance(found, str):
         return [int(one) for one in found.split(",")]
     return [found] if isinstance(found, int) else found

@@ -51,13 +51,16 @@ def at_home(environment: Mapping[str, str]) -> dict[str, str]:
     return _requiring(_requiring(environment, LOOPBACK), GPUS)
 
 
-def at_door(environment: Mapping[str, str], address: str | None, peers: Iterable[str]) -> dict[str, str]:
+def at_door(
+    environment: Mapping[str, str], address: str | None, peers: Iterable[str] | None
+) -> dict[str, str]:
     """`environment`, in which NNI bears the loss of other machines, and its servers listen on 127.0.0.1 and `address`
-    (None: on every one), where there are `peers` for these alone."""
+    (None: on every one), there for `peers` alone (None: for everybody)."""
+    plain = {name: value for name, value in environment.items() if name not in (ADDRESS, PEERS)}
     if address is None:
-        return _requiring(_requiring(environment, GPUS), HOSTS)
-    door = {ADDRESS: address, PEERS: ",".join(dict.fromkeys(peers))}
-    return _requiring(at_home(environment), HOSTS) | door
+        return _requiring(_requiring(plain, GPUS), HOSTS)
+    door = {ADDRESS: address} | ({} if peers is None else {PEERS: ",".join(dict.fromkeys(peers))})
+    return _requiring(at_home(plain), HOSTS) | door
 
 
 def _requiring(environment: Mapping[str, str], file: Path) -> dict[str, str]:

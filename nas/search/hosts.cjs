@@ -1,7 +1,7 @@
 // For searches whose trials run on other machines; required by node before NNI, after loopback.cjs and gpus.cjs.
 //
 // 1. NNI's servers, which listen on 127.0.0.1, listen on one more address, B0NAS_ADDRESS, at which those machines
-//    reach them; where B0NAS_PEERS names them, they alone are let in.
+//    reach them; where there is a B0NAS_PEERS, those that it names are let in alone.
 // 2. NNI 3.0 does not notice a machine that falls silent for the quarter of an hour that TCP takes, waits for ever for
 //    what it asked of one that is gone, and ends itself where an SSH connection breaks. Here silence of SILENCE seconds
 //    is an end (half a minute later NNI itself counts the machine as lost, and its trials as cancelled), questions to
@@ -12,7 +12,7 @@ const mend = require('./mending.cjs')
 
 const SILENCE = 30 // seconds
 const ADDRESS = process.env.B0NAS_ADDRESS
-const PEERS = (process.env.B0NAS_PEERS || '').split(',').filter(Boolean)
+const PEERS = process.env.B0NAS_PEERS === undefined ? null : process.env.B0NAS_PEERS.split(',')
 const HOME = '127.0.0.1'
 const say = (...words) => console.error('b0nas:', ...words)
 
@@ -28,7 +28,7 @@ if (ADDRESS) {
 function open (server, port) {
   const door = net.createServer(socket => {
     const from = (socket.remoteAddress || '').replace(/^::ffff:/, '')
-    if (PEERS.length && from !== ADDRESS && !PEERS.includes(from)) {
+    if (PEERS && from !== ADDRESS && !PEERS.includes(from)) {
       say(`refused a connection from ${from}, which is none of the hosts`)
       socket.destroy()
     } else {

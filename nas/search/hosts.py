@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nas.errors import NasError, short
+from nas.errors import NasError, listed, short
 
 DEFAULT_KEY = "~/.ssh/id_rsa"
 """NNI's, where a machine has neither a key nor a password."""
@@ -24,12 +24,22 @@ ANYWHERE = "192.0.2.0"
 """An address that is nobody's (RFC 5737), by which NNI finds this machine's own."""
 LOUD = ("debug", "trace")
 """Levels at which NNI's log has the whole configuration, passwords and all."""
+SECRETS = ("password", "sshPassphrase", "token", "accessKeySecret", "storageAccountKey")
+"""Keys of services and of sharedStorage whose values nobody else is to have."""
+WRITTEN = {"platform", "nniManagerIp"}, {"host", "user", "port"}
+"""What of a service, and of a machine, a run keeps."""
 
 
 def services(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """NNI's training services of a configuration; several are a hybrid one."""
-    found = data["trainingService"]
+    found = data.get("trainingService")
     return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
+
+
+def _with_services(data: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """The configuration with each of its services changed."""
+    found = data["trainingService"]
+    return {**data, "trainingService": [*map(change, found)] if isinstance(found, list) else change(found)}
 
 
 def is_local(data: Mapping[str, Any]) -> bool:
@@ -63,31 +73,90 @@ def with_key_files(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         listed = service.get("machineList") if known else None
         return {**service, "machineList": [*map(mended, listed)]} if isinstance(listed, list) else service
 
-    found = data["trainingService"]
-    mended_all = [*map(of_service, found)] if isinstance(found, list) else of_service(found)
-    return {**data, "trainingService": mended_all}
+    return _with_services(data, of_service)
+
+
+def secrets_in(data: Mapping[str, Any]) -> dict[str, set[str]]:
+    """What `SECRETS` a configuration has, as texts.
+
+    >>> secrets_in({"trainingService": {"machineList": [{"password": 1}]}, "sharedStorage": {"storageAccountKey": "k"}})
+    {'storageAccountKey': {'k'}, 'password': {'1'}}
+    """
+    found: dict[str, set[str]] = {}
+    left: list[Any] = [data.get("trainingService"), data.get("sharedStorage")]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            left += value.values()
+            for name in SECRETS:
+                if value.get(name) not in (None, ""):
+                    found.setdefault(name, set()).add(str(value[name]))
+    return found
+
+
+def public(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as a run keeps it: of its services and machines what `places` and `given_address` read."""
+
+    def of_service(service: Any) -> Any:
+        if not isinstance(service, dict):
+            return None
+        kept: dict[str, Any] = {name: value for name, value in service.items() if name in WRITTEN[0]}
+        if isinstance(service.get("machineList"), list):
+            kept["machineList"] = [
+                {name: value for name, value in machine.items() if name in WRITTEN[1]}
+                for machine in machines({"trainingService": service})
+            ]
+        return kept
+
+    rest = {name: value for name, value in data.items() if name != "sharedStorage"}
+    return _with_services(rest, of_service) if "trainingService" in rest else rest
+
+
+def places(data: Mapping[str, Any]) -> list[str]:
+    """Where trials run: the machines that are reached by SSH, and other services by their platform.
+
+    >>> places({"trainingService": [{"platform": "remote", "machineList": [{"host": "a", "user": "me"}]}]})
+    ['me@a:22']
+    """
+    found = [f"{one.get('user')}@{one.get('host')}:{one.get('port') or 22}" for one in machines(data)]
+    return sorted(
+        found + [str(one.get("platform")) for one in services(data) if one.get("platform") != "remote"]
+    )
 
 
 def check_machines(data: dict[str, Any], at: Callable[..., str]) -> None:
     """Raises NasError for a machine that cannot be asked: without a name, or with a key that is not there or that
-    others can read; and for a log that would have passwords in it."""
+    others can read; and for a log that would have passwords in it. No sentence quotes a value that may be one."""
     where = at("trainingService")
-    found = machines(data)
-    for machine in found:
+    for service in services(data):
+        listing = service.get("machineList", [])
+        if not isinstance(listing, list) or not all(isinstance(one, dict) for one in listing):
+            raise NasError(
+                f"{where}: machineList is no list of machines; give one, each with its host and user"
+            )
+    for machine in machines(data):
         host = machine.get("host")
         for name in ("host", "user"):
             if not isinstance(machine.get(name), str) or not machine[name]:
                 raise NasError(
                     f"{where}: machineList has {short({'host': host})} without {name}; give both host and user"
                 )
+        for name in ("password", "sshPassphrase"):
+            if not isinstance(machine.get(name), str | None):
+                raise NasError(
+                    f"{where}: {name} of host {host} is read as {type(machine[name]).__name__}, and is to be text; put "
+                    "it into quotes"
+                )
         if machine.get("password") is None:
             _check_key(machine, where)
-    secret = any(machine.get(name) for machine in found for name in ("password", "sshPassphrase"))
     loud = data.get("debug") is True or data.get("logLevel") in LOUD
-    if secret and loud:
+    if loud and (found := secrets_in(data)):
         raise NasError(
-            f"{where}: with {'debug' if data.get('debug') is True else 'logLevel ' + data['logLevel']} NNI writes the "
-            "passwords of machineList into its log; leave it out, or give keys without a passphrase"
+            f"{where}: with {'debug' if data.get('debug') is True else 'logLevel ' + data['logLevel']} NNI writes "
+            f"{listed(found)} of this file into its log; leave it out, or where it is a machine's give a key without a "
+            "passphrase"
         )
 
 
@@ -134,28 +203,34 @@ def command_for(data: Mapping[str, Any]) -> str:
     return f"{shlex.quote(sys.executable if is_local(data) else first.rpartition('/')[2])} {rest}".rstrip()
 
 
+def given_address(data: Mapping[str, Any]) -> str | None:
+    """nniManagerIp of a configuration, its own or a service's."""
+    found = (one.get("nniManagerIp") for one in (data, *services(data)))
+    return next((str(one) for one in found if one), None)
+
+
 def address_for(data: Mapping[str, Any]) -> str:
-    """The address of this machine at which the others reach it: nniManagerIp, else the one that it speaks to them from.
+    """The address of this machine at which the others reach it: nniManagerIp, else the one that it speaks from to the
+    first of them that has an address itself.
 
     Raises:
-        NasError: where the first of them has no address that is known here.
+        NasError: where none has.
     """
-    given = data.get("nniManagerIp") or next(
-        (one["nniManagerIp"] for one in services(data) if one.get("nniManagerIp")), None
-    )
-    if given:
-        return str(given)
-    known = machines(data)
-    host = known[0]["host"] if known else ANYWHERE
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.connect((host, 80))
-        except OSError as error:
-            raise NasError(
-                f"host {host} (machineList) has no address that is reached from here ({error.strerror or error}); "
-                "mend its name, or the network"
-            ) from None
-        return str(sock.getsockname()[0])
+    if given := given_address(data):
+        return given
+    why = ""
+    for host in [machine["host"] for machine in machines(data)] or [ANYWHERE]:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            try:
+                sock.connect((host, 80))
+            except (OSError, UnicodeError) as error:
+                why = why or (
+                    f"host {host} (machineList) has no address that is reached from here "
+                    f"({getattr(error, 'strerror', None) or error})"
+                )
+            else:
+                return str(sock.getsockname()[0])
+    raise NasError(f"{why}; mend its name, or the network")
 
 
 def is_ours(address: str) -> bool:

@@ -1,8 +1,9 @@
 // Whether hosts let NNI in, and what it would upload to them: connects as NNI does, with its own ssh2, asks each host's
 // Python for the answer of `code`, and goes through `folder` with NNI's own reading of .nniignore.
-// Reads {machines, code, seconds, folder, files} from stdin; writes {hosts: [{answer} or {level, message}],
-// upload: {files, bytes, most, names, unreadable, message}} to stdout, `names` being those of `files` that would be
-// uploaded, and `unreadable` the first entry that cannot be read, with node's reason.
+// Reads {machines, code, seconds, patience, folder, files} from stdin: a host has `seconds` to let us in, its Python
+// `patience` seconds to answer; writes {hosts: [{answer} or {level, message}], upload: {files, bytes, most, names,
+// unreadable, message}} to stdout, `names` being those of `files` that would be uploaded, and `unreadable` the first entry
+// that cannot be read, with node's reason.
 'use strict'
 const fs = require('fs')
 const path = require('path')
@@ -54,7 +55,8 @@ function ask (machine) {
   return new Promise(resolve => {
     const client = new Client()
     const end = found => { clearTimeout(timer); resolve(found); client.end() }
-    const timer = setTimeout(() => end({ level: 'silence', message: `no answer in ${asked.seconds} s` }), asked.seconds * 1000)
+    const late = (seconds, level, what) => setTimeout(() => end({ level, message: `${what} ${seconds} s` }), seconds * 1000)
+    let timer = late(asked.seconds, 'silence', 'no answer in')
     const exec = (words, done) => client.exec(words, (error, stream) => {
       if (error) return end({ level: 'exec', message: error.message })
       const out = []
@@ -69,7 +71,11 @@ function ask (machine) {
       if (!python) return end({ level: 'python', message: '' })
       exec(`${first}${python} -c '${code}'`, (status, text) => status === 0 ? end({ answer: text.trim() }) : next())
     }
-    client.on('ready', next)
+    client.on('ready', () => {
+      clearTimeout(timer)
+      timer = late(asked.patience, 'slow', 'its python took over')
+      next()
+    })
     client.on('error', error => end({ level: error.level || 'error', message: error.message }))
     try {
       client.connect({

@@ -4,9 +4,10 @@ NNI tells of a host that it cannot use in its log alone, and ends. This connects
 same time to all, and says in a sentence what is wrong with which.
 """
 
+import contextlib
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from socket import gethostbyname
@@ -14,11 +15,12 @@ from typing import Any
 
 from nas.errors import NasError, listed, short
 from nas.search.gpus import PROGRAM, GPUs, handed_out, lacking
-from nas.search.hosts import is_local, machines
+from nas.search.gpus import SECONDS as COUNTING
+from nas.search.hosts import is_local, machines, secrets_in
 
 KNOCK = Path(__file__).with_name("knock.cjs")
 SECONDS = 20
-"""In which a host must answer."""
+"""In which a host must let us in, and in which its python must then answer; it has COUNTING more for GPUs."""
 MOST_FILES, MOST_BYTES = 2000, 300 << 20
 """Of what NNI uploads to a host; above, it refuses to."""
 CODE = """
@@ -66,8 +68,9 @@ def knock(data: dict[str, Any], address: str, where: Path, code: Path, say: Call
     if is_local(data):
         return Answers([], [])
     known, service = machines(data), handed_out(data)
-    found = _asked(known, code_for(address, service is not None), where, code)
-    _check_upload(found["upload"], known, where, code, say)
+    patience = SECONDS if service is None else SECONDS + COUNTING
+    found = _asked(known, code_for(address, service is not None), patience, where, code)
+    _check_upload(found["upload"], secrets_in(data), where, code, say)
     peers, refused = [], []
     for machine, answer in zip(known, found["hosts"], strict=True):
         said = _said(answer)
@@ -77,7 +80,9 @@ def knock(data: dict[str, Any], address: str, where: Path, code: Path, say: Call
         if reason:
             refused.append(f"{where}: host {machine['host']} {reason}")
         else:
-            peers += [gethostbyname(machine["host"]), said["source"]]
+            peers.append(said["source"])
+            with contextlib.suppress(OSError):
+                peers.append(gethostbyname(machine["host"]))
     return Answers(peers, refused)
 
 
@@ -90,18 +95,20 @@ def code_for(address: str, counts: bool) -> str:
     return code
 
 
-def _asked(known: list[dict[str, Any]], question: str, where: Path, code: Path) -> dict[str, Any]:
+def _asked(
+    known: list[dict[str, Any]], question: str, patience: int, where: Path, code: Path
+) -> dict[str, Any]:
     import nni_node
 
     folder = Path(nni_node.__path__[0])
     asked = {
-        "machines": known, "seconds": SECONDS, "folder": str(code), "files": [str(where)],
+        "machines": known, "seconds": SECONDS, "patience": patience, "folder": str(code), "files": [str(where)],
         "code": question,
     }  # fmt: skip
     try:
         done = subprocess.run(
             [str(folder / "node"), str(KNOCK), str(folder)], input=json.dumps(asked), capture_output=True, text=True,
-            timeout=3 * SECONDS, check=False,
+            timeout=patience + 2 * SECONDS, check=False,
         )  # fmt: skip
         return json.loads(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
@@ -135,6 +142,8 @@ def _reason(
         path = machine.get("pythonPath")
         place = f"in its pythonPath {path}" if path else "on its PATH; name the folder of one with pythonPath"
         return f"has no python that runs {place}"
+    if level == "slow":
+        return f"lets {user} in, and {answer['message']}; try again when it is idle, or take it out of machineList"
     if level is not None:
         port = machine.get("port") or 22
         return (
@@ -156,7 +165,7 @@ def _reason(
 
 
 def _check_upload(
-    upload: dict[str, Any], known: list[dict[str, Any]], where: Path, code: Path, say: Callable[[str], None]
+    upload: dict[str, Any], secrets: Collection[str], where: Path, code: Path, say: Callable[[str], None]
 ) -> None:
     mend = f"name what the hosts do not need in {code}/.nniignore (in the form of .gitignore)"
     if upload["unreadable"]:
@@ -176,9 +185,8 @@ def _check_upload(
         )
     if upload["bytes"] > MOST_BYTES / 3:
         say(f"note: {upload['bytes'] / 1e6:,.0f} MB of {code} go to every host; {mend}")
-    secret = any(machine.get(name) for machine in known for name in ("password", "sshPassphrase"))
-    if secret and upload["names"]:
+    if secrets and upload["names"]:
         raise NasError(
-            f"{where}: has passwords, and would be uploaded to every host ({listed(upload['names'])}); add it to "
-            f"{code}/.nniignore, or give keys instead"
+            f"{where}: has {listed(secrets)} in it, and would be uploaded to every host ({listed(upload['names'])}); "
+            f"add it to {code}/.nniignore, or give keys instead of passwords"
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from nas.errors import NasError, listed, near, short
 from nas.files import text_of
+from nas.search.hosts import secrets_in
 from nas.strict_json import load_json
 from nas.strict_yaml import load_yaml
 
@@ -38,6 +39,40 @@ def check_keys(data: dict[str, Any], at: Any) -> None:
     for key in data:
         if key not in known:
             raise NasError(f"{at(key)}: unknown key {key!r}{near(key, known)}; allowed: {listed(known)}")
+
+
+def canonical(data: dict[str, Any], at: Any) -> dict[str, Any]:
+    """The configuration with the keys of trainingService and sharedStorage as NNI's reference writes them: it takes
+    ssh_key_file and SSHKeyFile for sshKeyFile, and who looks for that is not to miss them.
+
+    Raises:
+        NasError: where a key is there in two spellings.
+    """
+    from dataclasses import fields, is_dataclass
+
+    import nni.experiment.config as config
+
+    classes = [one for one in vars(config).values() if isinstance(one, type) and is_dataclass(one)]
+    words = [field.name.split("_") for one in classes for field in fields(one)]
+    known = {"".join(one): one[0] + "".join(map(str.title, one[1:])) for one in words}
+
+    def written(value: Any, where: str) -> Any:
+        if isinstance(value, list):
+            return [written(one, where) for one in value]
+        if not isinstance(value, dict):
+            return value
+        found: dict[Any, Any] = {}
+        for key, one in value.items():
+            name = known.get(key.lower().replace("_", ""), key) if isinstance(key, str) else key
+            if name in found:
+                raise NasError(f"{where}: {name} is written twice, once as {key}; keep one")
+            found[name] = one if name == "openpaiConfig" else written(one, where)  # which is not NNI's
+        return found
+
+    return {
+        key: written(value, at(key)) if key in ("trainingService", "sharedStorage") else value
+        for key, value in data.items()
+    }
 
 
 def check_services(data: dict[str, Any], at: Any) -> None:
@@ -136,5 +171,8 @@ def check_nni(data: dict[str, Any], path: Path) -> None:
         config = ExperimentConfig(**data)
         config.validate()
     except Exception as error:  # NNI raises whatever it stumbles over
-        last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        text = str(error).strip() or type(error).__name__
+        for secret in sorted(set().union(*secrets_in(data).values()), key=len, reverse=True):
+            text = text.replace(secret, "***").replace(repr(secret)[1:-1], "***")
+        last = text.splitlines()[-1]
         raise NasError(f"{path}: NNI refuses it: {last}; see NNI's experiment config reference") from None

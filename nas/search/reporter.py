@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -18,12 +19,13 @@ from nas.search.runs import INTERRUPTED, LOCK, trial_directory, trial_file
 from nas.search.subject import Subject
 from nas.search.task import Task
 from nas.search.warm import known_as
+from nas.search.warm_key import reused
 
 
 def elsewhere() -> bool:
     """Whether NNI runs this trial from a copy of the code directory, as on another machine: a journal found in it is
     a copy, too, and the tuner writes the result."""
-    return os.environ.get("NNI_PLATFORM", "local") != "local" or "REUSE_MODE" in os.environ
+    return os.environ.get("NNI_PLATFORM", "local") != "local" or reused()
 
 
 class Reporter:
@@ -99,8 +101,11 @@ class Reporter:
             raise NasError(f"this trial has ended before: {trial.reason}")
         if trial.scored:
             return trial
-        process = psutil.Process(known_as())
-        self.journal.began(self.number, self.job, process.pid, process.create_time())
+        try:
+            process = psutil.Process(known_as())
+            self.journal.began(self.number, self.job, process.pid, process.create_time())
+        except psutil.NoSuchProcess:  # NNI's process was killed: as a cold trial, a fork dies without a word
+            signal.raise_signal(signal.SIGKILL)
         return None
 
     def _proposed(self) -> Trial:
@@ -149,8 +154,6 @@ class Reporter:
 
     def _alive(self, trial: Trial) -> bool:
         """Whether the process that evaluates a trial is there; one that was killed says nothing."""
-        import psutil
-
         assert self.journal is not None
         asked = [e for e in self.journal.events if e["event"] == "asked" and e["number"] == trial.number]
         try:

@@ -19,8 +19,8 @@ from nas.search.warm_key import WORKER
 POINTER = "b0nas-run.txt"
 """The file in NNI's folder of an experiment that names our run directory."""
 TRIALS = "trials"
-CONFIG = "config.json"
 LATENCY_FILE = "latency.json"
+CONFIG = "config.json"
 """NNI's configuration of the search, as it was when it last began."""
 INTERRUPTED, LOCK = "interrupted", "lock"
 """Of a trial: the file that says it was told to end (a process that was killed leaves none), and the one that its

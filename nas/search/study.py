@@ -17,6 +17,7 @@ from nas.errors import NasError
 from nas.files import write_whole
 from nas.search.asktell import AskTell
 from nas.search.finding import check_unchanged
+from nas.search.hosts import public
 from nas.search.journal import FILE, Journal
 from nas.search.placing import images_of, supernet_of
 from nas.search.proposals import RUN
@@ -117,10 +118,7 @@ class Study:
             )
         forget_marks(self.run_dir)
         logs = os.environ.get("NNI_LOG_DIRECTORY")
-        config = {
-            name: value for name, value in profile.items() if name != "trainingService"
-        }  # may hold passwords
-        written = {self.run_dir / CONFIG: json.dumps(config, indent=1)}
+        written = {self.run_dir / CONFIG: json.dumps(public(profile), indent=1)}
         if logs:
             written[Path(logs).parent / POINTER] = str(self.run_dir.resolve())
         if (document := subject.document()) is not None:

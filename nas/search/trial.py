@@ -20,18 +20,22 @@ one, and imports next to nothing itself; with --cold it does its own.
 import os
 import sys
 
-DIE_WITH_PARENT = 1
-"""prctl's PR_SET_PDEATHSIG."""
+
+def end_with_parent(parent: int) -> None:
+    """Has this process end with the one above it, `parent`; now, where that has ended already."""
+    import ctypes
+    import signal
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def end_with_keeper() -> None:
     """On another machine: has this process end with what NNI keeps its trials by there, the process above it, which
     leaves them behind where it loses the search. Nobody would take their results."""
     if os.environ.get("NNI_PLATFORM") == "remote" and sys.platform == "linux":
-        import ctypes
-        import signal
-
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+        end_with_parent(os.getppid())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -142,7 +142,7 @@ def _connected(folder: Path, key: str, words: list[str]) -> tuple[socket.socket,
                 warm.connect(short)
             except (FileNotFoundError, ConnectionRefusedError):
                 found = False
-                path.unlink(missing_ok=True)
+                _sweep(folder, handle)
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
                     listening.bind(short)
                     listening.listen(128)
@@ -154,11 +154,26 @@ def _connected(folder: Path, key: str, words: list[str]) -> tuple[socket.socket,
         raise
 
 
-def _start(listening: socket.socket, path: Path, words: list[str]) -> None:
-    """The warm process; it has the socket, on which trials wait while it loads."""
-    for mark in path.parent.glob("*.failed"):
+def _sweep(folder: Path, handle: int) -> None:
+    """Removes marks of failures that are over, and what warm processes left that were killed: their sockets refuse.
+    None is being made, for the folder is locked."""
+    for mark in folder.glob("*.failed"):
         if time.time() - mark.stat().st_mtime > AGAIN:
             mark.unlink()
+    for path in folder.glob("*.sock"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+            trial.setblocking(False)  # one that lives may have many waiting
+            try:
+                trial.connect(f"/proc/self/fd/{handle}/{path.name}")
+            except ConnectionRefusedError:
+                path.unlink()
+                log_of(path).unlink(missing_ok=True)
+            except BlockingIOError:
+                continue
+
+
+def _start(listening: socket.socket, path: Path, words: list[str]) -> None:
+    """The warm process; it has the socket, on which trials wait while it loads."""
     environment = shared_environment() | {WORKER: os.environ["NNI_EXP_ID"]}
     environment |= dict.fromkeys(POOLS, "1")  # whatever the trial has there: its fork takes its own --threads
     spin_briefly(environment)

@@ -20,12 +20,17 @@ OWN = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "OLDPWD", "PWD", "SHLVL", 
 while torch is loaded."""
 
 
+def reused() -> bool:
+    """Whether this is NNI's reuse mode, in which each trial has a copy of the code directory of its own."""
+    return "REUSE_MODE" in os.environ
+
+
 def wanted(words: list[str]) -> bool:
-    """Whether a trial of NNI's is to be warm here: forks of a process that has torch are for Linux, and in NNI's reuse
-    mode each trial has a folder of its own, which would take a warm process of its own."""
+    """Whether a trial of NNI's is to be warm here: forks of a process that has torch are for Linux, and in a folder of
+    its own each would take a warm process of its own."""
     environ = os.environ
     known = environ.get("NNI_TRIAL_JOB_ID") and environ.get("NNI_EXP_ID") not in (None, "", "STANDALONE")
-    alike = sys.platform == "linux" and "REUSE_MODE" not in environ
+    alike = sys.platform == "linux" and not reused()
     return bool(known) and alike and not {COLD, "-h", "--help"} & set(words)
 
 

@@ -8,7 +8,6 @@ another machine with what NNI keeps its trials by.
 """
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import os
@@ -207,9 +206,7 @@ def load(kind: str) -> None:
 
 def become(fork: Forked) -> int:
     """The trial, in its fork; its exit code."""
-    ctypes.CDLL(None).prctl(trial.DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != fork.parent:
-        os._exit(1)
+    trial.end_with_parent(fork.parent)
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
     for number, file in enumerate(fork.files):
@@ -235,9 +232,10 @@ def main(argv: list[str]) -> int:
     load(argv[2])
     try:
         Worker(listening, Path(argv[1]), managers).serve()
-    except Forked as fork:
-        return become(fork)
-    return 0
+        return 0
+    except Forked as forked:
+        fork = forked
+    return become(fork)  # out here, so that an error of the trial is not told as one that came of `Forked`
 
 
 if __name__ == "__main__":

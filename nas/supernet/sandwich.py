@@ -97,7 +97,7 @@ class Sandwich(Objective):
         config, processes = step.config, step.processes
         largest, *others = self.networks(model, config.seed, step.number)
         losses, hits = [], []
-        for part, weight in step.parts(y):
+        for part, weight in step.parts():
 
             def learn(
                 arch: Architecture,

@@ -16,16 +16,17 @@ def rows(name: str) -> list[dict[str, Any]]:
 
 
 def kills() -> str:
-    """kill -9: searches and kills, by who is to carry on."""
+    """kill -9: searches and kills, by who is to carry on, and whether there were warm processes."""
     lines = [
-        "| by | searches | survived | kills | trial | warm process | tuner | manager | all of them |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| by | trials are | searches | survived | kills | trial | warm process | tuner | manager | all of them |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     found = rows("kills")
-    for way in sorted({row["way"] for row in found}):
-        theirs = [row for row in found if row["way"] == way]
+    for warm, way in sorted({("warm" in row, row["way"]) for row in found}):
+        theirs = [row for row in found if ("warm" in row, row["way"]) == (warm, way)]
         killed = Counter(target for row in theirs for target in row["killed"])
-        cells = [way, len(theirs), sum(row["survived"] for row in theirs), killed.total()]
+        trials, survived = "warm" if warm else "cold", sum(row["survived"] for row in theirs)
+        cells = [way, trials, len(theirs), survived, killed.total()]
         lines.append("| " + " | ".join(map(str, [*cells, *(killed[target] for target in TARGETS)])) + " |")
     return "\n".join(lines)
 

@@ -13,6 +13,8 @@ pytestmark = pytest.mark.faults
 
 KILLS, EACH = int(os.environ.get("KILLS", "20")), int(os.environ.get("EACH", "5"))
 """kill -9 in all, and in one search."""
+KILLED = tuple(os.environ.get("KILLED", "").split()) or TARGETS
+"""What is killed, such as KILLED="warm trial"."""
 FIRST = int(os.environ.get("FIRST_SEED", "0"))
 ROWS = os.environ.get("ROWS")
 """A file that gets a line for each search."""
@@ -38,9 +40,9 @@ def test_killed_at_random_moments_it_goes_on_as_if_nothing_had_happened(
 ):
     way = list(WAYS)[seed % 2]
     search = Disturbed(tmp_path / "search", 18610 + 10 * (seed % 40))
-    row = {"fault": "kill -9", "way": way, "seed": seed, "killed": [], "survived": False}
+    row = {"fault": "kill -9", "way": way, "warm": True, "seed": seed, "killed": [], "survived": False}
     try:
-        row["killed"] = WAYS[way](search, random.Random(seed), EACH, TARGETS)
+        row["killed"] = WAYS[way](search, random.Random(seed), EACH, KILLED)
         assert search.result() == undisturbed
         row["survived"] = True
     finally:

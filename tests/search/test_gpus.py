@@ -201,7 +201,7 @@ def remote(number: int, *machines: dict, **service: Any) -> dict[str, Any]:
 MISTAKES = {
     "none": (local(1), GPUs(0, "Driver Not Loaded"), "has no GPU that NNI finds (Driver Not Loaded), and trial"),
     "too many": (local(3), GPUs(2), "has 2 GPUs, and trialGpuNumber asks for 3 a trial; give fewer"),
-    "of the service": (local(1, trial_gpu_number=2), GPUs(1), "has 1 GPU, and trialGpuNumber asks for 2 a trial"),
+    "of the service": (local(1, trialGpuNumber=2), GPUs(1), "has 1 GPU, and trialGpuNumber asks for 2 a trial"),
     "rounded": (local(3, maxTrialNumberPerGpu=2), GPUs(1), "has 1 GPU, and trialGpuNumber asks for 2 a trial"),
     "indices": (local(2, gpuIndices=[1]), GPUs(2), "of which gpuIndices names 1, and trialGpuNumber asks for 2"),
     "beyond": (local(1, gpuIndices="0,2"), GPUs(2), "has 2 GPUs, counted from 0, and gpuIndices names 2; take it out"),
@@ -267,7 +267,7 @@ NEEDED = {"trialCommand": "true", "trialConcurrency": 1, "searchSpace": {}, "tun
 
 def test_on_hosts_a_whole_gpu_is_asked_for_as_two_thirds(tmp_path):
     """Which their own NNI gives out where there is but one."""
-    mixed = remote(1, {}, {"maxTrialNumberPerGpu": 2}, {"max_trial_number_per_gpu": 1})
+    mixed = remote(1, {}, {"maxTrialNumberPerGpu": 2}, {"maxTrialNumberPerGpu": 1})
     service = for_hosts(mixed)["trainingService"]
     shares = [
         service["trialGpuNumber"] / machine["maxTrialNumberPerGpu"] for machine in service["machineList"]

@@ -16,7 +16,7 @@ import nas
 from nas import NasError
 from nas.search import door, knocking
 from nas.search.config import SearchConfig
-from nas.search.guard import PEERS, at_door
+from nas.search.guard import ADDRESS, PEERS, at_door
 from nas.search.hosts import address_for, check_machines, command_for, is_local, with_key_files
 from nas.search.options import options_of
 from nas.search.placing import documents_for_others
@@ -72,7 +72,7 @@ def test_a_machine_has_a_host_and_a_user(machine):
 @pytest.mark.parametrize("loud", [{"debug": True}, {"logLevel": "debug"}, {"logLevel": "trace"}])
 def test_passwords_are_kept_out_of_nnis_log_and_of_the_sentence(loud):
     sentence = refused(data({"host": "a", "user": "me", "password": "Geheim-1"}, **loud))
-    assert "NNI writes the passwords of machineList into its log" in sentence
+    assert "NNI writes password of this file into its log" in sentence
     assert "Geheim-1" not in sentence
 
 
@@ -159,6 +159,10 @@ def test_nnis_own_tuners_keep_no_journal_on_other_machines(key, tmp_path):
         ),
         ({"level": "python", "message": ""}, "has no python that runs on its PATH; name the folder"),
         (
+            {"level": "slow", "message": "its python took over 20 s"},
+            "lets me in, and its python took over 20 s; try again when it is idle, or take it out of machineList",
+        ),
+        (
             {"answer": json.dumps({"python": "/p", "source": "1.2.3.4", "nas": False})},
             "has no b0nas for /p; install",
         ),
@@ -238,7 +242,9 @@ def test_what_is_too_much_to_upload_is_told_beforehand_and_so_are_passwords(tmp_
     with pytest.raises(NasError, match=r"takes 2,000 files, of which it has 2,002 \(most in many\)"):
         knock()
     (tmp_path / ".nniignore").write_text("many/\n")
-    with pytest.raises(NasError, match=r"has passwords, and would be uploaded to every host \(search\.yml\)"):
+    with pytest.raises(
+        NasError, match=r"has password in it, and would be uploaded to every host \(search\.yml\)"
+    ):
         knock()
     (tmp_path / ".nniignore").write_text("many/\nsearch.yml\n")
     (tmp_path / "big").touch()
@@ -252,6 +258,41 @@ def test_what_is_too_much_to_upload_is_told_beforehand_and_so_are_passwords(tmp_
         knock()
 
 
+SILENT = """
+const ssh2 = require('ssh2')
+const hostKeys = [ssh2.utils.generateKeyPairSync('ed25519').private]
+const server = new ssh2.Server({ hostKeys }, client => {
+  client.on('authentication', asked => asked.accept())
+  client.on('ready', () => client.on('session', accept => accept().on('exec', taken => taken())))
+  client.on('error', () => {})
+})
+server.listen(0, '127.0.0.1', () => console.log(server.address().port))
+setTimeout(() => process.exit(), 30000)
+"""
+
+
+def test_a_host_that_lets_in_and_whose_python_is_slow_is_not_told_as_unreachable(tmp_path, monkeypatch):
+    monkeypatch.setattr(knocking, "SECONDS", 2)
+    monkeypatch.setattr(knocking, "COUNTING", 1)
+    machine = {"host": "127.0.0.1", "user": "me", "password": "Geheim-2"}
+    with subprocess.Popen([NODE, "-e", SILENT], cwd=FOLDER, stdout=subprocess.PIPE, text=True) as node:
+        assert node.stdout is not None
+        try:
+            machine["port"] = int(node.stdout.readline())
+            told = [
+                knocking.knock(
+                    data(machine, **more), "127.0.0.1", Path("search.yml"), tmp_path, print
+                ).refused
+                for more in ({}, {"trialGpuNumber": 1})
+            ]
+        finally:
+            node.kill()
+    said = "search.yml: host 127.0.0.1 lets me in, and its python took over {} s; try again when"
+    assert [len(one) for one in told] == [1, 1]
+    assert told[0][0].startswith(said.format(2))
+    assert told[1][0].startswith(said.format(3))  # GPUs are counted, too
+
+
 # NNI's port and node
 
 SERVER = """
@@ -261,7 +302,12 @@ setTimeout(() => server.close(() => process.exit()), 20000)
 """
 
 
-def test_hosts_and_nobody_else_reach_nnis_port_at_the_one_address_beside_loopback():
+@pytest.mark.parametrize(
+    ("peers", "let_in"),
+    [(["127.0.0.3"], {2, 3}), ([], {2}), (None, {2, 3, 4})],
+    ids=["hosts", "nobody", "everybody"],
+)
+def test_hosts_and_nobody_else_reach_nnis_port_at_the_one_address_beside_loopback(peers, let_in):
     def reached(port: int, address: str, source: str) -> bool:
         try:
             with socket.create_connection((address, port), 5, (source, 0)) as sock:
@@ -270,15 +316,13 @@ def test_hosts_and_nobody_else_reach_nnis_port_at_the_one_address_beside_loopbac
         except OSError:
             return False
 
-    environment = at_door(os.environ, "127.0.0.2", ["127.0.0.3"])
+    environment = at_door({**os.environ, PEERS: "127.0.0.9"}, "127.0.0.2", peers)
     with subprocess.Popen([NODE, "-e", SERVER], env=environment, stdout=subprocess.PIPE, text=True) as node:
         assert node.stdout is not None
         try:
             port = int(node.stdout.readline())
             assert reached(port, "127.0.0.1", "127.0.0.1")
-            assert reached(port, "127.0.0.2", "127.0.0.3")
-            assert reached(port, "127.0.0.2", "127.0.0.2")
-            assert not reached(port, "127.0.0.2", "127.0.0.4")
+            assert {last for last in (2, 3, 4) if reached(port, "127.0.0.2", f"127.0.0.{last}")} == let_in
             assert not reached(port, "127.0.0.5", "127.0.0.3")
         finally:
             node.kill()
@@ -412,7 +456,17 @@ def test_the_hosts_alone_are_let_in_unless_there_are_pods(monkeypatch, tmp_path,
     monkeypatch.setattr(door, "knock", lambda *_: knocking.Answers(["127.0.0.9"], []))
     found = door.Door(config, print)
     assert found.knock() == []
-    assert found.environment[PEERS] == ("127.0.0.9" if alone else "")
+    assert found.environment.get(PEERS) == ("127.0.0.9" if alone else None)
+
+
+def test_before_hosts_are_asked_and_where_there_are_none_nobody_is_let_in(tmp_path):
+    """A list of this machine alone is a hybrid service without a host."""
+    content = {"trialCommand": "", "nniManagerIp": "127.0.0.1", "trainingService": [{"platform": "local"}]}
+    config = SearchConfig(tmp_path / "search.yml", content, None, None, None)  # type: ignore[arg-type]
+    found = door.Door(config, print)
+    assert ADDRESS not in found.environment
+    assert found.knock() == []
+    assert (found.environment[ADDRESS], found.environment[PEERS]) == ("127.0.0.1", "")
 
 
 # A trial on a host

@@ -24,7 +24,7 @@ from nas.search.asktell import AskTell
 from nas.search.journal import FILE, Journal, Trial
 from nas.search.lines import dump
 from nas.search.manager import Job
-from nas.search.runs import INTERRUPTED, POINTER, trial_file
+from nas.search.runs import CONFIG, INTERRUPTED, POINTER, trial_file
 from nas.search.settings import BY_NAME, fitted
 from nas.search.strategies import STRATEGIES, make
 from nas.search.tuner import StrategyTuner
@@ -650,6 +650,16 @@ def test_a_sample_that_another_trial_got_is_not_handed_out_twice(start, tiny):
     assert fake.launch().number == 2
     Journal(fake.run / FILE).began(second.number, first.id, pid=2)
     assert fake.launch().number == 3
+
+
+def test_a_run_keeps_where_its_trials_run_and_no_secret(start):
+    hosts = [{**one, "password": "Geheim-4"} for one in REMOTE["machineList"]]
+    storage = {"storageType": "AzureBlob", "storageAccountKey": "Geheim-5"}
+    fake = start({"trainingService": {**REMOTE, "machineList": hosts}, "sharedStorage": storage})
+    fake.launch()
+    kept = json.loads((fake.run / CONFIG).read_text())
+    assert kept["trainingService"] == REMOTE
+    assert "Geheim" not in "".join(path.read_text() for path in fake.run.glob("*.json*"))
 
 
 @pytest.mark.parametrize("service", [{"platform": "local"}, REMOTE], ids=["here", "elsewhere"])

@@ -22,8 +22,8 @@ import pytest
 
 import nas
 from nas.errors import NasError
-from nas.search import runs, warm, warm_asking, warm_key
-from nas.search.journal import FILE, Journal
+from nas.search import runs, warm, warm_asking, warm_key, warm_worker
+from nas.search.journal import Journal
 from nas.space import SearchSpace
 
 ROOT = Path(nas.__file__).parents[1]
@@ -228,6 +228,26 @@ def test_a_fork_that_is_killed_is_a_trial_that_is_killed(machine):
     assert machine.trial(0).state == "running"
 
 
+AFTER_ITS_TRIAL = """
+import sys
+from nas.search import trial, warm
+warm.stands_for = int(sys.argv[1])
+trial.main(sys.argv[2:])
+"""
+
+
+def test_a_fork_that_outlives_nnis_process_dies_without_a_word(machine):
+    """For a moment it does, where that was killed; a failure in the journal would be the end of its sample."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    words = ("--data", f"npz:{machine.images}", "--epochs", "1", "--batch-size", "18")
+    fork = machine.start(str(gone.pid), *words, python=("-c", AFTER_ITS_TRIAL))
+    assert fork.wait(120) == -signal.SIGKILL
+    assert machine.trial(0).state == "running"
+    assert machine.began(0) is None
+    assert machine.said(0) == ""
+
+
 def test_where_the_warm_process_ends_its_trials_begin_anew_and_cold(machine):
     words = ("--data", f"npz:{machine.images}", "--epochs", "60", "--batch-size", "18")
     process = machine.start(*words)
@@ -303,6 +323,26 @@ def test_after_a_failure_none_is_started_for_ten_minutes(handing, monkeypatch, c
     assert not old.exists()
 
 
+def test_what_those_left_that_were_killed_is_removed_as_another_starts(handing, monkeypatch):
+    """And nothing of those that live, of which one cannot be reached for so many wait on it."""
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: None)
+    words, folder = ["--data", "digits"], warm.private_folder()
+    with contextlib.ExitStack() as held:
+        for name in ("killed", "idle", "busy"):
+            listening = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            listening.bind(str(folder / f"{name}.sock"))
+            listening.listen(0)
+            (folder / f"{name}.log").touch()
+            if name == "killed":
+                listening.close()
+        waiting = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        waiting.connect(str(folder / "busy.sock"))
+        assert warm.hand_over(words) is None
+    own = warm_key.key_of(words)
+    left = [f"{name}.{kind}" for name in ("busy", "idle", own) for kind in ("log", "sock")]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(left)
+
+
 def folder_of(images: Path, folder: Path) -> Path:
     """The same images as files."""
     from PIL import Image
@@ -370,7 +410,7 @@ KEEPER = """
 import subprocess, sys
 code = "from nas.search import trial; trial.end_with_keeper(); print(flush=True); import time; time.sleep(600)"
 with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
-    process.stdout.readline()
+    assert process.stdout.readline(), "it ended by itself"
     print(process.pid, flush=True)
 """
 
@@ -392,6 +432,12 @@ def test_on_another_machine_a_trial_ends_with_what_keeps_it(platform, ends):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_a_process_whose_parent_has_ended_before_it_could_ask_for_that_ends():
+    code = "from nas.search import trial; trial.end_with_parent(-1); print('goes on')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
 # What is for a warm process
@@ -605,6 +651,23 @@ def test_it_ends_with_nni_s_manager(tmp_path):
     assert not path.exists()
 
 
+def test_what_its_trial_raises_is_not_told_as_of_the_fork(monkeypatch):
+    class Worker:
+        def __init__(self, listening: socket.socket, *_: Any) -> None:
+            listening.close()
+
+        def serve(self) -> None:
+            raise warm_worker.Forked({}, [], 0)
+
+    handled: list[object] = []
+    monkeypatch.setattr(warm_worker, "Worker", Worker)
+    monkeypatch.setattr(warm_worker, "load", lambda _: None)
+    monkeypatch.setattr(warm_worker, "become", lambda _: handled.append(sys.exc_info()[1]) or 3)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    assert warm_worker.main([str(listening.detach()), "x", "table"]) == 3
+    assert handled == [None]
+
+
 def test_it_refuses_nonsense_and_goes_on(tmp_path):
     process, path = serve(tmp_path, idle=600)
     try:
@@ -626,4 +689,3 @@ def test_a_trial_says_the_option(capsys):
     assert parser().parse_args(["--data", "digits", "--cold"]).cold
     with pytest.raises(NasError, match="--cold"):
         parser().parse_args(["--data", "digits", "--cold=1"])
-    assert FILE

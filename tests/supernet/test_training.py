@@ -33,8 +33,8 @@ def fresh(space):
         return Supernet(space)
 
 
-def step_of(config, number=(0, 0)):
-    return Step(config, torch.amp.GradScaler("cpu", enabled=False), False, ALONE, number)
+def step_of(config, images):
+    return Step(config, torch.amp.GradScaler("cpu", enabled=False), False, ALONE, (0, 0), images)
 
 
 @pytest.mark.parametrize("fixed", [True, False])
@@ -45,7 +45,7 @@ def test_a_step_adds_up_the_gradients_of_the_largest_by_labels_and_of_others_by_
     objective = Sandwich(sampler("uniform", space), between=2, distill=True, fixed=fixed)
     supernet, again = fresh(space), fresh(space)
     x, y = next(iter(digits.batches("train", 32, train=False)))
-    loss, hits = objective.backward(supernet, x, y, step_of(config))
+    loss, hits = objective.backward(supernet, x, y, step_of(config, 32))
 
     largest, *others = objective.networks(again, config.seed, (0, 0))
     logits = again(x, largest)
@@ -68,7 +68,7 @@ def test_a_step_in_parts_is_weighted_as_a_whole(space, digits):
     objective = Sandwich(sampler("uniform", space), between=0, distill=False, fixed=True)
     x, y = next(iter(digits.batches("train", 33, train=False)))
     whole, parts = fresh(space), fresh(space)
-    objective.backward(parts, x, y, step_of(TrainingConfig(accumulate=2, channels_last=False)))
+    objective.backward(parts, x, y, step_of(TrainingConfig(accumulate=2, channels_last=False), 33))
     for part in (slice(0, 16), slice(16, 33)):
         for arch in (whole.largest, whole.smallest):
             logits = whole(x[part], arch)
@@ -134,7 +134,7 @@ def test_others_that_equal_the_largest_are_not_regularized(digits, monkeypatch):
     monkeypatch.setattr(Supernet, "forward", recorded)
     x, y = next(iter(digits.batches("train", 8, train=False)))
     objective = Sandwich(sampler("uniform", supernet.space), between=4)
-    objective.backward(supernet, x, y, step_of(TrainingConfig(channels_last=False)))
+    objective.backward(supernet, x, y, step_of(TrainingConfig(channels_last=False), 8))
     assert [regularize for _, regularize in seen] == [True, *[False] * 5]
     assert [arch for arch, _ in seen].count(supernet.largest) > 1
 
