@@ -1,4 +1,4 @@
-"""Claim: see what `report` prints; whether one machine that types `nas search` can keep 64 and 1,000 workers busy.
+"""Claim: one machine that types `nas search` keeps 64 and 1,000 workers busy for 99.9 % of their time; see `report`.
 
     .venv/bin/python benchmarks/simulate.py manager --work DIR          NNI's own manager: 12 minutes; first
     .venv/bin/python benchmarks/simulate.py run model --work DIR        8,000 trials on 64 workers: 40 minutes
