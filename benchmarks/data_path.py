@@ -1,4 +1,4 @@
-"""Claim: see what it prints; how much of a training is spent waiting for images.
+"""Claim: images in memory are never waited for, and those of a folder where epochs and scorings begin and end alone.
 
     .venv/bin/python benchmarks/data_path.py              the figures, from benchmarks/results/data_path.jsonl
     .venv/bin/python benchmarks/data_path.py measure      new rows on this machine (about ten minutes)

@@ -1,5 +1,6 @@
-"""Claim: a training step of our networks, in the layout in which `nas` trains them, is 1.4 (EfficientNet-B0 at 224 pixels)
-to 2.3 times as fast as timm's network as it comes, and as fast as timm's in that layout (0.98 to 1.01), to the same bit.
+"""Claim: a training step of our networks, in the layout in which `nas` trains them, is 1.4 (EfficientNet-B0 at 224
+pixels) to 2.3 times as fast as timm's network as it comes, and as fast as timm's in that layout (0.98 to 1.01), to the
+same bit.
 
     .venv/bin/python benchmarks/train_step.py              the figures, from benchmarks/results/train_step.jsonl
     .venv/bin/python benchmarks/train_step.py measure      new rows on this machine (about ten minutes)
