@@ -3,6 +3,7 @@
 Each runs in a folder and a home of its own, so that no experiment of the user's is touched.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -106,12 +107,11 @@ def workspace(tmp_path):
 
 def assert_private(workspace: Workspace) -> None:
     """NNI's ports are reached from this machine's loopback alone, its and our files by their user."""
-    listening = [
-        connection.laddr.ip
-        for process in workspace.processes()
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    ]
+    listening = []
+    for process in workspace.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):  # a trial that ended meanwhile
+            connections = process.net_connections("inet")
+            listening += [one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN]
     assert listening
     assert set(listening) == {"127.0.0.1"}
     run = workspace.runs()[-1].parent
