@@ -7,7 +7,8 @@ is the trial, with nothing in it of any other. Signals are handed on, the fork e
 process, its exit status is the trial's. They speak through a socket in a folder that only the user can enter.
 
 Nothing depends on it: where anything is wrong with it, or the machine is none that it knows, the trial is cold, which
-is to say that it loads what it needs itself.
+is to say that it loads what it needs itself. A trial whose fork has begun ends with it, as one that is killed, and is
+evaluated again.
 
 This module imports next to nothing, as every trial starts with it.
 """
@@ -25,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from nas.search.warm_key import WORKER, flags, key_of, kind_of, shared_environment, wanted
 from nas.spinning import spin_briefly
@@ -70,8 +71,8 @@ def hand_over(words: list[str]) -> int | None:
                     if found and first:  # it was about to end: another is started
                         continue
                     reason = f"{error}{_last_words(folder, key)}"
-                except Exception:  # whatever it is, the trial can do without
-                    reason = "it has ended"
+                except Exception:  # NNI gives a trial's parameters once, and the fork may have had them
+                    _die(failure)
                 break
         failure.touch(0o600)
     except Exception as error:
@@ -82,6 +83,15 @@ def hand_over(words: list[str]) -> int | None:
 
 class _NotBegun(Exception):
     """No fork evaluates the trial."""
+
+
+def _die(failure: Path) -> NoReturn:
+    """As a trial that is killed: the warm process has ended, and the fork with it."""
+    with contextlib.suppress(OSError):
+        failure.touch(0o600)
+        print("nas trial: the warm process ended, and this trial with it", file=sys.stderr, flush=True)
+    while True:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _evaluated(warm: socket.socket, words: list[str]) -> int:

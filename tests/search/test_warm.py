@@ -248,17 +248,20 @@ def test_a_fork_that_outlives_nnis_process_dies_without_a_word(machine):
     assert machine.said(0) == ""
 
 
-def test_where_the_warm_process_ends_its_trials_begin_anew_and_cold(machine):
+def test_where_the_warm_process_ends_its_trials_end_as_killed_and_the_next_are_cold(machine):
+    """NNI gives a process its parameters once: a second time they are another trial's."""
     words = ("--data", f"npz:{machine.images}", "--epochs", "60", "--batch-size", "18")
     process = machine.start(*words)
     until(lambda: machine.began(0))
     (fork,), waiting = machine.forks(), machine.waiting()
     os.kill(waiting, signal.SIGKILL)
-    assert process.wait(240) == 0
-    assert not lives(fork)
-    assert machine.said(0) == "nas trial: no warm process (it has ended); this trial starts cold\n"
-    assert machine.trial(0).state == "complete"
+    assert process.wait(60) == -signal.SIGKILL
+    until(lambda: not lives(fork))
+    assert machine.said(0) == "nas trial: the warm process ended, and this trial with it\n"
+    assert machine.trial(0).state == "running"
     assert len(machine.marks()) == 1, "for a while none is started"
+    assert machine.start().wait(120) == 0
+    assert not machine.warm()
 
 
 def test_a_warm_process_that_does_not_start_costs_no_trial(machine, tmp_path):
