@@ -1,5 +1,6 @@
 """Full training: recipes as published, exact resumption, several processes, transfer, evaluation, mistakes."""
 
+import io
 import json
 import os
 import signal
@@ -446,6 +447,15 @@ def begun(baseline):
     other = {**TINY, "name": "other", "head": {"channels": 40, "classes": 10}}
     save(Baseline("other", nas.SearchSpace.from_data(other).decode({})), Path("other.yml"))
     return baseline
+
+
+def test_a_training_that_was_killed_before_its_first_checkpoint_says_that_it_begins_anew(begun):
+    for name in ("checkpoint.safetensors", "tiny.safetensors", "log.jsonl"):
+        Path("trained/tiny", name).unlink()
+    console = Console(file=io.StringIO(), width=200)
+    run_training(console, Request(begun, "digits", threads=1, recipe="cifar", fields={}, resume=True))
+    assert "no checkpoint was taken yet, so that it begins anew" in console.file.getvalue()
+    assert [line["epoch"] for line in log("trained/tiny")] == [1]
 
 
 def test_every_mistake_is_one_sentence_and_nothing_is_overwritten(begun):

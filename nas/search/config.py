@@ -12,7 +12,7 @@ from typing import Any
 from nas.errors import NasError, short
 from nas.files import at_home, is_dir
 from nas.search.finding import TABLE, baseline_file, find_subject, with_latency
-from nas.search.gpus import for_hosts
+from nas.search.gpus import check_active, for_hosts
 from nas.search.hosts import check_machines, command_for, is_local, with_key_files
 from nas.search.measuring import measuring
 from nas.search.nni_schema import (
@@ -132,6 +132,7 @@ class SearchConfig:
             )
         if subject is None and "maxTrialNumber" not in content:
             raise NasError(f"{path}: maxTrialNumber is missing; see search.yml's example in README")
+        check_active(content, at("trainingService"))
         check_nni({"nniManagerIp": "127.0.0.1"} | content, path)  # else it asks the network for one
         config = cls(path.resolve(), content, subject, tuner, options)
         subject = _check_trial(config, at("trialCommand"), data)

@@ -10,7 +10,7 @@ from nas.errors import NasError
 from nas.search.config import SearchConfig
 from nas.search.gpus import check_here
 from nas.search.guard import at_door, at_home
-from nas.search.hosts import address_for, is_local, is_ours, services
+from nas.search.hosts import address_for, check_cluster, is_local, is_ours, services
 from nas.search.knocking import knock
 
 
@@ -49,7 +49,8 @@ class Door:
             check_here(self._config.data, str(self._config.path), self._say)
             return []
         config = self._config
-        address = self.address = begun or self.address or address_for(config.data)
+        check_cluster(config.data, config.path)
+        address = self.address = begun or self.address or address_for(config.data, config.path)
         if not is_ours(address):
             self._say(
                 f"note: nniManagerIp {address} is no address of this machine, so that NNI listens on every one it has"

@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nas.errors import NasError, plural
+from nas.errors import NasError, plural, short
+from nas.search.hosts import services
 
 PROGRAM = "nni.tools.nni_manager_scripts.collect_gpu_info"
 """NNI's own, which says what NNI will find."""
@@ -147,6 +148,21 @@ def asked(data: Mapping[str, Any], service: Mapping[str, Any]) -> int:
     """trialGpuNumber; 0 where there is none."""
     own = service.get("trialGpuNumber")
     return (data.get("trialGpuNumber") if own is None else own) or 0
+
+
+def check_active(data: Mapping[str, Any], where: str) -> None:
+    """Raises NasError where GPUs of this machine are asked for without what NNI wants to know beside that."""
+    for service in services(data):
+        if (
+            service.get("platform") == "local"
+            and asked(data, service)
+            and service.get("useActiveGpu") is None
+        ):
+            raise NasError(
+                f"{where}: trialGpuNumber is {short(asked(data, service))}, and useActiveGpu is not given; give "
+                "useActiveGpu: false, or true where trials may have a GPU on which other processes are, as those of a "
+                "display"
+            )
 
 
 def _most(machine: Mapping[str, Any]) -> int:

@@ -7,6 +7,7 @@ False
 """
 
 import io
+import os
 import re
 import shlex
 import socket
@@ -26,6 +27,8 @@ LOUD = ("debug", "trace")
 """Levels at which NNI's log has the whole configuration, passwords and all."""
 SECRETS = ("password", "sshPassphrase", "token", "accessKeySecret", "storageAccountKey")
 """Keys of services and of sharedStorage whose values nobody else is to have."""
+CLUSTERS = ("kubeflow", "frameworkcontroller")
+"""Services of Kubernetes."""
 WRITTEN = {"platform", "nniManagerIp"}, {"host", "user", "port"}
 """What of a service, and of a machine, a run keeps."""
 
@@ -132,9 +135,10 @@ def check_machines(data: dict[str, Any], at: Callable[..., str]) -> None:
     where = at("trainingService")
     for service in services(data):
         listing = service.get("machineList", [])
-        if not isinstance(listing, list) or not all(isinstance(one, dict) for one in listing):
+        few = service.get("platform") == "remote" and not listing
+        if few or not isinstance(listing, list) or not all(isinstance(one, dict) for one in listing):
             raise NasError(
-                f"{where}: machineList is no list of machines; give one, each with its host and user"
+                f"{where}: machineList is no list of machines; give one or more, each with its host and user"
             )
     for machine in machines(data):
         host = machine.get("host")
@@ -143,11 +147,14 @@ def check_machines(data: dict[str, Any], at: Callable[..., str]) -> None:
                 raise NasError(
                     f"{where}: machineList has {short({'host': host})} without {name}; give both host and user"
                 )
+        port = machine.get("port", 22)
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 1 << 16:
+            raise NasError(f"{where}: port of host {host} is {short(port)}; give a number from 1 to 65535")
         for name in ("password", "sshPassphrase"):
             if not isinstance(machine.get(name), str | None):
                 raise NasError(
-                    f"{where}: {name} of host {host} is read as {type(machine[name]).__name__}, and is to be text; put "
-                    "it into quotes"
+                    f"{where}: {name} of host {host} is read as {type(machine[name]).__name__}, and is to be text; "
+                    "put a number into quotes"
                 )
         if machine.get("password") is None:
             _check_key(machine, where)
@@ -209,9 +216,23 @@ def given_address(data: Mapping[str, Any]) -> str | None:
     return next((str(one) for one in found if one), None)
 
 
-def address_for(data: Mapping[str, Any]) -> str:
+def check_cluster(data: Mapping[str, Any], where: Path) -> None:
+    """Raises NasError where trials are to run in a cluster that NNI is not told how to reach."""
+    found = [one["platform"] for one in services(data) if one.get("platform") in CLUSTERS]
+    file = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+    if found and not file.is_file():
+        raise NasError(
+            f"{where}: trials on {found[0]} need a cluster, and its {file} is not there; put that there, or name it by "
+            "KUBECONFIG"
+        )
+
+
+def address_for(data: Mapping[str, Any], where: Path) -> str:
     """The address of this machine at which the others reach it: nniManagerIp, else the one that it speaks from to the
     first of them that has an address itself.
+
+    Args:
+        where: search.yml, for a sentence.
 
     Raises:
         NasError: where none has.
@@ -230,7 +251,7 @@ def address_for(data: Mapping[str, Any]) -> str:
                 )
             else:
                 return str(sock.getsockname()[0])
-    raise NasError(f"{why}; mend its name, or the network")
+    raise NasError(f"{where}: {why}; mend its name, or the network")
 
 
 def is_ours(address: str) -> bool:

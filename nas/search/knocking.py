@@ -147,7 +147,8 @@ def _reason(
     if level is not None:
         port = machine.get("port") or 22
         return (
-            f"cannot be reached at port {port} ({answer['message']}); start it, or take it out of machineList"
+            f"cannot be reached at port {port} ({answer['message']}); start its SSH server, give the port that it "
+            "listens on, or take it out of machineList"
         )
     if not said:
         return (

@@ -377,6 +377,14 @@ def test_a_search_here_looks_and_has_nni_load_ours(monkeypatch, tmp_path, nvml):
         door.knock()
 
 
+def test_whether_gpus_of_others_may_be_taken_is_asked_in_our_words(tmp_path):
+    with pytest.raises(
+        NasError,
+        match=r"search\.yml, line \d+: trialGpuNumber is 1, and useActiveGpu is not given; give useActiveGpu: f",
+    ):
+        search_yml(tmp_path, 1, trainingService={"platform": "local"})
+
+
 @pytest.mark.nni
 def test_a_search_with_one_gpu_goes_through_nni(tmp_path, nvml, monkeypatch):
     """All of NNI, but for NVML: the only GPU is each trial's, one after the other, though two are to run at a time."""

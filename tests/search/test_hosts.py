@@ -17,7 +17,7 @@ from nas import NasError
 from nas.search import door, knocking
 from nas.search.config import SearchConfig
 from nas.search.guard import ADDRESS, PEERS, at_door
-from nas.search.hosts import address_for, check_machines, command_for, is_local, with_key_files
+from nas.search.hosts import address_for, check_cluster, check_machines, command_for, is_local, with_key_files
 from nas.search.options import options_of
 from nas.search.placing import documents_for_others
 from nas.search.reporter import Reporter
@@ -27,6 +27,7 @@ from nas.search.task import load_space, task_of
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(nni_node.__path__[0])
 NODE = str(FOLDER / "node")
+YML = Path("search.yml")
 
 
 def data(*machines: dict, **changes: object) -> dict:
@@ -123,10 +124,32 @@ def test_of_a_command_at_home_the_first_word_alone_is_replaced(monkeypatch):
 def test_several_services_are_not_local_and_this_machines_address_is_found():
     several = {"trainingService": [{"platform": "local"}, data({"host": "127.0.0.1"})["trainingService"]]}
     assert not is_local(several)
-    assert address_for(several) == "127.0.0.1"
-    assert address_for({**several, "nniManagerIp": "10.1.2.3"}) == "10.1.2.3"
-    with pytest.raises(NasError, match=r"host nowhere\.invalid .* has no address"):
-        address_for(data({"host": "nowhere.invalid"}))
+    assert address_for(several, YML) == "127.0.0.1"
+    assert address_for({**several, "nniManagerIp": "10.1.2.3"}, YML) == "10.1.2.3"
+    with pytest.raises(NasError, match=r"search\.yml: host nowhere\.invalid .* has no address"):
+        address_for(data({"host": "nowhere.invalid"}), YML)
+
+
+@pytest.mark.parametrize("port", ["ssh", 0, 70_000, True])
+def test_a_port_is_a_number(port, key):
+    with pytest.raises(NasError, match=rf"port of host h is {port!r}; give a number from 1 to 65535"):
+        check_machines(
+            data({"host": "h", "user": "me", "port": port, "sshKeyFile": str(key)}), lambda *_: "y"
+        )
+
+
+def test_no_machine_is_too_few():
+    with pytest.raises(NasError, match="give one or more, each with its host and user"):
+        check_machines(data(), lambda *_: "y")
+
+
+def test_a_cluster_that_nni_is_not_told_of_is_missed_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    pods = {"trainingService": {"platform": "frameworkcontroller"}}
+    with pytest.raises(NasError, match=r"search\.yml: trials on frameworkcontroller need a cluster"):
+        check_cluster(pods, YML)
+    (tmp_path / "config").touch()
+    check_cluster(pods, YML)
 
 
 def test_nnis_own_tuners_keep_no_journal_on_other_machines(key, tmp_path):
@@ -454,6 +477,7 @@ def test_the_hosts_alone_are_let_in_unless_there_are_pods(monkeypatch, tmp_path,
     content = {"trialCommand": "", "nniManagerIp": "127.0.0.1", "trainingService": services}
     config = SearchConfig(tmp_path / "search.yml", content, None, None, None)  # type: ignore[arg-type]
     monkeypatch.setattr(door, "knock", lambda *_: knocking.Answers(["127.0.0.9"], []))
+    monkeypatch.setenv("KUBECONFIG", __file__)  # that of a cluster is there
     found = door.Door(config, print)
     assert found.knock() == []
     assert found.environment.get(PEERS) == ("127.0.0.9" if alone else None)

@@ -100,7 +100,7 @@ def test_it_is_resumed_without_the_host_whose_name_is_gone(remote, make_run, wri
 def test_this_machines_address_is_looked_for_once(remote, monkeypatch):
     looked: list[object] = []
     experiment = remote(HERE)
-    monkeypatch.setattr("nas.search.door.address_for", lambda data: looked.append(data) or HERE)
+    monkeypatch.setattr("nas.search.door.address_for", lambda data, _: looked.append(data) or HERE)
     experiment.start()
     experiment.end()
     assert len(looked) == 1
@@ -111,11 +111,11 @@ def test_this_machines_address_is_looked_for_once(remote, monkeypatch):
 def test_of_hosts_the_first_that_has_an_address_tells_this_machines_own():
     listed = [{"host": name} for name in (GONE, "a..b", HERE)]
     service = {"platform": "remote", "machineList": listed}
-    assert address_for({"trainingService": service}) == HERE
+    assert address_for({"trainingService": service}, Path("s.yml")) == HERE
     with pytest.raises(
-        NasError, match=rf"^host {GONE} \(machineList\) has no address .*; mend its name, or the net"
+        NasError, match=rf"^s.yml: host {GONE} \(machineList\) has no address .*; mend its name, or the net"
     ):
-        address_for({"trainingService": service | {"machineList": listed[:2]}})
+        address_for({"trainingService": service | {"machineList": listed[:2]}}, Path("s.yml"))
 
 
 # Other hosts than NNI has
