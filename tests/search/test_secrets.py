@@ -41,7 +41,7 @@ def refused(content: dict[str, Any]) -> str:
 def test_a_secret_that_yaml_reads_as_no_text_is_not_quoted(name, value):
     said = refused(remote({**ME, name: value}))
     assert (
-        f"{name} of host 127.0.0.9 is read as {type(value).__name__}, and is to be text; put it into quotes"
+        f"{name} of host 127.0.0.9 is read as {type(value).__name__}, and is to be text; put a number into quotes"
         in said
     )
     assert str(value) not in said
@@ -50,7 +50,7 @@ def test_a_secret_that_yaml_reads_as_no_text_is_not_quoted(name, value):
 @pytest.mark.parametrize("listed", [{**ME, "password": SECRET}, SECRET, [f"me:{SECRET}@a"], None])
 def test_machines_that_are_no_list_are_not_quoted(listed):
     said = refused({"trainingService": {"platform": "remote", "machineList": listed}})
-    assert said.endswith("machineList is no list of machines; give one, each with its host and user")
+    assert said.endswith("machineList is no list of machines; give one or more, each with its host and user")
 
 
 @pytest.mark.parametrize(
