@@ -219,11 +219,11 @@ def given_address(data: Mapping[str, Any]) -> str | None:
 def check_cluster(data: Mapping[str, Any], where: Path) -> None:
     """Raises NasError where trials are to run in a cluster that NNI is not told how to reach."""
     found = [one["platform"] for one in services(data) if one.get("platform") in CLUSTERS]
-    file = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
-    if found and not file.is_file():
+    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    if found and not any(Path(file).is_file() for file in files.split(os.pathsep)):
         raise NasError(
-            f"{where}: trials on {found[0]} need a cluster, and its {file} is not there; put that there, or name it by "
-            "KUBECONFIG"
+            f"{where}: trials on {found[0]} need a cluster, and its {files} is not there; put that there, or name it "
+            "by KUBECONFIG"
         )
 
 

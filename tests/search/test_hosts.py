@@ -150,6 +150,8 @@ def test_a_cluster_that_nni_is_not_told_of_is_missed_at_once(tmp_path, monkeypat
         check_cluster(pods, YML)
     (tmp_path / "config").touch()
     check_cluster(pods, YML)
+    monkeypatch.setenv("KUBECONFIG", os.pathsep.join(["gone", str(tmp_path / "config")]))
+    check_cluster(pods, YML)
 
 
 def test_nnis_own_tuners_keep_no_journal_on_other_machines(key, tmp_path):
