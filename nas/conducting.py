@@ -69,7 +69,10 @@ def conducted(
     Raises:
         NasError: where it was interrupted or failed, with how to go on.
     """
-    again = shlex.join([*words, *(["--resume"] if "--resume" not in words else [])])
+    resuming = "--resume" in words
+    again = shlex.join(words if resuming else [*words, "--resume"])
+    if resuming and not checkpoints.exists:
+        console.print("no checkpoint was taken yet, so that it begins anew")
     console.print(f"TensorBoard: tensorboard --logdir {folder}", markup=False)
     try:
         steps = data.split(config.split).batch_count(config.batch_size)

@@ -67,8 +67,6 @@ def _run(
         + (f", {processes.count} processes" if processes.count > 1 else ""),
         markup=False,
     )
-    if request.resume and not checkpoints.exists:
-        console.print("no checkpoint was taken yet, so that it begins anew")
     result = conducted(console, folder, request.words, checkpoints, net, data, config, device, processes)
     if processes.first:
         _ended(console, folder, found, result, request)

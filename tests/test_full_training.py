@@ -453,7 +453,9 @@ def test_a_training_that_was_killed_before_its_first_checkpoint_says_that_it_beg
     for name in ("checkpoint.safetensors", "tiny.safetensors", "log.jsonl"):
         Path("trained/tiny", name).unlink()
     console = Console(file=io.StringIO(), width=200)
-    run_training(console, Request(begun, "digits", threads=1, recipe="cifar", fields={}, resume=True))
+    run_training(
+        console, Request(begun, "digits", threads=1, recipe="cifar", words=("--resume",), resume=True)
+    )
     assert "no checkpoint was taken yet, so that it begins anew" in console.file.getvalue()
     assert [line["epoch"] for line in log("trained/tiny")] == [1]
 
